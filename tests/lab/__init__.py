@@ -1,0 +1,1 @@
+"""The laboratory: a real Pacemaker cluster and a real Nova on one machine, in namespaces."""

@@ -1,0 +1,1 @@
+"""What nova-compute runs in the laboratory."""
