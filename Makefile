@@ -1,0 +1,44 @@
+# Instance HA for OpenStack on Pacemaker.  make demo | test | check | install
+PREFIX  ?= /usr
+DESTDIR ?=
+PYTHON  ?= /usr/bin/python3
+PYTHONDIR = $(PREFIX)/lib/instance-ha
+SBINDIR   = $(PREFIX)/sbin
+BINDIR    = $(PREFIX)/bin
+OCFDIR    = $(PREFIX)/lib/ocf/resource.d/openstack
+FENCEAGENTSLIBDIR ?= /usr/share/fence
+
+LAB = /usr/bin/python3 -m tests.lab
+LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
+FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
+
+.PHONY: demo test check install uninstall lab-down
+
+demo:
+	@$(LAB) install
+	@/usr/bin/python3 -m tests.demo
+
+test:
+	@$(LAB) install
+	@$(LABVENV)/bin/python -m tests.run
+
+check:
+	@$(LAB) install
+	@$(LABVENV)/bin/ruff check agents tests setup.py
+	@$(LABVENV)/bin/mypy
+	@$(LABVENV)/bin/python -m pytest -q tests/unit
+
+lab-down:
+	@$(LAB) down
+
+install:
+	install -d '$(DESTDIR)$(PYTHONDIR)/instance_ha/cli' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
+	install -m 0644 agents/instance_ha/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/'
+	install -m 0644 agents/instance_ha/cli/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/cli/'
+	$(FILL) agents/fence_nova > '$(DESTDIR)$(SBINDIR)/fence_nova' && chmod 0755 '$(DESTDIR)$(SBINDIR)/fence_nova'
+	$(FILL) agents/instance-ha > '$(DESTDIR)$(BINDIR)/instance-ha' && chmod 0755 '$(DESTDIR)$(BINDIR)/instance-ha'
+	$(FILL) ocf/openstack/NovaEvacuate > '$(DESTDIR)$(OCFDIR)/NovaEvacuate' && chmod 0755 '$(DESTDIR)$(OCFDIR)/NovaEvacuate'
+
+uninstall:
+	rm -rf '$(DESTDIR)$(PYTHONDIR)'
+	rm -f '$(DESTDIR)$(SBINDIR)/fence_nova' '$(DESTDIR)$(BINDIR)/instance-ha' '$(DESTDIR)$(OCFDIR)/NovaEvacuate'

@@ -1,0 +1,36 @@
+"""The command line `instance-ha`: one file a command."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import InstanceHaError
+from . import evacuate, hosts, status
+from .common import NOTHING_TRIED, add_cloud_options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit code 0: all that was asked is so; 1: some of it is not; 2: nothing was tried."""
+    parser = argparse.ArgumentParser(prog="instance-ha", description="Instance HA for OpenStack on Pacemaker, by hand.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument("--debug", action="store_true", help="log every request on stderr")
+    add_cloud_options(parser)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (evacuate, hosts, status):
+        module.add(commands)
+    args = parser.parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO if args.debug else logging.ERROR, format="%(levelname)s: %(message)s")
+    try:
+        return int(args.run(args))
+    except InstanceHaError as error:
+        print(f"instance-ha: {error}", file=sys.stderr)
+        return NOTHING_TRIED
+    except KeyboardInterrupt:
+        print("instance-ha: interrupted; what Nova has accepted goes on", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1

@@ -1,0 +1,102 @@
+"""What the commands share: the cloud, the cluster, tables."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from .. import credentials, params
+from ..cluster import Cluster
+from ..errors import ClusterError, ConfigurationError, HostError
+from ..model import ClusterView
+from ..nova import Nova
+from ..process import run
+
+ALL_DONE, SOME_LEFT, NOTHING_TRIED = 0, 1, 2
+FORMATS = ("table", "json", "csv")
+TOOL_TIMEOUT = 10.0
+_ENVIRONMENT = {
+    "OS_CLOUD": "cloud", "OS_AUTH_URL": "auth_url", "OS_USERNAME": "username", "OS_PASSWORD": "password",
+    "OS_PROJECT_NAME": "tenant_name", "OS_TENANT_NAME": "tenant_name", "OS_USER_DOMAIN_NAME": "user_domain",
+    "OS_PROJECT_DOMAIN_NAME": "project_domain", "OS_REGION_NAME": "region_name", "OS_CACERT": "cacert",
+    "OS_INTERFACE": "endpoint_type", "OS_ENDPOINT_TYPE": "endpoint_type",
+}
+
+
+def add_cloud_options(parser: argparse.ArgumentParser) -> None:
+    """The options that name the cloud, as every OpenStack command has them."""
+    parser.add_argument("--os-cloud", metavar="NAME", help="entry of clouds.yaml; default: OS_CLOUD, the OS_ variables, the NovaEvacuate resource")
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-f", "--format", choices=FORMATS, default="table", help="how the table is printed")
+
+
+def cloud_values(args: argparse.Namespace) -> dict[str, str]:
+    """The resolved parameters: --os-cloud, else the OS_ variables, else the NovaEvacuate resource of this cluster.
+    Raises ConfigurationError when none of them names a cloud."""
+    given = {"cloud": args.os_cloud} if args.os_cloud else {
+        name: os.environ[variable] for variable, name in _ENVIRONMENT.items() if os.environ.get(variable)}
+    if not given.get("cloud") and not given.get("auth_url"):
+        given = resource_parameters()
+    if not given:
+        raise ConfigurationError("which cloud? give --os-cloud, or set OS_CLOUD or the OS_ variables (no NovaEvacuate resource here)")
+    return params.resolve(params.of(params.OCF), given)
+
+
+def resource_parameters() -> dict[str, str]:
+    """The parameters of this cluster's NovaEvacuate resource; {} when there is no cluster here, or none in it."""
+    from lxml import etree
+
+    try:
+        done = run(["cibadmin", "--query", "--scope", "resources"], TOOL_TIMEOUT)
+    except HostError:
+        return {}
+    if done.code:
+        return {}
+    for primitive in etree.fromstring(done.out.encode()).iter("primitive"):
+        if primitive.get("type") == "NovaEvacuate" and primitive.get("provider") == "openstack":
+            return {pair.get("name"): pair.get("value") for pair in primitive.iterfind("instance_attributes/nvpair")}
+    return {}
+
+
+def connect(args: argparse.Namespace) -> tuple[Nova, dict[str, str]]:
+    """Nova, and the parameters that led to it."""
+    values = cloud_values(args)
+    return credentials.connect(values), values
+
+
+def cluster_view(values: Mapping[str, str]) -> tuple[Cluster, ClusterView] | None:
+    """This node's cluster; None off a cluster."""
+    cluster = Cluster(values["evacuate_attribute"])
+    try:
+        return cluster, cluster.view()
+    except (ClusterError, HostError):
+        return None
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], how: str) -> None:
+    """Print rows on stdout as a table, JSON (a list of objects) or CSV."""
+    if how == "json":
+        print(json.dumps([dict(zip(columns, row)) for row in rows], indent=1))
+    elif how == "csv":
+        writer = csv.writer(sys.stdout)
+        writer.writerow(columns)
+        writer.writerows(rows)
+    else:
+        print_table(columns, [["" if cell is None else str(cell) for cell in row] for row in rows])
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max([len(column)] + [len(row[n]) for row in rows]) for n, column in enumerate(columns)]
+    line = "+" + "+".join("-" * (width + 2) for width in widths) + "+"
+    print(line)
+    print("| " + " | ".join(column.ljust(width) for column, width in zip(columns, widths)) + " |")
+    print(line)
+    for row in rows:
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |")
+    print(line)

@@ -1,0 +1,157 @@
+"""instance-ha evacuate and host-evacuate: by hand, with the worker's own engine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import time
+import uuid
+from typing import Any
+
+from .. import decide
+from ..decide import Verdict
+from ..errors import CloudError, ConfigurationError
+from ..evacuation import Evacuation
+from ..model import Server, Service, claim_of
+from ..nova import Nova
+from ..selection import policy_from
+from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, cluster_view, connect, print_rows
+
+COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")
+GIVE_WAY = 1.0        # between claiming a server and sending, so that the worker wins when both want it
+POLL = 1.0
+SILENCE_LIMIT = 120.0  # Nova unreachable for so long ends the command
+
+
+def add(commands: Any) -> None:
+    one = commands.add_parser("evacuate", help="evacuate one server from its dead host")
+    one.add_argument("server", metavar="SERVER", help="id or name")
+    one.add_argument("target", metavar="HOST", nargs="?", help="where to; default: the scheduler chooses")
+    one.set_defaults(run=run_server)
+    many = commands.add_parser("host-evacuate", help="evacuate every protected server of a dead host")
+    many.add_argument("host", metavar="HOST", help="the dead host, by Nova's or Pacemaker's name")
+    many.add_argument("--target", metavar="HOST", help="where to; default: the scheduler chooses")
+    many.set_defaults(run=run_host)
+    for parser in (one, many):
+        parser.add_argument("--host-is-off", action="store_true", help="the host is off, I have made sure: do not ask")
+        parser.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="when to stop following (default: 1800)")
+        parser.add_argument("--on-shared-storage", action="store_true", help="accepted and without effect: Nova finds out for itself since 2.14")
+        add_format(parser)
+
+
+def run_server(args: argparse.Namespace) -> int:
+    nova, values = connect(args)
+    server = nova.server(args.server) or _by_name(nova, args.server)
+    if not server.host:
+        raise ConfigurationError(f"server {server.name} is on no host; there is nothing to evacuate it from")
+    return _run(args, nova, values, server.host, server.id)
+
+
+def run_host(args: argparse.Namespace) -> int:
+    nova, values = connect(args)
+    host = decide.host_of(args.host, values["domain"], nova.services())
+    if host is None:
+        raise ConfigurationError(f"Nova knows no compute host {args.host!r}; see: instance-ha hosts")
+    return _run(args, nova, values, host, None)
+
+
+def _by_name(nova: Nova, name: str) -> Server:
+    found = nova.find_server(name)
+    if len(found) != 1:
+        raise ConfigurationError(f"{len(found)} servers are named {name!r}; give its id" if found else f"there is no server {name!r}")
+    return found[0]
+
+
+def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], host: str, only: str | None) -> int:
+    services = nova.services()
+    service = next((s for s in services if s.binary == "nova-compute" and s.host == host), None)
+    if service is None:
+        raise ConfigurationError(f"Nova knows no compute service on {host!r}")
+    if args.target and args.target not in {s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled}:
+        raise ConfigurationError(f"--target {args.target}: no such compute host is up and enabled; see: instance-ha hosts")
+    if service.up and not service.forced_down and not args.host_is_off:
+        raise ConfigurationError(f"Nova says {host} is up; evacuating it would run its servers twice. If it is off for sure: --host-is-off")
+    if not _is_off(args, values, host):
+        return NOTHING_TRIED
+    if service.up:
+        nova.force_down(service, True)
+    token = f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}"
+    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy_from(values), GIVE_WAY, args.target, only)
+    rows = nova.evacuations(host)
+    verdicts = _follow(evacuation, nova, rows[-1].id if rows else 0, args.timeout, policy_from(values).max_parallel)
+    return _report(args, nova, evacuation, verdicts)
+
+
+def _is_off(args: argparse.Namespace, values: dict[str, str], host: str) -> bool:
+    """Whether Pacemaker or the person says that the host is off."""
+    if args.host_is_off:
+        return True
+    found = cluster_view(values)
+    if found:
+        cluster, view = found
+        node = next((n for n in view.nodes.values() if decide.host_of(n.name, values["domain"], [_named(host)]) == host), None)
+        record = view.records.get(node.name) if node else None
+        if record and (record.proof or decide.proof_of_fencing(record, node, cluster.history(record.node))[0]):
+            return True
+    if not sys.stdin.isatty():
+        print(f"instance-ha: nothing proves that {host} is off; if it is, say so with --host-is-off", file=sys.stderr)
+        return False
+    print(f"Pacemaker has not confirmed that {host} is off. A server that still runs there would run twice and lose its data.")
+    return input(f"Type the host's name if it is off for sure: ").strip() == host
+
+
+def _named(host: str) -> Service:
+    return Service("", "nova-compute", host, True, False, False)
+
+
+def _follow(evacuation: Evacuation, nova: Nova, baseline: int, timeout: float, room: int) -> dict[str, Verdict]:
+    """Turn after turn until nothing is under way. The last verdict on each server, by its id."""
+    known: dict[str, Verdict] = {}
+    limit, heard = time.monotonic() + timeout, time.monotonic()
+    while time.monotonic() < limit:
+        seen_at = time.monotonic()
+        try:
+            busy = sum(1 for v in known.values() if v.action == decide.WAIT)
+            turn = evacuation.turn(nova.services(), baseline, True, seen_at, max(0, room - busy))
+            heard = time.monotonic()
+        except CloudError as error:
+            if time.monotonic() - heard > SILENCE_LIMIT:
+                raise
+            print(f"\n{error}; looking again", file=sys.stderr)
+            time.sleep(POLL)
+            continue
+        for key in [key for key in known if key not in {v.server.id for v in turn.verdicts} and known[key].action != decide.UNLOCK]:
+            known.pop(key) if key not in evacuation.done else None
+        known.update({v.server.id: v for v in turn.verdicts})
+        _progress(evacuation, known)
+        if not turn.acted and all(v.action == decide.LEFT for v in turn.verdicts):
+            break
+        time.sleep(POLL)
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    return known
+
+
+def _progress(evacuation: Evacuation, known: dict[str, Verdict]) -> None:
+    if not sys.stderr.isatty():
+        return
+    total = len([v for v in known.values() if v.protected])
+    done = len(evacuation.done)
+    bar = "#" * (30 * done // max(total, 1))
+    print(f"\r[{bar:<30}] {done}/{total} evacuated", end="", file=sys.stderr, flush=True)
+
+
+def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdicts: dict[str, Verdict]) -> int:
+    rows, left = [], 0
+    for key, verdict in verdicts.items():
+        server = nova.server(key)
+        moved = server is not None and server.host != evacuation.host and server.vm_state != "error"
+        if server is not None and not moved and claim_of(server) and verdict.action == decide.LEFT:
+            nova.unlock(key)
+        wanted = verdict.protected and server is not None
+        left += 1 if wanted and not moved else 0
+        rows.append((key, verdict.server.name, "yes" if moved else "no", server.host if server else "", verdict.reason))
+    print_rows(COLUMNS, rows, args.format)
+    return SOME_LEFT if left else ALL_DONE

@@ -1,0 +1,149 @@
+"""The only door to Pacemaker: its nodes, its proof of fencing, the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lxml import etree
+
+from .errors import ClusterError, ConflictError
+from .model import ClusterNode, ClusterView, FenceEvent, Record, parse_record
+from .process import Outcome, run
+
+TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
+NO_SUCH_OBJECT = (6, 105)  # cibadmin: nothing matched (ENXIO as exit code, CRM_EX_NOSUCH)
+
+
+class Cluster:
+    """Pacemaker on this node. `attribute` names the node attribute that holds the records."""
+
+    def __init__(self, attribute: str = "evacuate") -> None:
+        self.attribute = attribute
+
+    def view(self) -> ClusterView:
+        """The CIB, read once (cibadmin --query). Raises ClusterError, HostError."""
+        return read_cib(_xml(_must(["cibadmin", "--query"])), self.attribute)
+
+    def local_node(self) -> str:
+        """The cluster's name of this node."""
+        return _must(["crm_node", "--name"]).out.strip()
+
+    def history(self, node: str) -> list[FenceEvent]:
+        """What Pacemaker's fencers remember of a node, newest first (stonith_admin --history)."""
+        root = _xml(_must(["stonith_admin", "--history", node, "--output-as=xml"]))
+        return [
+            FenceEvent(event.get("target", ""), event.get("action", ""), event.get("status", ""), event.get("completed", ""))
+            for event in root.iter("fence_event")
+            if event.get("target") == node
+        ]
+
+    def write(self, record: Record) -> Record:
+        """Store a record, whatever was there, and read it back. Raises ClusterError when it is not there afterwards."""
+        text = record.text()
+        _must(["crm_attribute", "--type", "nodes", "--node", record.node, "--name", self.attribute, "--update", text])
+        stored = self.view().records.get(record.node)
+        if stored is None or stored.raw != text:
+            raise ClusterError(f"the fencing record of {record.node} was written, but the cluster does not show it")
+        return stored
+
+    def replace(self, record: Record) -> Record:
+        """Store a record in place of exactly the value it was read with. Raises ConflictError when that has changed."""
+        text = record.text()
+        if record.raw == text:
+            return record
+        self._swap(record, ["--modify", "--xml-text", _nvpair_with(self._find(record), text)])
+        return parse_record(record.node, text) or record
+
+    def clear(self, record: Record) -> None:
+        """Remove a record with exactly the value it was read with. Raises ConflictError when that has changed."""
+        self._swap(record, ["--delete"])
+
+    def _swap(self, record: Record, what: list[str]) -> None:
+        path = f"//nodes/node[@uname='{record.node}']//nvpair[@name='{self.attribute}' and @value='{record.raw}']"
+        done = run(["cibadmin", *what, "--xpath", path], TOOL_TIMEOUT)
+        if done.code in NO_SUCH_OBJECT:
+            raise ConflictError(f"the record of {record.node} was changed meanwhile")
+        if done.code:
+            raise ClusterError(f"the record of {record.node} could not be changed: {done.sentence}")
+
+    def _find(self, record: Record) -> Any:
+        root = _xml(_must(["cibadmin", "--query", "--scope", "nodes"]))
+        for pair in root.iterfind(f"node[@uname='{record.node}']//nvpair[@name='{self.attribute}']"):
+            if pair.get("value") == record.raw:
+                return pair
+        raise ConflictError(f"the record of {record.node} was changed meanwhile")
+
+    def show(self, name: str, value: str | None) -> None:
+        """Set (None: remove) a transient attribute of this node, for people who look at crm_mon."""
+        argv = ["crm_attribute", "--lifetime", "reboot", "--node", self.local_node(), "--name", name]
+        _must([*argv, "--delete"] if value is None else [*argv, "--update", value])
+
+
+def read_cib(root: Any, attribute: str) -> ClusterView:
+    """A CIB element as a ClusterView."""
+    nodes = {node.name: node for node in _nodes(root)}
+    records, broken = {}, {}
+    for element in root.iterfind("configuration/nodes/node"):
+        name = element.get("uname") or element.get("id") or ""
+        for pair in element.iterfind(f"instance_attributes/nvpair[@name='{attribute}']"):
+            raw = pair.get("value") or ""
+            record = parse_record(name, raw)
+            if record:
+                records[name] = record
+            elif raw not in ("", "no"):
+                broken[name] = raw
+    levels: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+    for level in root.iterfind("configuration/fencing-topology/fencing-level"):
+        devices = tuple((level.get("devices") or "").split(","))
+        levels.setdefault(level.get("target", ""), []).append((int(level.get("index", "0")), devices))
+    agents = {p.get("id"): p.get("type") for p in root.iter("primitive") if p.get("class") == "stonith"}
+    return ClusterView(
+        nodes, records, broken, root.get("have-quorum") == "1",
+        {target: tuple(devices for _, devices in sorted(entries)) for target, entries in levels.items()}, agents,
+    )
+
+
+def _nodes(root: Any) -> Iterable[ClusterNode]:
+    states = {state.get("uname"): state for state in root.iterfind("status/node_state")}
+    remotes = {
+        p.get("id") for p in root.iterfind(".//resources//primitive")
+        if p.get("type") == "remote" and p.get("provider") == "pacemaker"
+    }
+    members = {e.get("uname") for e in root.iterfind("configuration/nodes/node") if e.get("type") != "remote"}
+    for name in sorted(filter(None, remotes | members | set(states))):
+        state = states.get(name)
+        remote = name in remotes or (state is not None and state.get("remote_node") == "true")
+        yield ClusterNode(name, remote, _online(state, remote), _fenced_mark(state) if remote else 0)
+
+
+def _online(state: Any, remote: bool) -> bool | None:
+    if state is None or state.get("in_ccm") is None:
+        return None
+    in_ccm = state.get("in_ccm") not in ("false", "0")
+    return in_ccm and (remote or state.get("crmd") not in ("offline", "0", None))
+
+
+def _fenced_mark(state: Any) -> int:
+    text = state.get("node_fenced", "0") if state is not None else "0"
+    return int(text) if text.isdigit() else 0
+
+
+def _nvpair_with(pair: Any, value: str) -> str:
+    element = etree.Element("nvpair", id=pair.get("id"), name=pair.get("name"), value=value)
+    return etree.tostring(element).decode()
+
+
+def _must(argv: list[str]) -> Outcome:
+    done = run(argv, TOOL_TIMEOUT)
+    if done.code:
+        raise ClusterError(f"{argv[0]} failed with {done.code}: {done.sentence} (is Pacemaker running on this node?)")
+    return done
+
+
+def _xml(outcome: Outcome) -> Any:
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+    try:
+        return etree.fromstring(outcome.out.encode(), parser)
+    except etree.XMLSyntaxError as error:
+        raise ClusterError(f"Pacemaker answered what is no XML: {error}") from None

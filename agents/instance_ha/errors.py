@@ -1,0 +1,43 @@
+"""Errors, by who failed. Each message is one sentence for a person: what, where, what to do."""
+
+from __future__ import annotations
+
+
+class InstanceHaError(Exception):
+    """Base of all errors that are shown to a user without a traceback."""
+
+
+class ConfigurationError(InstanceHaError):
+    """A parameter is wrong, on every machine alike."""
+
+
+class HostError(InstanceHaError):
+    """Something is missing or broken on this machine only (a program, a library, a file)."""
+
+
+class ClusterError(InstanceHaError):
+    """A tool of Pacemaker failed, or answered what cannot be understood."""
+
+
+class ConflictError(ClusterError):
+    """The record was changed by somebody else since it was read."""
+
+
+class CloudError(InstanceHaError):
+    """Base of what Keystone or Nova did."""
+
+
+class CloudUnreachable(CloudError):
+    """No usable answer: a timeout, a broken connection, a 5xx. Whether a request was carried out is unknown."""
+
+
+class CloudRefused(CloudError):
+    """Keystone or Nova said no: a 4xx. The request was not carried out.
+
+    `status` is HTTP's, `request_id` Nova's ("" when it gave none).
+    """
+
+    def __init__(self, message: str, status: int = 0, request_id: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.request_id = request_id

@@ -1,0 +1,179 @@
+"""Acting on the servers of one dead host: observe, decide, act, once a turn. The worker and the command line share it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from . import decide
+from .decide import EVACUATE, HostScene, Memory, Verdict
+from .errors import CloudError, CloudRefused, CloudUnreachable
+from .model import Claim, Migration, Server, Service, claim_of
+from .nova import Nova
+from .selection import Policy, Ruling, order_key, rule_for
+
+SEND_DEADLINE = 5.0   # an observation older than this is not acted upon
+LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Turn:
+    """What one turn saw and did: verdicts in the order of importance, and how many requests went out."""
+
+    verdicts: list[Verdict]
+    acted: int = 0
+    migrations: list[Migration] = field(default_factory=list)
+
+
+class Evacuation:
+    """One host's evacuation. `token` names who acts. `patience` is the pause in seconds between claiming a server and
+    sending, for those who must give way to the worker: the command line."""
+
+    def __init__(self, nova: Nova, host: str, incident: str, token: str, policy: Policy, patience: float = 0.0,
+                 target: str | None = None, only: str | None = None) -> None:
+        self.nova, self.host, self.incident, self.token, self.policy = nova, host, incident, token, policy
+        self.patience, self.target, self.only = patience, target, only
+        self.memory: dict[str, Memory] = {}
+        self.first_request: float | None = None
+        self.done: dict[str, str] = {}
+
+    def turn(self, services: Sequence[Service], baseline: int, starts: bool, seen_at: float, room: int) -> Turn:
+        """One turn. `seen_at` is the monotonic time at which the right to act was last seen; `room` is how many more
+        evacuations may be begun. Raises CloudError when Nova cannot be observed."""
+        scene = self._observe(services, baseline, starts)
+        verdicts = [
+            decide.server_verdict(server, scene, self.policy, self.memory.setdefault(server.id, Memory()))
+            for server in sorted(scene.servers, key=order_key)
+        ]
+        jobs, verdicts = _within(verdicts, room)
+        with ThreadPoolExecutor(max_workers=max(1, min(32, len(jobs)))) as pool:
+            list(pool.map(lambda verdict: self._act(verdict, scene, seen_at), jobs))
+        return Turn(verdicts, len(jobs), list(scene.migrations))
+
+    def release(self) -> list[Server]:
+        """Give back the servers that are still on the host, which is up again: take our claims away, start those that ran.
+        Returns the servers that are not given back yet."""
+        waiting = []
+        for server in self.nova.servers_on(self.host):
+            claim = claim_of(server)
+            if claim is None or claim.host != self.host:
+                continue
+            if server.task_state:
+                waiting.append(server)
+                continue
+            if claim.was == "active" and server.vm_state == "stopped":
+                LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, self.host)
+                self.nova.start(server.id)
+            self.nova.unlock(server.id)
+        return waiting
+
+    def _observe(self, services: Sequence[Service], baseline: int, starts: bool) -> HostScene:
+        migrations = self.nova.evacuations(self.host)
+        found = {server.id: server for server in self.nova.servers_on(self.host)}
+        for server in self.nova.locked_servers():
+            claim = claim_of(server)
+            if claim and claim.host == self.host:
+                found[server.id] = server
+        self._add_unclaimed(found)
+        if self.only:
+            found = {key: server for key, server in found.items() if key == self.only}
+        up = frozenset(s.host for s in services if s.binary == "nova-compute" and s.up)
+        control = {s.binary for s in services if s.up}
+        return HostScene(
+            self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations, up,
+            {"nova-conductor", "nova-scheduler"} <= control, time.monotonic(), starts, migrations[-1].id if migrations else 0,
+        )
+
+    def _add_unclaimed(self, found: dict[str, Server]) -> None:
+        """A server locked by its owner carries no claim: it is followed by its id until it has arrived."""
+        for key, memory in self.memory.items():
+            if memory.was and key not in found and key not in self.done:
+                server = self.nova.server(key)
+                if server:
+                    found[key] = server
+
+    def _rulings(self, servers: object) -> dict[str, Ruling]:
+        rulings = {}
+        for server in servers:  # type: ignore[attr-defined]
+            image = self.nova.image_properties(server.image) if server.image else {}
+            rulings[server.id] = rule_for(server, image, self.policy.selection)
+        return rulings
+
+    def _act(self, verdict: Verdict, scene: HostScene, seen_at: float) -> None:
+        server, memory = verdict.server, self.memory[verdict.server.id]
+        try:
+            if verdict.action == EVACUATE:
+                self._evacuate(verdict, scene, seen_at)
+            elif verdict.action == decide.STOP:
+                self.nova.stop(server.id)
+            elif verdict.action == decide.UNLOCK:
+                self.nova.unlock(server.id)
+                self.done[server.id] = verdict.reason
+                memory.was = ""
+        except CloudRefused as error:
+            LOG.warning("%s (%s): %s", server.name, server.id, error)
+            memory.refusal, memory.refused_at, memory.refusals = str(error), time.monotonic(), memory.refusals + 1
+        except CloudError as error:
+            LOG.warning("%s (%s): %s", server.name, server.id, error)
+
+    def _evacuate(self, verdict: Verdict, scene: HostScene, seen_at: float) -> None:
+        server, memory = verdict.server, self.memory[verdict.server.id]
+        claim = Claim(self.host, verdict.was, self.incident, self.token)
+        owned = bool(server.locked) and claim_of(server) is None
+        if not owned:
+            self.nova.lock(server.id, claim.text())
+            time.sleep(self.patience)
+        now = self.nova.server(server.id)
+        hindrance = _hindrance(server, now, claim, owned)
+        if hindrance or now is None:
+            LOG.info("%s (%s): not evacuated: %s", server.name, server.id, hindrance)
+            return
+        if time.monotonic() - seen_at > SEND_DEADLINE + self.patience:
+            LOG.warning("%s (%s): not evacuated: too long ago that the fencing was looked at", server.name, server.id)
+            return
+        memory.was = verdict.was if owned else ""
+        memory.refusal, memory.refusals = "", 0
+        memory.sent, memory.sent_after = time.monotonic(), scene.last_row
+        if self.first_request is None:
+            self.first_request = time.time()
+        try:
+            request = self.nova.evacuate(server.id, self.target)
+            LOG.info("%s (%s): evacuation from %s asked, %s (%s)", server.name, server.id, self.host, request, verdict.reason)
+        except CloudRefused:
+            memory.sent = None
+            raise
+        except CloudUnreachable as error:
+            LOG.warning("%s (%s): the answer was lost, looking before anything is sent again: %s", server.name, server.id, error)
+
+
+def _within(verdicts: list[Verdict], room: int) -> tuple[list[Verdict], list[Verdict]]:
+    """The verdicts to act on now, evacuations no more than `room`; and all verdicts."""
+    jobs, shown = [], []
+    for verdict in verdicts:
+        if verdict.action == EVACUATE:
+            if room <= 0:
+                shown.append(Verdict(verdict.server, decide.WAIT, "waits for its turn", verdict.was))
+                continue
+            room -= 1
+        if verdict.action in (EVACUATE, decide.STOP, decide.UNLOCK):
+            jobs.append(verdict)
+        shown.append(verdict)
+    return jobs, shown
+
+
+def _hindrance(before: Server, now: Server | None, claim: Claim, owned: bool) -> str:
+    """Why a server that was to be evacuated must not be, seen just before the request; "" for nothing."""
+    if now is None:
+        return "it is gone"
+    if now.host != claim.host:
+        return f"it is on {now.host} now"
+    if now.being_deleted:
+        return "its user is deleting it"
+    if not owned and claim_of(now) != claim:
+        return "somebody else has claimed it"
+    if now.task_state != before.task_state and (now.task_state or "").startswith("rebuild"):
+        return "somebody else evacuates it"
+    return ""

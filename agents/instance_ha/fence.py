@@ -1,0 +1,178 @@
+"""The fence agent's protocol on fence-agents' fencing.py: actions, exit codes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import credentials, decide, metadata, params
+from .cluster import Cluster
+from .errors import CloudError, ConfigurationError, InstanceHaError
+from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, Record, Service
+
+OK, FAILED, OFF = 0, 1, 2
+MOST_SEEN = 8          # fencing times that a record remembers
+SILENT = frozenset(("2", "disabled"))
+DOCS = {"shortdesc": metadata.FENCE_SHORT, "longdesc": metadata.FENCE_LONG, "vendorurl": "https://www.openstack.org"}
+
+
+def main() -> int:
+    """Run one action as a fence agent. Returns the exit code."""
+    import fencing
+
+    options_of = metadata.fence_options()
+    taken = {name: option for name, option in options_of.items() if name not in fencing.all_opt}
+    fencing.all_opt.update(taken)
+    fencing.all_opt["login"]["required"] = fencing.all_opt["passwd"]["required"] = "0"
+    fencing.all_opt["port"]["required"] = "0"
+    fencing.all_opt["plug" if "plug" in fencing.all_opt else "port"]["help"] = (
+        "-n, --plug=[node]              Name of the compute node, Pacemaker's or Nova's")
+    device = ["login", "passwd", "port", "nodename", "no_password", "no_login", "fabric_fencing", *options_of]
+    fencing.all_opt["nodename"] = {
+        "getopt": ":", "longopt": "nodename", "help": "--nodename=[node]              Pacemaker's name of the node; Pacemaker gives it",
+        "required": "0", "shortdesc": "Pacemaker's name of the node; Pacemaker gives it", "order": 2}
+    given = fencing.process_input(device)
+    options = fencing.check_input(device, given, other_conditions=True)
+    fencing.show_docs(options, dict(DOCS))
+    logging.getLogger("keystoneauth").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    try:
+        return run(options, fencing)
+    except InstanceHaError as error:
+        logging.error("fence_nova %s: %s", options["--action"], error)
+        return FAILED
+
+
+def run(options: Mapping[str, Any], fencing: Any) -> int:
+    """Run the action that fencing.py's options name."""
+    values = params.resolve(params.of(params.FENCE), {key.lstrip("-"): _text(value) for key, value in options.items() if key.startswith("--")})
+    agent = Agent(values, options.get("--plug", ""), options.get("--nodename", ""), options.get("--separator", ","))
+    actions: dict[str, Callable[[], int]] = {
+        "off": agent.off, "on": agent.on, "status": agent.status, "monitor": agent.monitor, "list": agent.list,
+        "list-status": agent.list_status, "validate-all": agent.validate,
+    }
+    action = options["--action"]
+    if values["record_only"].lower() in SILENT and action in ("off", "on", "monitor"):
+        logging.info("record_only=%s: %s does nothing", values["record_only"], action)
+        return OK
+    if action == "off" and int(float(options.get("--delay") or 0)):
+        fencing.run_delay(options)
+    if action not in actions:
+        raise ConfigurationError(f"the action {action} is unknown")
+    return actions[action]()
+
+
+def _text(value: Any) -> str:
+    # fencing.py holds a flag that was given without a value as "" or as "1".
+    return "1" if value in ("", None) else str(value)
+
+
+class Agent:
+    """The actions of fence_nova on one plug. `values` are resolved parameters."""
+
+    def __init__(self, values: Mapping[str, str], plug: str, nodename: str, separator: str) -> None:
+        self.values, self.plug, self.nodename, self.separator = values, plug, nodename, separator
+        self.cluster = Cluster(values["evacuate_attribute"])
+
+    def off(self) -> int:
+        """Store the record and read it back; then mark the service down, as far as Nova can be had in time."""
+        view = self.cluster.view()
+        node = self._node(set(view.nodes))
+        seen = [e.completed for e in self.cluster.history(node) if e.action in decide.OFF_ACTIONS and e.completed]
+        record = self.cluster.write(Record(
+            node, FENCED, uuid.uuid4().hex[:8], int(time.time()), self.cluster.local_node(),
+            host=self.plug if self.plug != node else "", seen=tuple(seen[:MOST_SEEN])))
+        logging.info("fencing of %s recorded as %s", node, record.id)
+        if params.boolean(self.values["record_only"]):
+            return OK
+        try:
+            self._mark_down(record)
+        except InstanceHaError as error:
+            logging.warning("%s is recorded; marking it down in Nova is left to NovaEvacuate: %s", node, error)
+        return OK
+
+    def _mark_down(self, record: Record) -> None:
+        limit = time.monotonic() + float(self.values["nova_timeout"])
+        # Each answer may take a third of the whole: Keystone's, and the two that count.
+        nova = credentials.connect({**self.values, "api_timeout": str(float(self.values["nova_timeout"]) / 3)})
+        service = self._service(nova.services(), record.host or record.node)
+        nova.force_down(service, True)
+        if service.enabled and time.monotonic() < limit:
+            when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, recorded by {record.by} at {when} ({record.id})")
+        logging.info("%s is marked down in Nova", service.host)
+
+    def on(self) -> int:
+        """Let the node in when its evacuation is over; fail at once, saying how far it is, otherwise."""
+        view = self.cluster.view()
+        node = self._node(set(view.nodes))
+        if node in view.broken:
+            logging.error("the fencing record of %s cannot be read: %r; correct or delete the node attribute", node, view.broken[node])
+            return FAILED
+        record = view.records.get(node)
+        if record is None or record.state == RETURNING:
+            return OK
+        if record.state in (EVACUATED, PARTLY):
+            self.cluster.replace(record.to(RETURNING))
+            logging.info("%s is let in, %d of its servers are still on it", node, record.left)
+            return OK
+        words = {FENCED: "its evacuation has not begun", CONFIRMED: "its evacuation is under way"}
+        logging.error("%s is not let in yet: %s (record %s)", node, words[record.state], record.id)
+        return FAILED
+
+    def status(self) -> int:
+        """0 when Nova has the service up and enabled, 2 when it is down, 1 when Nova cannot be asked."""
+        service = self._service(self._services(), self.plug or self.nodename)
+        off = service.forced_down or not service.up
+        print(f"Status: {'OFF' if off else 'ON'}")
+        return OFF if off else OK
+
+    def monitor(self) -> int:
+        """0 when Nova can be asked."""
+        self._services()
+        return OK
+
+    def list(self) -> int:
+        """Print the compute hosts, one a line."""
+        return self._print(lambda service: f"{service.host}{self.separator}")
+
+    def list_status(self) -> int:
+        """Print the compute hosts and whether they are on."""
+        return self._print(lambda s: f"{s.host}{self.separator}{self.separator}{'ON' if s.up and not s.forced_down else 'OFF'}")
+
+    def validate(self) -> int:
+        """Whether the parameters are complete; nothing is contacted."""
+        credentials.check(self.values)
+        return OK
+
+    def _print(self, line: Callable[[Service], str]) -> int:
+        for service in sorted(self._services(), key=lambda s: s.host):
+            print(line(service))
+        return OK
+
+    def _services(self) -> list[Service]:
+        return [s for s in credentials.connect(self.values).services() if s.binary == "nova-compute"]
+
+    def _service(self, services: list[Service], name: str) -> Service:
+        host = decide.host_of(name, self.values["domain"], services)
+        for service in services:
+            if service.binary == "nova-compute" and service.host == host:
+                return service
+        raise CloudError(f"Nova knows no compute host {name!r}; it knows " + ", ".join(s.host for s in services if s.binary == "nova-compute"))
+
+    def _node(self, nodes: set[str]) -> str:
+        """Pacemaker's name of the node that is meant: nodename, the plug, or the one with the plug's short name."""
+        for name in (self.nodename, self.plug):
+            if name in nodes:
+                return name
+        wanted = self.nodename or self.plug
+        if not wanted:
+            raise ConfigurationError("which node? give plug (or port)")
+        short = [node for node in nodes if node.split(".")[0].lower() == wanted.split(".")[0].lower()]
+        if len(short) == 1:
+            return short[0]
+        raise ConfigurationError(f"{wanted!r} is no node of this cluster; it has {', '.join(sorted(nodes))}")

@@ -1,0 +1,199 @@
+"""What the project knows of the world, as frozen values. None means unknown, never "no"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+FENCED = "fenced"          # fence_nova wrote it; Pacemaker has not confirmed yet
+CONFIRMED = "confirmed"    # Pacemaker's proof was seen; its servers are being evacuated
+EVACUATED = "evacuated"    # nothing is left to move
+PARTLY = "partly"          # nothing is under way; some servers could not be moved
+RETURNING = "returning"    # the node was let in; nova-compute has to clean up and to be enabled
+STATES = (FENCED, CONFIRMED, EVACUATED, PARTLY, RETURNING)
+LEGACY_YES = "yes"         # what fence_compute writes
+
+DISABLED_BY_US = "instance-ha:"
+IN_PROGRESS = frozenset(("queued", "preparing", "accepted", "pre-migrating", "running", "migrating", "post-migrating"))
+ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
+UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One fencing record: the value of a permanent node attribute, as `state;key=value;...`.
+
+    `id` names the incident. `since` is seconds since the epoch by the writer's clock, for people only. `seen` holds the
+    completion times of the fencings of this node that Pacemaker's history already knew when the record was written.
+    `baseline` is the highest id of a Nova migration when the evacuation began, None before. `worker` is the worker's token.
+    """
+
+    node: str
+    state: str
+    id: str
+    since: int = 0
+    by: str = ""
+    host: str = ""
+    seen: tuple[str, ...] = ()
+    proof: str = ""
+    baseline: int | None = None
+    worker: str = ""
+    left: int = 0
+    raw: str = field(default="", compare=False)
+
+    def text(self) -> str:
+        """The attribute's value. It holds no space, quote or angle bracket."""
+        pairs = [
+            ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host), ("seen", ",".join(self.seen)),
+            ("proof", self.proof), ("baseline", "" if self.baseline is None else str(self.baseline)),
+            ("worker", self.worker), ("left", str(self.left) if self.left else ""),
+        ]
+        return ";".join([self.state, *(f"{key}={UNSAFE.sub('_', value)}" for key, value in pairs if value)])
+
+    def to(self, state: str, **changes: object) -> Record:
+        """The same record in another state."""
+        return replace(self, state=state, **changes)  # type: ignore[arg-type]
+
+
+def parse_record(node: str, raw: str) -> Record | None:
+    """The record that an attribute's value means; None for "no", an empty or an unintelligible one.
+
+    `yes` and `node@time` are what fence_compute and the old NovaEvacuate write: a fencing that nobody has confirmed.
+    """
+    state, _, rest = raw.partition(";")
+    if raw == LEGACY_YES or re.fullmatch(r"[^;=]+@\d+", raw):
+        return Record(node, FENCED, f"legacy-{node}", raw=raw)
+    if state not in STATES:
+        return None
+    words = dict(pair.split("=", 1) for pair in rest.split(";") if "=" in pair)
+    if not words.get("id"):
+        return None
+    return Record(
+        node=node, state=state, id=words["id"], since=_number(words.get("since")) or 0, by=words.get("by", ""),
+        host=words.get("host", ""), seen=tuple(part for part in words.get("seen", "").split(",") if part),
+        proof=words.get("proof", ""), baseline=_number(words.get("baseline")), worker=words.get("worker", ""),
+        left=_number(words.get("left")) or 0, raw=raw,
+    )
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
+
+
+@dataclass(frozen=True)
+class ClusterNode:
+    """A node as the CIB has it. `online` is None when the CIB holds no state of it. `fenced_mark` is a remote node's
+    node_fenced epoch, 0 when Pacemaker has not fenced it since it was last up."""
+
+    name: str
+    remote: bool = False
+    online: bool | None = None
+    fenced_mark: int = 0
+
+
+@dataclass(frozen=True)
+class FenceEvent:
+    """One line of Pacemaker's fencing history. `completed` is the fencer's own time stamp as text, "" while pending."""
+
+    target: str
+    action: str
+    status: str
+    completed: str = ""
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """The CIB at one moment: nodes by name, records by node, what could not be read, quorum."""
+
+    nodes: Mapping[str, ClusterNode]
+    records: Mapping[str, Record]
+    broken: Mapping[str, str]
+    quorate: bool
+    levels: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    agents: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A Nova service. `updated` is Nova's own text, only ever compared with an earlier one."""
+
+    id: str
+    binary: str
+    host: str
+    enabled: bool
+    up: bool
+    forced_down: bool
+    reason: str = ""
+    updated: str = ""
+    zone: str = ""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server as Nova shows it; every field that a partial row may lack is None then."""
+
+    id: str
+    name: str
+    host: str | None
+    vm_state: str | None
+    task_state: str | None
+    power_state: int | None
+    locked: bool | None
+    locked_reason: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    extra_specs: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    fault: str = ""
+    project: str = ""
+    status: str = ""
+
+    @property
+    def being_deleted(self) -> bool:
+        return self.task_state in ("deleting", "soft-deleting") or self.vm_state in ("deleted", "soft-delete")
+
+    @property
+    def former(self) -> str:
+        """What it was when its host died: active, stopped or error."""
+        if self.vm_state == "stopped" or (self.vm_state == "error" and self.power_state == 4):
+            return "stopped"
+        return "active" if self.vm_state == "active" else "error"
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One evacuation as Nova records it. `destination` is None before the scheduler has chosen."""
+
+    id: int
+    server: str
+    status: str
+    source: str
+    destination: str | None
+    created: str = ""
+    updated: str = ""
+
+    @property
+    def in_progress(self) -> bool:
+        return self.status in IN_PROGRESS
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The lock that instance-ha puts on a server while it moves it, and what its reason says."""
+
+    host: str
+    was: str
+    id: str
+    token: str
+
+    def text(self) -> str:
+        return f"instance-ha: evacuating from {self.host}; was={self.was} id={self.id} by={self.token}"
+
+
+_CLAIM = re.compile(r"instance-ha: evacuating from (\S+); was=(\w+) id=(\S+) by=(\S+)")
+
+
+def claim_of(server: Server) -> Claim | None:
+    """Our claim on a server, whoever of us put it there; None when it is not locked, or locked by its owner."""
+    found = _CLAIM.fullmatch(server.locked_reason or "") if server.locked else None
+    return Claim(*found.groups()) if found else None

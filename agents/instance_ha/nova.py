@@ -1,0 +1,192 @@
+"""The only door to OpenStack: a dozen verbs, one pinned microversion, errors translated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .errors import CloudRefused, CloudUnreachable
+from .model import Migration, Server, Service
+
+# 2.73: the reason of a lock. Below 2.95, so that servers that ran run again.
+MICROVERSION = "2.73"
+PAGE = 500
+NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425, 429))
+LOG = logging.getLogger(__name__)
+
+
+class Nova:
+    """Nova through a keystoneauth1 adapter. Every verb raises CloudUnreachable or CloudRefused."""
+
+    def __init__(self, compute: Any, image: Any) -> None:
+        self._compute = compute
+        self._image = image
+        self._images: dict[str, Mapping[str, Any]] = {}
+
+    def services(self) -> list[Service]:
+        """Every Nova service (GET /os-services)."""
+        rows = self._get("/os-services")["services"]
+        return [
+            Service(
+                str(row["id"]), row["binary"], row["host"], row["status"] == "enabled", row["state"] == "up",
+                bool(row.get("forced_down")), row.get("disabled_reason") or "", row.get("updated_at") or "", row.get("zone") or "",
+            )
+            for row in rows
+        ]
+
+    def force_down(self, service: Service, down: bool) -> None:
+        """Set or clear forced_down (PUT /os-services/{uuid}); may be repeated."""
+        self._call("PUT", f"/os-services/{service.id}", {"forced_down": down})
+
+    def disable(self, service: Service, reason: str) -> None:
+        """Disable a service that is already down: disabling one that Nova believes in waits for its dead host."""
+        self._call("PUT", f"/os-services/{service.id}", {"status": "disabled", "disabled_reason": reason[:255]})
+
+    def enable(self, service: Service) -> None:
+        """Enable a service."""
+        self._call("PUT", f"/os-services/{service.id}", {"status": "enabled"})
+
+    def servers_on(self, host: str) -> list[Server]:
+        """Every server that Nova has on a host."""
+        return [server for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "host": host})
+                if (server := _server(row)).host in (host, None)]
+
+    def locked_servers(self) -> list[Server]:
+        """Every locked server of the cloud: those that instance-ha claims are among them, wherever they are now."""
+        return [_server(row) for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "locked": "true"})]
+
+    def server(self, server_id: str) -> Server | None:
+        """One server by id; None when there is none."""
+        try:
+            return _server(self._get(f"/servers/{server_id}")["server"])
+        except CloudRefused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def find_server(self, name: str) -> list[Server]:
+        """Servers with exactly this name, of all projects."""
+        rows = self._pages("servers", "/servers/detail", {"all_tenants": "1", "name": name})
+        return [server for row in rows if (server := _server(row)).name == name]
+
+    def evacuations(self, host: str) -> list[Migration]:
+        """Every evacuation from a host that Nova remembers, oldest first."""
+        query = {"migration_type": "evacuation", "source_compute": host}
+        rows = [_migration(row) for row in self._pages("migrations", "/os-migrations", query)]
+        return sorted((row for row in rows if row.source == host), key=lambda row: row.id)
+
+    def image_properties(self, image: str) -> Mapping[str, Any]:
+        """An image's properties and tags (Glance), remembered; empty for one that is gone."""
+        if image not in self._images:
+            try:
+                self._images[image] = self._call("GET", f"/v2/images/{image}", None, self._image)
+            except CloudRefused as error:
+                if error.status not in (403, 404):
+                    raise
+                self._images[image] = {}
+        return self._images[image]
+
+    def evacuate(self, server_id: str, host: str | None = None) -> str:
+        """Ask Nova to evacuate. Returns Nova's request id. After CloudUnreachable it may or may not be under way."""
+        return self._action(server_id, {"evacuate": {"host": host} if host else {}})
+
+    def lock(self, server_id: str, reason: str) -> None:
+        """Lock a server for all but administrators; a lock that is there gets this reason."""
+        self._action(server_id, {"lock": {"locked_reason": reason}})
+
+    def unlock(self, server_id: str) -> None:
+        self._action(server_id, {"unlock": None})
+
+    def stop(self, server_id: str) -> None:
+        self._action(server_id, {"os-stop": None})
+
+    def start(self, server_id: str) -> None:
+        self._action(server_id, {"os-start": None})
+
+    def _action(self, server_id: str, body: Mapping[str, Any]) -> str:
+        answer = self._raw("POST", f"/servers/{server_id}/action", body, self._compute)
+        return answer.headers.get("x-openstack-request-id", "")
+
+    def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        return self._call("GET", path, None, self._compute, query)
+
+    def _pages(self, key: str, path: str, query: Mapping[str, str]) -> Iterator[Any]:
+        marker: dict[str, str] = {}
+        while True:
+            page = self._get(path, {**query, "limit": str(PAGE), **marker})
+            rows = page[key]
+            yield from rows
+            if not rows or not page.get(f"{key}_links"):
+                return
+            marker = {"marker": rows[-1].get("uuid") or rows[-1]["id"]}
+
+    def _call(self, method: str, path: str, body: Any, adapter: Any = None, query: Mapping[str, str] | None = None) -> Any:
+        answer = self._raw(method, path, body, adapter or self._compute, query)
+        try:
+            return answer.json()
+        except ValueError:
+            raise CloudUnreachable(f"{method} {path} was answered with what is no JSON; is that Nova's address?") from None
+
+    def _raw(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None = None) -> Any:
+        from keystoneauth1 import exceptions as ka
+
+        options: dict[str, Any] = {"raise_exc": False}
+        if body is not None:
+            options["json"] = body
+        if query:
+            options["params"] = query
+        try:
+            answer = adapter.request(path, method, **options)
+        except (ka.Unauthorized, ka.AuthorizationFailure, ka.MissingRequiredOptions) as error:
+            raise CloudRefused(f"Keystone refused the credentials: {one_line(error)}", 401) from None
+        except (ka.EndpointNotFound, ka.UnsupportedVersion) as error:
+            raise CloudRefused(f"Nova was not found in Keystone's catalog: {one_line(error)}", 404) from None
+        except (ka.ClientException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None
+        LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
+        return _checked(answer, method, path)
+
+
+def _checked(answer: Any, method: str, path: str) -> Any:
+    code = answer.status_code
+    if 200 <= code < 300:
+        return answer
+    request_id = answer.headers.get("x-openstack-request-id", "")
+    where = f"{method} {path} was answered {code}" + (f" ({request_id})" if request_id else "")
+    if 400 <= code < 500 and code not in NEVER_CARRIED_OUT_BUT_RETRY:
+        raise CloudRefused(f"{_reason(answer)} [{where}]", code, request_id)
+    raise CloudUnreachable(where)
+
+
+def _reason(answer: Any) -> str:
+    try:
+        body = next(iter(answer.json().values()))
+        return one_line(body["message"])
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+        return f"HTTP {answer.status_code}"
+
+
+def one_line(error: object) -> str:
+    """The first line of an error's text."""
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _server(row: Mapping[str, Any]) -> Server:
+    flavor = row.get("flavor") or {}
+    image = row.get("image") or {}
+    return Server(
+        id=row["id"], name=row.get("name") or row["id"], host=row.get("OS-EXT-SRV-ATTR:host"),
+        vm_state=row.get("OS-EXT-STS:vm_state"), task_state=row.get("OS-EXT-STS:task_state"),
+        power_state=row.get("OS-EXT-STS:power_state"), locked=row.get("locked"),
+        locked_reason=row.get("locked_reason") or "", metadata=row.get("metadata") or {},
+        extra_specs=flavor.get("extra_specs") or {}, image=image.get("id", "") if isinstance(image, Mapping) else "",
+        fault=(row.get("fault") or {}).get("message", ""), project=row.get("tenant_id") or "", status=row.get("status") or "UNKNOWN",
+    )
+
+
+def _migration(row: Mapping[str, Any]) -> Migration:
+    return Migration(
+        int(row["id"]), row["instance_uuid"], row["status"], row.get("source_compute") or "", row.get("dest_compute") or None,
+        row.get("created_at") or "", row.get("updated_at") or "",
+    )

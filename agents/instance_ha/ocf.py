@@ -1,0 +1,138 @@
+"""The OCF protocol of NovaEvacuate: actions, exit codes, reasons."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from .errors import CloudError, ConfigurationError, HostError
+
+SUCCESS, GENERIC, ARGS, UNIMPLEMENTED, PERM, INSTALLED, CONFIGURED, NOT_RUNNING, DEGRADED = 0, 1, 2, 3, 4, 5, 6, 7, 190
+REASON_LENGTH = 250      # crm_mon shows one line
+PREFIX = "OCF_RESKEY_"
+
+
+def main(argv: list[str], environment: Mapping[str, str]) -> int:
+    """Run one action. Returns OCF's exit code; says why on stderr as an ocf-exit-reason."""
+    action = argv[1] if len(argv) > 1 else environment.get("__OCF_ACTION", "")
+    actions = {
+        "start": _start, "stop": _stop, "monitor": _monitor, "reload-agent": _reload, "validate-all": _validate, "meta-data": _metadata,
+    }
+    if action not in actions:
+        print(f"usage: NovaEvacuate {{{'|'.join(actions)}}}", file=sys.stderr)
+        return UNIMPLEMENTED
+    try:
+        return actions[action](environment)
+    except ConfigurationError as error:
+        return _fail(CONFIGURED, str(error))
+    except HostError as error:
+        return _fail(INSTALLED, str(error))
+    except ImportError as error:
+        return _fail(INSTALLED, f"a Python library is missing for {sys.executable}: {error}")
+
+
+def _fail(code: int, reason: str) -> int:
+    prefix = os.environ.get("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:")
+    text = " ".join(reason.split())
+    print(prefix + (text if len(text) <= REASON_LENGTH else text[: REASON_LENGTH - 3] + "..."), file=sys.stderr)
+    return code
+
+
+def _given(environment: Mapping[str, str]) -> dict[str, str]:
+    start = len(PREFIX)
+    return {key[start:]: value for key, value in environment.items() if key.startswith(PREFIX) and not key.startswith(PREFIX + "CRM_meta")}
+
+
+def _values(environment: Mapping[str, str]) -> dict[str, str]:
+    from . import credentials, params
+
+    values = params.resolve(params.of(params.OCF), _given(environment))
+    credentials.check(values)
+    return values
+
+
+def _instance(environment: Mapping[str, str]) -> str:
+    return environment.get("OCF_RESOURCE_INSTANCE", "default").split(":")[0]
+
+
+def _service(environment: Mapping[str, str]):  # type: ignore[no-untyped-def]
+    from .service import Service
+
+    return Service(_instance(environment))
+
+
+def _start(environment: Mapping[str, str]) -> int:
+    service = _service(environment)
+    values = _values(environment)
+    if service.status().running:
+        return SUCCESS
+    try:
+        service.start(values, _instance(environment))
+    except HostError as error:
+        service.stop(1.0)
+        return _fail(GENERIC, str(error))
+    return SUCCESS
+
+
+def _stop(environment: Mapping[str, str]) -> int:
+    budget = int(environment.get(PREFIX + "CRM_meta_timeout", "20000")) / 1000
+    _service(environment).stop(min(budget, 20.0))
+    return SUCCESS
+
+
+def _monitor(environment: Mapping[str, str]) -> int:
+    from .service import HEARTBEAT_LIMIT
+
+    status = _service(environment).status()
+    probe = environment.get(PREFIX + "CRM_meta_interval", "0") in ("", "0")
+    if status.running is False:
+        return NOT_RUNNING
+    if status.running is None:
+        if probe:
+            _service(environment).stop(1.0)
+            return NOT_RUNNING
+        return _fail(GENERIC, "the worker has died; its log says why")
+    if status.age > HEARTBEAT_LIMIT:
+        return _fail(GENERIC, f"the worker has given no sign of life for {status.age:.0f} s")
+    if probe:
+        return SUCCESS
+    problems = dict(status.problems or {})
+    if int(environment.get("OCF_CHECK_LEVEL") or 0) >= 10:
+        problems.update(_ask_nova(environment))
+    return _fail(DEGRADED, "; ".join(problems.values())) if problems else SUCCESS
+
+
+def _ask_nova(environment: Mapping[str, str]) -> dict[str, str]:
+    from . import credentials
+
+    try:
+        credentials.connect(_values(environment)).services()
+    except (CloudError, HostError) as error:
+        return {"nova": f"Nova cannot be asked: {error}"}
+    return {}
+
+
+def _reload(environment: Mapping[str, str]) -> int:
+    _service(environment).reload(_values(environment))
+    return SUCCESS
+
+
+def _validate(environment: Mapping[str, str]) -> int:
+    values = _values(environment)
+    if int(environment.get("OCF_CHECK_LEVEL") or 0) < 10:
+        return SUCCESS
+    from . import credentials
+
+    try:
+        credentials.connect(values).services()
+    except CloudError as error:
+        return _fail(GENERIC, f"Nova cannot be asked with these parameters: {error}")
+    return SUCCESS
+
+
+def _metadata(environment: Mapping[str, str]) -> int:
+    from .metadata import ocf_xml
+
+    sys.stdout.write(ocf_xml())
+    return SUCCESS

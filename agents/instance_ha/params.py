@@ -1,0 +1,175 @@
+"""Every parameter, declared once: its name, type, default, aliases and texts.
+
+metadata.py renders the table as OCF XML, as options of fencing.py and as options of the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from .errors import ConfigurationError
+
+TRUE = frozenset(("1", "true", "yes", "on", "y"))
+FALSE = frozenset(("0", "false", "no", "off", "n", ""))
+FENCE = "fence"
+OCF = "ocf"
+
+
+@dataclass(frozen=True)
+class Param:
+    """One parameter.
+
+    `kind` is string, boolean, integer, second (a number of seconds) or select (one of `choices`). `aliases` are
+    other names that are taken as well, those of the peers. `fence_name` is its name in fence_nova where
+    fencing.py already has one. `letter` is its short option there.
+    """
+
+    name: str
+    short: str
+    long: str = ""
+    kind: str = "string"
+    default: str = ""
+    choices: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    agents: frozenset[str] = frozenset((FENCE, OCF))
+    fence_name: str = ""
+    letter: str = ""
+    secret: bool = False
+    reloadable: bool = True
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+_OCF_ONLY = frozenset((OCF,))
+_FENCE_ONLY = frozenset((FENCE,))
+
+CLOUD: tuple[Param, ...] = (
+    Param("cloud", "Name of the cloud in clouds.yaml",
+          "The entry of clouds.yaml (OS_CLIENT_CONFIG_FILE, /etc/openstack/clouds.yaml) that holds the credentials. "
+          "It keeps the password out of the cluster's configuration; application credentials work here too."),
+    Param("openrc", "Path of a file of OS_ variables",
+          "A file with lines such as export OS_AUTH_URL=..., read and not executed. It must exist on every node that runs the agent."),
+    Param("auth_url", "Keystone's URL", "The address of Keystone, for instance https://keystone.example.com:5000/v3", letter="k"),
+    Param("username", "User", "The user that evacuates. It needs the policies that docs/operations.md lists; admin has them.",
+          aliases=("login", "user"), fence_name="username", letter="l"),
+    Param("password", "Password", "That user's password. Better kept in clouds.yaml or an openrc file.",
+          aliases=("passwd",), fence_name="password", letter="p", secret=True),
+    Param("tenant_name", "Project", "The project in which the user has its role.", aliases=("project_name", "tenant", "project"), letter="t"),
+    Param("user_domain", "Keystone domain of the user", default="Default", aliases=("user_domain_name",), letter="u"),
+    Param("project_domain", "Keystone domain of the project", default="Default", aliases=("project_domain_name",), letter="P"),
+    Param("region_name", "Region", "The region whose Nova is meant, in clouds that have several."),
+    Param("endpoint_type", "Kind of endpoint", "Which endpoint of the service catalog is used.", letter="e",
+          default="internalURL", kind="select",
+          choices=("internalURL", "publicURL", "adminURL", "internal", "public", "admin")),
+    Param("insecure", "Do not verify TLS certificates", kind="boolean", default="false", aliases=("ssl_insecure",)),
+    Param("cacert", "CA file", "A file of PEM certificates that Keystone's and Nova's certificates are verified with; default: the system's."),
+    Param("domain", "DNS domain of the compute hosts",
+          "Appended to a Pacemaker node's name to find its host in Nova, where Nova knows hosts by their FQDN and Pacemaker by their short name.",
+          aliases=("compute_domain",), letter="d"),
+    Param("api_timeout", "Longest wait for one answer of Keystone or Nova, in seconds", kind="second", default="10",
+          aliases=("apitimeout",), minimum=1, maximum=300),
+    Param("evacuate_attribute", "Node attribute that holds the fencing record",
+          "The permanent node attribute of each host. fence_nova and NovaEvacuate must be given the same name.",
+          default="evacuate", reloadable=False),
+)
+
+FENCING: tuple[Param, ...] = (
+    Param("record_only", "Only record the fencing",
+          "true: off writes the record and leaves Nova to NovaEvacuate's worker. Disabled (or 2): every action succeeds and does nothing, "
+          "the peers' way to switch the agent off. As fence_compute has it, 1 and true are the same.",
+          default="false", agents=_FENCE_ONLY),
+    Param("nova_timeout", "Longest time that off spends on Nova, in seconds",
+          "After it the worker marks the service down instead. Keep it well below the fencing timeout.",
+          kind="second", default="10", agents=_FENCE_ONLY, minimum=1, maximum=60),
+    Param("no_shared_storage", "Accepted and without effect: Nova finds out for itself since 2.14", kind="boolean", default="false",
+          aliases=("on_shared_storage",)),
+    Param("instance_filtering", "Accepted and without effect: the worker selects the servers", kind="boolean", default="true", agents=_FENCE_ONLY),
+)
+
+EVACUATION: tuple[Param, ...] = (
+    Param("enabled", "Evacuate", "false: fencings go on being recorded, and nothing is evacuated until it is true again.",
+          kind="boolean", default="true", agents=_OCF_ONLY),
+    Param("evacuate_delay", "Pause between the fencing and the first evacuation, in seconds",
+          "For storage that holds the dead host's locks for a while (NFS leases, Ceph's exclusive locks).",
+          kind="second", default="0", agents=_OCF_ONLY, minimum=0, maximum=3600),
+    Param("max_parallel", "Most evacuations under way at once", kind="integer", default="16", agents=_OCF_ONLY, minimum=1, maximum=512),
+    Param("max_attempts", "Most tries for one server",
+          "A server that no host has room for is tried for as long as its host is away, whatever this says.",
+          kind="integer", default="5", agents=_OCF_ONLY, minimum=1, maximum=100),
+    Param("retry_pause", "Pause before the second try of a server, in seconds; it doubles with each try",
+          kind="second", default="5", agents=_OCF_ONLY, minimum=1, maximum=600),
+    Param("stuck_timeout", "How long an evacuation may show no progress before it counts as stuck, in seconds",
+          "Only while Nova's conductor and scheduler are up. A stuck evacuation is named, and never sent again while it may still be carried out.",
+          kind="second", default="300", agents=_OCF_ONLY, minimum=30, maximum=7200),
+    Param("evacuable_tag", "Name of the flavor extra spec, image property or server metadata key that opts in or out",
+          default="evacuable", agents=_OCF_ONLY),
+    Param("protect", "Which servers are protected",
+          "all: every server but those that opt out (evacuable=false or HA_Enabled=false). tagged: only those that opt in "
+          "(evacuable=true or HA_Enabled=true). The most specific word counts: server metadata, then image, then flavor.",
+          kind="select", choices=("all", "tagged"), default="all", agents=_OCF_ONLY),
+    Param("skip_servers", "Names of servers that are never evacuated: shell patterns separated by spaces",
+          default="", agents=_OCF_ONLY),
+    Param("leave_disabled", "Leave the service of a returned host disabled until a person enables it", kind="boolean", default="false",
+          agents=_OCF_ONLY),
+    Param("log_level", "Least severity that is logged", kind="select", choices=("debug", "info", "warning", "error"),
+          default="info", agents=_OCF_ONLY),
+)
+
+ALL = CLOUD + FENCING + EVACUATION
+
+
+def of(agent: str) -> list[Param]:
+    """The parameters of one agent (FENCE or OCF), in the order of the table."""
+    return [param for param in ALL if agent in param.agents]
+
+
+def boolean(text: str) -> bool | None:
+    """What a user's word means as yes or no; None when it means neither."""
+    word = text.strip().lower()
+    return True if word in TRUE else False if word in FALSE else None
+
+
+def check(param: Param, text: str) -> str:
+    """`text` as a clean value of `param`; its default for an empty one. Raises ConfigurationError naming parameter and value."""
+    text = text.strip() or param.default
+    if param.kind == "boolean":
+        value = boolean(text)
+        if value is None:
+            raise ConfigurationError(f"{param.name}={text!r} is neither true nor false")
+        return "true" if value else "false"
+    if param.kind in ("integer", "second") and text:
+        return _check_number(param, text)
+    if param.kind == "select" and text:
+        for choice in param.choices:
+            if choice.lower() == text.lower():
+                return choice
+        raise ConfigurationError(f"{param.name}={text!r} is none of {', '.join(param.choices)}")
+    if any(ord(char) < 32 for char in text):
+        raise ConfigurationError(f"{param.name} holds a control character")
+    return text
+
+
+def _check_number(param: Param, text: str) -> str:
+    digits = text[:-1] if param.kind == "second" and text.lower().endswith("s") else text
+    try:
+        number = float(digits) if param.kind == "second" else int(digits)
+    except ValueError:
+        raise ConfigurationError(f"{param.name}={text!r} is not a number") from None
+    if not (param.minimum is None or number >= param.minimum) or not (param.maximum is None or number <= param.maximum):
+        raise ConfigurationError(f"{param.name}={text} is outside {param.minimum:g} to {param.maximum:g}")
+    return digits
+
+
+def resolve(params: Iterable[Param], given: Mapping[str, str]) -> dict[str, str]:
+    """The checked value of every parameter, by its name, from what a user gave under its name or an alias.
+
+    Dashes count as underscores. The name wins over its aliases, an empty value counts as not given.
+    Raises ConfigurationError.
+    """
+    words = {key.replace("-", "_").lower(): value for key, value in given.items()}
+    values = {}
+    for param in params:
+        text = next((words[name] for name in (param.name, *param.aliases) if words.get(name)), "")
+        values[param.name] = check(param, text)
+    return values

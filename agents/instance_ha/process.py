@@ -1,0 +1,62 @@
+"""The only place that starts processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .errors import HostError
+
+# Pacemaker's tools change their behaviour with OCF_RESKEY_CRM_meta_* and PCMK_* in their environment.
+CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command did: its exit code and its output as text."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The last line it said, for an error message."""
+        lines = (self.err.strip() or self.out.strip()).splitlines()
+        return lines[-1].strip() if lines else "it said nothing"
+
+
+def run(argv: Sequence[str], timeout: float) -> Outcome:
+    """Run a command to its end, in a clean environment and with nothing on its standard input.
+
+    `timeout` is in seconds. Raises HostError when the program is missing or does not end in time.
+    """
+    try:
+        done = subprocess.run(
+            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=CLEAN_ENVIRONMENT, check=False
+        )
+    except FileNotFoundError:
+        raise HostError(f"{argv[0]} is not installed on this machine") from None
+    except PermissionError as error:
+        raise HostError(f"{argv[0]} cannot be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise HostError(f"{argv[0]} did not end within {timeout:g} s") from None
+    return Outcome(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def spawn_detached(argv: Sequence[str], environment: Mapping[str, str], log: str, keep: Sequence[int] = ()) -> int:
+    """Start a background process in a session of its own, in /, holding no descriptor of ours but `keep`. Its pid.
+
+    `log` takes what it prints: nothing but a crash of the interpreter itself.
+    """
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        process = subprocess.Popen(
+            list(argv), stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, cwd="/",
+            env=dict(environment), start_new_session=True, close_fds=True, pass_fds=tuple(keep),
+        )
+    finally:
+        os.close(descriptor)
+    return process.pid

@@ -1,0 +1,237 @@
+"""The worker as a process: its start, its stop, its health. Only this machine is asked; nothing here uses the network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import logging.handlers
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import HostError, InstanceHaError
+from .process import spawn_detached
+
+if TYPE_CHECKING:  # stop and the probe must work where lxml or keystoneauth1 are missing: _build imports the rest
+    from .worker import Worker
+
+HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long is stuck: longer than one turn can take
+START_LIMIT = 15.0         # how long a new worker may take to its first heartbeat
+STOP_GRACE = 5.0           # between TERM and KILL
+BUG_PAUSE = 1.0            # after a turn that failed by a bug
+LOG = logging.getLogger(__name__)
+
+
+def state_directory() -> Path:
+    """Where resource agents keep what does not outlive a boot; Pacemaker does not export HA_RSCTMP to agents."""
+    return Path(os.environ.get("HA_RSCTMP") or "/run/resource-agents")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What monitor sees: `running` (None: a stale pid, the worker died), the pid, its last heartbeat's age in seconds, its words."""
+
+    running: bool | None
+    pid: int = 0
+    age: float = 0.0
+    sentence: str = ""
+    problems: Mapping[str, str] | None = None
+
+
+class Service:
+    """The worker of one resource instance."""
+
+    def __init__(self, instance: str) -> None:
+        name = re.sub(r"[^A-Za-z0-9_.-]", "_", instance.split(":")[0])
+        base = state_directory()
+        self.pidfile = base / f"NovaEvacuate-{name}.pid"
+        self.health = base / f"NovaEvacuate-{name}.health"
+        self.settings = base / f"NovaEvacuate-{name}.settings"
+        self.output = base / f"NovaEvacuate-{name}.out"
+
+    def status(self) -> Status:
+        """What is known of the worker, from this machine's files and processes."""
+        try:
+            pid_text, started = self.pidfile.read_text().split()
+            pid = int(pid_text)
+        except FileNotFoundError:
+            return Status(False)
+        except (OSError, ValueError):
+            return Status(None)
+        if start_time(pid) != started:
+            return Status(None, pid)
+        try:
+            words = json.loads(self.health.read_text())
+            age = time.clock_gettime(time.CLOCK_BOOTTIME) - float(words["beat"])
+            return Status(True, pid, age, words["sentence"], words["problems"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return Status(True, pid, 0.0, "", {"health": "the worker's health file cannot be read"})
+
+    def start(self, values: Mapping[str, str], instance: str) -> None:
+        """Start the worker with these resolved parameters and return at its first heartbeat. Raises HostError."""
+        directory = state_directory()
+        try:
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self.health.unlink(missing_ok=True)
+            self.write_settings(values)
+            argv = [sys.executable, "-m", "instance_ha.service", instance]
+            root = str(Path(__file__).resolve().parents[1])
+            environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": root,
+                           "HA_RSCTMP": str(directory), "HOME": "/root"}
+            for name in ("OS_CLIENT_CONFIG_FILE",):
+                if os.environ.get(name):
+                    environment[name] = os.environ[name]
+            pid = spawn_detached(argv, environment, str(self.output))
+            self.pidfile.write_text(f"{pid} {start_time(pid)}")
+        except OSError as error:
+            raise HostError(f"the worker cannot be started: {error}") from None
+        limit = time.monotonic() + START_LIMIT
+        while not self.health.exists():
+            if start_time(pid) is None:
+                raise HostError(f"the worker ended at once: {_last_line(self.output)}")
+            if time.monotonic() > limit:
+                raise HostError(f"the worker gave no sign of life within {START_LIMIT:g} s")
+            time.sleep(0.05)
+
+    def write_settings(self, values: Mapping[str, str]) -> None:
+        """Leave the parameters where the worker reads them: readable by root only, never in argv or environment."""
+        draft = self.settings.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(dict(values), file)
+        draft.replace(self.settings)
+
+    def reload(self, values: Mapping[str, str]) -> None:
+        """Give a running worker new parameters."""
+        self.write_settings(values)
+        status = self.status()
+        if status.running:
+            os.kill(status.pid, signal.SIGHUP)
+
+    def stop(self, budget: float) -> None:
+        """End the worker within `budget` seconds, KILL at last, and remove what it left. Never fails for one that is gone."""
+        status = self.status()
+        if status.running:
+            grace = max(0.5, min(STOP_GRACE, budget / 2))
+            for how, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(status.pid, how)
+                limit = time.monotonic() + patience
+                while self.status().running and time.monotonic() < limit:
+                    time.sleep(0.05)
+                if not self.status().running:
+                    break
+        for path in (self.pidfile, self.health, self.settings, self.output):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def start_time(pid: int) -> str | None:
+    """The kernel's start time of a process in ticks, as text; None when there is none, or only its zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return "no output"
+    return lines[-1] if lines else "no output"
+
+
+def log_to_syslog(ident: str, level: str) -> None:
+    """Send the log to syslog (or the journal) under `ident`; to nowhere when there is no syslog."""
+    root = logging.getLogger()
+    root.handlers.clear()
+    root.setLevel(level.upper())
+    logging.getLogger("keystoneauth").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    try:
+        handler: logging.Handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
+    except OSError:
+        handler = logging.NullHandler()
+    handler.setFormatter(logging.Formatter(f"{ident}[{os.getpid()}]: %(levelname)s: %(message)s"))
+    root.addHandler(handler)
+
+
+def main(instance: str) -> int:
+    """The worker's process, until TERM. Exit code 0 after TERM, 1 when it cannot work at all."""
+    service = Service(instance)
+    stop, reload = threading.Event(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: reload.set())
+    try:
+        worker = _build(service, instance, None)
+    except (InstanceHaError, OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    _beat(service, worker)
+    while not stop.is_set():
+        if reload.is_set():
+            reload.clear()
+            worker = _reloaded(service, instance, worker)
+        try:
+            pause = worker.turn()
+        except Exception:  # the process edge: a bug must neither end the worker nor be hidden
+            LOG.exception("a turn failed; trying again")
+            worker.health.problems["bug"] = "the worker met a bug; its log has a traceback"
+            pause = BUG_PAUSE
+        _beat(service, worker)
+        stop.wait(pause)
+    LOG.info("stopped")
+    return 0
+
+
+def _build(service: Service, instance: str, old: Worker | None) -> Worker:
+    from . import credentials
+    from .cluster import Cluster
+    from .selection import policy_from
+    from .worker import Worker
+
+    values = json.loads(service.settings.read_text())
+    log_to_syslog(f"NovaEvacuate({instance})", values["log_level"])
+    policy = policy_from(values)
+    nova = credentials.connect(values)
+    if old is not None:
+        old.nova, old.policy, old.domain = nova, policy, values["domain"]
+        old.hosts.clear()
+        return old
+    cluster = Cluster(values["evacuate_attribute"])
+    token = f"{cluster.local_node()}.{os.getpid()}.{start_time(os.getpid())}"
+    LOG.info("started, as %s", token)
+    return Worker(cluster, nova, policy, token, values["domain"])
+
+
+def _reloaded(service: Service, instance: str, worker: Worker) -> Worker:
+    try:
+        worker = _build(service, instance, worker)
+        worker.health.problems.pop("settings", None)
+        LOG.info("parameters read again")
+    except (InstanceHaError, OSError, ValueError) as error:
+        worker.health.problems["settings"] = f"the new parameters were not taken: {error}"
+    return worker
+
+
+def _beat(service: Service, worker: Worker) -> None:
+    words = {"beat": time.clock_gettime(time.CLOCK_BOOTTIME), "sentence": worker.health.sentence,
+             "problems": worker.health.problems}
+    draft = service.health.with_suffix(".health.new")
+    with contextlib.suppress(OSError):
+        draft.write_text(json.dumps(words))
+        draft.replace(service.health)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
