@@ -24,22 +24,18 @@ def main() -> int:
     """Run one action as a fence agent. Returns the exit code."""
     import fencing
 
-    options_of = metadata.fence_options()
-    taken = {name: option for name, option in options_of.items() if name not in fencing.all_opt}
-    fencing.all_opt.update(taken)
-    fencing.all_opt["login"]["required"] = fencing.all_opt["passwd"]["required"] = "0"
-    fencing.all_opt["port"]["required"] = "0"
-    fencing.all_opt["plug" if "plug" in fencing.all_opt else "port"]["help"] = (
-        "-n, --plug=[node]              Name of the compute node, Pacemaker's or Nova's")
-    device = ["login", "passwd", "port", "nodename", "no_password", "no_login", "fabric_fencing", *options_of]
-    fencing.all_opt["nodename"] = {
-        "getopt": ":", "longopt": "nodename", "help": "--nodename=[node]              Pacemaker's name of the node; Pacemaker gives it",
-        "required": "0", "shortdesc": "Pacemaker's name of the node; Pacemaker gives it", "order": 2}
+    own = metadata.fence_options()
+    fencing.all_opt.update(own)
+    for name in ("login", "passwd", "port"):
+        fencing.all_opt[name]["required"] = "0"
+    device = ["login", "passwd", "port", "ssl_insecure", "no_password", "no_login", "fabric_fencing", *own]
     given = fencing.process_input(device)
+    if given.get("--action") == "validate-all":
+        given.setdefault("--plug", "any")  # fencing.py wants one, and nothing is looked up
     options = fencing.check_input(device, given, other_conditions=True)
     fencing.show_docs(options, dict(DOCS))
-    logging.getLogger("keystoneauth").setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logging.getLogger("keystoneauth").setLevel(logging.ERROR)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         return run(options, fencing)
     except InstanceHaError as error:

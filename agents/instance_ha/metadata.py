@@ -23,6 +23,7 @@ FENCE_LONG = (
     "record. on (unfencing) lets the node in when its evacuation is over. Create it with meta provides=unfencing and a pcmk_host_list "
     "of the compute nodes."
 )
+FENCING_HAS = ("login", "passwd", "ssl_insecure")  # fencing.py declares these itself
 # (name, timeout, interval, depth)
 OCF_ACTIONS = (
     ("start", "30s", "", ""),
@@ -84,13 +85,15 @@ def _ocf_alias(param: params.Param, alias: str) -> Any:
 
 def fence_options() -> dict[str, dict[str, Any]]:
     """Options of fence_nova as fencing.py's all_opt wants them, aliases included, by their key there."""
-    options: dict[str, dict[str, Any]] = {}
+    options: dict[str, dict[str, Any]] = {"nodename": {
+        "getopt": ":", "longopt": "nodename", "help": "--nodename=[node]".ljust(30) + " Pacemaker's name of the node; Pacemaker gives it",
+        "required": "0", "shortdesc": "Pacemaker's name of the node; Pacemaker gives it", "order": 2}}
     order = 2
     for param in params.of(params.FENCE):
         names = [] if param.fence_name else [param.name]
-        for name in names + [a for a in param.aliases if a not in ("login", "passwd")]:
+        for name in names + [alias for alias in param.aliases if alias not in FENCING_HAS]:
             order += 1
-            options[f"nova_{name}"] = _fence_option(param, name, param.letter if name == param.name else "", order)
+            options[name] = _fence_option(param, name, param.letter if name == param.name else "", order)
     return options
 
 

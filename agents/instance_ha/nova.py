@@ -140,7 +140,7 @@ class Nova:
             answer = adapter.request(path, method, **options)
         except (ka.Unauthorized, ka.AuthorizationFailure, ka.MissingRequiredOptions) as error:
             raise CloudRefused(f"Keystone refused the credentials: {one_line(error)}", 401) from None
-        except (ka.EndpointNotFound, ka.UnsupportedVersion) as error:
+        except (ka.CatalogException, ka.VersionNotAvailable) as error:
             raise CloudRefused(f"Nova was not found in Keystone's catalog: {one_line(error)}", 404) from None
         except (ka.ClientException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None

@@ -1,0 +1,189 @@
+"""The promises, as decisions on what was seen."""
+
+from __future__ import annotations
+
+import pytest
+from instance_ha import decide, model
+from instance_ha.decide import EVACUATE, LEFT, STOP, UNLOCK, WAIT, HostScene, Memory, proof_of_fencing, server_verdict
+from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service
+from instance_ha.selection import Policy, Ruling
+
+from tests.unit.test_model import server
+
+RECORD = Record("cmp-1", model.FENCED, "3f9c", seen=("100",))
+DOWN = ClusterNode("cmp-1", remote=True, online=False, fenced_mark=0)
+CLAIM = Claim("cmp-1", "active", "3f9c", "me")
+
+
+def event(status: str, completed: str = "101", action: str = "reboot") -> FenceEvent:
+    return FenceEvent("cmp-1", action, status, completed)
+
+
+def scene(*servers: Server, rows: tuple[Migration, ...] = (), up: str = "cmp-2 cmp-3", now: float = 1000.0, starts: bool = True,
+          baseline: int = 0, rulings: dict[str, Ruling] | None = None, control_up: bool = True) -> HostScene:
+    return HostScene("cmp-1", "3f9c", "me", baseline, servers, rulings or {}, rows, frozenset(up.split()), control_up, now, starts,
+                     rows[-1].id if rows else 0)
+
+
+def row(number: int, status: str, destination: str | None = "cmp-2") -> Migration:
+    return Migration(number, "u1", status, "cmp-1", destination)
+
+
+def verdict(one: Server, memory: Memory | None = None, policy: Policy | None = None, **fields: object) -> decide.Verdict:
+    return server_verdict(one, scene(one, **fields), policy or Policy(), memory or Memory())  # type: ignore[arg-type]
+
+
+# Fenced first
+
+@pytest.mark.parametrize(("node", "events"), [
+    (ClusterNode("cmp-1", True, False, 77), []),                       # a person's confirmation leaves only this
+    (ClusterNode("cmp-1", True, False, 77), [event("success")]),
+    (ClusterNode("cmp-1", True, True, 0), [event("success")]),         # it is back already
+    (ClusterNode("cmp-1", False, False), [event("success", action="off")]),
+    (ClusterNode("cmp-1", True, False, 77), [event("failed", "102", "on"), event("success")]),
+])
+def test_proof(node: ClusterNode, events: list[FenceEvent]) -> None:
+    assert proof_of_fencing(RECORD, node, events)[0]
+
+
+@pytest.mark.parametrize(("node", "events", "word"), [
+    (DOWN, [], "not confirmed"),
+    (DOWN, [event("success", "100")], "not confirmed"),                # an earlier fencing than this record's
+    (DOWN, [event("failed", "102"), event("success", "101")], "last fencing failed"),
+    (DOWN, [event("pending", ""), event("success", "101")], "still fencing"),
+    (ClusterNode("cmp-1", True, False, 77), [event("pending", "")], "still fencing"),
+    (ClusterNode("cmp-1", True, True, 0), [], "online"),
+    (ClusterNode("cmp-1", True, None, 0), [], "not confirmed"),
+    (ClusterNode("cmp-1", True, False, 0), [event("success", "102", "on")], "not confirmed"),
+    (ClusterNode("cmp-1", False, False, 77), [], "not confirmed"),
+    (None, [], "no such node"),
+])
+def test_no_proof(node: ClusterNode | None, events: list[FenceEvent], word: str) -> None:
+    proof, reason = proof_of_fencing(RECORD, node, events)
+    assert not proof and word in reason
+
+
+# Once
+
+def test_one_under_way_is_waited_for() -> None:
+    for status in ("accepted", "pre-migrating"):
+        assert verdict(server(vm_state="active", task_state="rebuilding"), rows=(row(1, status),)).action == WAIT
+
+
+def test_a_lost_answer_is_looked_for_before_anything_is_sent_again() -> None:
+    memory = Memory(sent=1000.0, sent_after=3)
+    assert verdict(server(), memory, now=1000.0 + decide.SETTLE - 1).action == WAIT
+    assert verdict(server(), memory, now=1000.0 + decide.SETTLE + 1).action == EVACUATE
+
+
+def test_a_lost_answer_whose_row_appears_is_under_way() -> None:
+    memory = Memory(sent=1000.0, sent_after=3)
+    assert verdict(server(task_state="rebuilding"), memory, rows=(row(4, "accepted", None),), now=1001.0).action == WAIT
+    assert memory.sent is None
+
+
+def test_stuck_is_named_and_never_sent_again() -> None:
+    memory, rows = Memory(), (row(1, "accepted", None),)
+    one = server(task_state="rebuilding")
+    assert verdict(one, memory, rows=rows, now=1000.0).action == WAIT
+    late = verdict(one, memory, rows=rows, now=1000.0 + Policy().stuck_timeout + 1)
+    assert late.action == LEFT and "stuck" in late.reason and not late.final
+    assert not decide.host_over([late])
+
+
+def test_it_is_not_stuck_while_the_conductor_is_away() -> None:
+    memory, rows = Memory(), (row(1, "accepted", None),)
+    one = server(task_state="rebuilding")
+    for now in (1000.0, 1500.0, 2000.0):
+        assert verdict(one, memory, rows=rows, now=now, control_up=False).action == WAIT
+
+
+def test_a_destination_that_died_in_the_middle_is_no_evacuation_under_way() -> None:
+    one = server(task_state="rebuild_spawning")
+    assert verdict(one, rows=(row(1, "pre-migrating", "cmp-2"),), up="cmp-3").action == EVACUATE
+
+
+# All of them, in the state they had
+
+def test_an_active_server_is_evacuated_and_unlocked_at_the_end() -> None:
+    assert verdict(server()).action == EVACUATE
+    arrived = server(host="cmp-2", locked=True, locked_reason=CLAIM.text())
+    assert verdict(arrived, rows=(row(1, "done"),)).action == UNLOCK
+
+
+def test_a_stopped_server_that_a_retry_brought_back_running_is_stopped() -> None:
+    claim = Claim("cmp-1", "stopped", "3f9c", "other")
+    one = server(host="cmp-2", locked=True, locked_reason=claim.text())
+    assert verdict(one, rows=(row(1, "failed"), row(2, "done"))).action == STOP
+
+
+def test_done_in_nova_but_not_moved_yet_is_not_done() -> None:
+    assert verdict(server(), rows=(row(1, "done"),)).action == WAIT
+
+
+def test_arrived_on_a_host_that_is_down_is_not_arrived() -> None:
+    one = server(host="cmp-2", locked=True, locked_reason=CLAIM.text())
+    assert verdict(one, rows=(row(1, "done"),), up="cmp-3").action == WAIT
+
+
+def test_failures_pause_and_end() -> None:
+    memory, one = Memory(), server(vm_state="error", fault="boom")
+    first = verdict(one, memory, rows=(row(1, "failed"),), now=1000.0)
+    assert first.action == LEFT and first.retry and "boom" in first.reason
+    assert verdict(one, memory, rows=(row(1, "failed"),), now=1000.0 + Policy().retry_pause).action == EVACUATE
+    many = tuple(row(n, "failed") for n in range(1, Policy().max_attempts + 1))
+    last = verdict(one, memory, rows=many, now=5000.0)
+    assert last.action == LEFT and last.final
+
+
+def test_no_valid_host_is_tried_without_end() -> None:
+    rows = tuple(row(n, "error", None) for n in range(1, 50))
+    memory, one = Memory(), server(vm_state="error", fault="No valid host was found.")
+    assert verdict(one, memory, rows=rows, now=1000.0).retry
+    assert verdict(one, memory, rows=rows, now=1000.0 + decide.MAX_PAUSE).action == EVACUATE
+
+
+def test_failures_of_an_earlier_incident_do_not_count() -> None:
+    many = tuple(row(n, "failed") for n in range(1, 9))
+    assert verdict(server(), rows=many, baseline=8).action == EVACUATE
+
+
+@pytest.mark.parametrize("state", ["paused", "suspended", "rescued", "shelved", "resized", "building"])
+def test_what_nova_refuses_is_named(state: str) -> None:
+    found = verdict(server(vm_state=state))
+    assert found.action == LEFT and state in found.reason and found.final
+
+
+def test_half_a_row_of_a_cell_that_is_down_is_not_acted_upon() -> None:
+    assert verdict(server(vm_state=None, task_state=None, power_state=None, locked=None, host=None)).action == WAIT
+
+
+# Nothing else
+
+@pytest.mark.parametrize("fields", [{"task_state": "deleting"}, {"task_state": "soft-deleting"}, {"vm_state": "soft-delete"}])
+def test_a_server_that_is_being_deleted_stays_deleted(fields: dict[str, object]) -> None:
+    assert verdict(server(**fields)).action == LEFT
+    assert verdict(server(locked=True, locked_reason=CLAIM.text(), **fields)).action == UNLOCK
+
+
+def test_a_server_that_opted_out_is_left() -> None:
+    assert verdict(server(), rulings={"u1": Ruling(False, "tag")}).action == LEFT
+
+
+def test_nothing_new_begins_once_the_host_returns() -> None:
+    assert verdict(server(), starts=False).action == LEFT
+
+
+# Names
+
+def service(host: str) -> Service:
+    return Service("1", "nova-compute", host, True, True, False)
+
+
+@pytest.mark.parametrize(("node", "domain", "hosts", "found"), [
+    ("cmp-1", "", "cmp-1 cmp-2", "cmp-1"), ("cmp-1", "", "cmp-1.example.com cmp-2.example.com", "cmp-1.example.com"),
+    ("cmp-1.example.com", "", "cmp-1 cmp-2", "cmp-1"), ("cmp-1", "b.org", "cmp-1.a.org cmp-1.b.org", "cmp-1.b.org"),
+    ("cmp-1", "", "cmp-1.a.org cmp-1.b.org", None), ("cmp-9", "", "cmp-1 cmp-2", None), ("CMP-1", "", "cmp-1", "cmp-1"),
+    ("cmp-1.a.org", "", "cmp-1.b.org", None)])
+def test_the_host_of_a_node(node: str, domain: str, hosts: str, found: str | None) -> None:
+    assert decide.host_of(node, domain, [service(host) for host in hosts.split()]) == found

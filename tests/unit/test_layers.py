@@ -1,0 +1,46 @@
+"""Imports run one way, and subprocess has one door."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2] / "agents" / "instance_ha"
+RANKS = {
+    "errors": 0, "process": 1, "params": 1, "model": 1, "__init__": 0, "metadata": 2, "selection": 2, "decide": 3,
+    "nova": 2, "cluster": 2, "credentials": 3, "evacuation": 4, "worker": 5, "service": 6, "ocf": 7, "fence": 7,
+}
+PURE = {"model": set(), "selection": {"model"}, "decide": {"model", "selection"}, "params": {"errors"}}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent == ROOT], ids=lambda p: p.stem)
+def test_imports_run_one_way(path: Path) -> None:
+    for other in imports(path) - {"__version__"}:
+        assert RANKS[other] < RANKS[path.stem], f"{path.stem} imports {other}"
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_pure_modules_import_only_values(name: str) -> None:
+    assert imports(ROOT / f"{name}.py") <= PURE[name]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_processes_are_started_in_one_place(path: Path) -> None:
+    if path.name != "process.py":
+        assert "subprocess" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_files_stay_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300

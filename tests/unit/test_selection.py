@@ -1,0 +1,34 @@
+"""Which servers, by which rule, in which order."""
+
+from __future__ import annotations
+
+import pytest
+from instance_ha.selection import Selection, order_key, rule_for
+
+from tests.unit.test_model import server
+
+TAGGED = Selection("tagged")
+
+
+@pytest.mark.parametrize(("fields", "image", "selection", "protected", "word"), [
+    ({}, {}, Selection(), True, "protect=all"),
+    ({}, {}, TAGGED, False, "protect=tagged"),
+    ({"extra_specs": {"evacuable": "true"}}, {}, TAGGED, True, "flavor"),
+    ({}, {"evacuable": "True"}, TAGGED, True, "image property"),
+    ({}, {"tags": ["evacuable"]}, TAGGED, True, "image tag"),
+    ({"metadata": {"HA_Enabled": "True"}}, {}, TAGGED, True, "HA_Enabled"),
+    ({"metadata": {"evacuable": "false"}, "extra_specs": {"evacuable": "true"}}, {"tags": ["evacuable"]}, TAGGED, False, "metadata"),
+    ({"metadata": {"evacuable": "false"}}, {}, Selection(), False, "metadata"),
+    ({"name": "amphora-1"}, {}, Selection(skip=("amphora-*",)), False, "skip_servers"),
+    ({"metadata": {"evacuable": "perhaps"}}, {}, Selection(), True, "protect=all"),
+])
+def test_rule(fields: dict[str, object], image: dict[str, object], selection: Selection, protected: bool, word: str) -> None:
+    ruling = rule_for(server(**fields), image, selection)
+    assert ruling.protected is protected and word in ruling.rule
+
+
+def test_order() -> None:
+    names = [s.name for s in sorted([
+        server(name="b"), server(name="a"), server(name="marked", metadata={"HA_Enabled": "true"}),
+        server(name="first", metadata={"restart_priority": "900"}), server(name="last", metadata={"restart_priority": "-1"})], key=order_key)]
+    assert names == ["first", "marked", "a", "b", "last"]
