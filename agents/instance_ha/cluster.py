@@ -131,7 +131,8 @@ def _fenced_mark(state: Any) -> int:
 
 def _nvpair_with(pair: Any, value: str) -> str:
     element = etree.Element("nvpair", id=pair.get("id"), name=pair.get("name"), value=value)
-    return etree.tostring(element).decode()
+    text: str = etree.tostring(element, encoding="unicode")
+    return text
 
 
 def _must(argv: list[str]) -> Outcome:

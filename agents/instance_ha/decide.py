@@ -182,11 +182,15 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
 def _pause(now: float, policy: Policy, memory: Memory, failures: Sequence[Migration], dead: Migration | None) -> float:
     """Seconds that are left of the pause after the last failure; 0 after none."""
     if memory.refusals:
-        return memory.refused_at + min(policy.retry_pause * 2 ** (memory.refusals - 1), MAX_PAUSE) - now
+        return memory.refused_at + _growing(policy, memory.refusals) - now
     if not failures or dead:
         return 0.0
     since = memory.failed.setdefault(failures[-1].id, now)
-    return since + min(policy.retry_pause * 2 ** min(len(failures) - 1, 10), MAX_PAUSE) - now
+    return since + _growing(policy, len(failures)) - now
+
+
+def _growing(policy: Policy, tries: int) -> float:
+    return float(min(policy.retry_pause * 2 ** min(tries - 1, 10), MAX_PAUSE))
 
 
 def _why_again(server: Server, failures: Sequence[Migration], memory: Memory, dead: Migration | None) -> str:

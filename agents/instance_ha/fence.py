@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -48,8 +47,8 @@ def run(options: Mapping[str, Any], fencing: Any) -> int:
     values = params.resolve(params.of(params.FENCE), {key.lstrip("-"): _text(value) for key, value in options.items() if key.startswith("--")})
     agent = Agent(values, options.get("--plug", ""), options.get("--nodename", ""), options.get("--separator", ","))
     actions: dict[str, Callable[[], int]] = {
-        "off": agent.off, "on": agent.on, "status": agent.status, "monitor": agent.monitor, "list": agent.list,
-        "list-status": agent.list_status, "validate-all": agent.validate,
+        "off": agent.off, "on": agent.on, "status": agent.status, "monitor": agent.monitor, "list": agent.print_list,
+        "list-status": agent.print_list_status, "validate-all": agent.validate,
     }
     action = options["--action"]
     if values["record_only"].lower() in SILENT and action in ("off", "on", "monitor"):
@@ -132,11 +131,11 @@ class Agent:
         self._services()
         return OK
 
-    def list(self) -> int:
+    def print_list(self) -> int:
         """Print the compute hosts, one a line."""
         return self._print(lambda service: f"{service.host}{self.separator}")
 
-    def list_status(self) -> int:
+    def print_list_status(self) -> int:
         """Print the compute hosts and whether they are on."""
         return self._print(lambda s: f"{s.host}{self.separator}{self.separator}{'ON' if s.up and not s.forced_down else 'OFF'}")
 

@@ -54,7 +54,8 @@ def ocf_xml() -> str:
         if interval:
             action.set("interval", interval)
             action.set("depth", depth)
-    return etree.tostring(root, pretty_print=True, xml_declaration=True, encoding="UTF-8").decode()
+    document: bytes = etree.tostring(root, pretty_print=True, xml_declaration=True, encoding="UTF-8")
+    return document.decode()
 
 
 def _ocf_parameter(param: params.Param) -> Any:

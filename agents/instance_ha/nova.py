@@ -106,7 +106,7 @@ class Nova:
 
     def _action(self, server_id: str, body: Mapping[str, Any]) -> str:
         answer = self._raw("POST", f"/servers/{server_id}/action", body, self._compute)
-        return answer.headers.get("x-openstack-request-id", "")
+        return str(answer.headers.get("x-openstack-request-id", ""))
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         return self._call("GET", path, None, self._compute, query)

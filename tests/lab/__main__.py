@@ -21,7 +21,8 @@ def main() -> int:
     if os.geteuid():
         say("The laboratory makes namespaces and mounts: run it as root.")
         return 1
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         return args.work(args) or 0
     except LabError as error:
@@ -67,8 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("exec", _exec, "Run a command inside a node.")
     sub.add_argument("node")
     sub.add_argument("argv", nargs=argparse.REMAINDER, metavar="CMD")
-    sub = command("service", _service, "Start, stop, freeze or thaw a service of OpenStack.")
-    sub.add_argument("how", choices=("start", "stop", "freeze", "thaw"))
+    sub = command("service", _service, "Start, stop, kill, freeze or thaw a service of OpenStack.")
+    sub.add_argument("how", choices=("start", "stop", "kill", "freeze", "thaw"))
     sub.add_argument("name")
     sub = command("cloud", _cloud, "Run a command in the laboratory's network with the cloud's admin credentials.")
     sub.add_argument("argv", nargs=argparse.REMAINDER, metavar="CMD")
@@ -82,7 +83,7 @@ def _up(args: argparse.Namespace) -> None:
     )
     if wanted.controllers < 1 or wanted.computes < 0 or wanted.controllers > 9 or wanted.computes > 99:
         raise LabError("a laboratory has 1 to 9 controllers and 0 to 99 computes")
-    if any(machine.is_on(node) for node in wanted.nodes):
+    if cluster.is_up():
         raise LabError("the laboratory is up; take it down with: python3 -m tests.lab down")
     began = time.monotonic()
     _install(args)
@@ -90,8 +91,8 @@ def _up(args: argparse.Namespace) -> None:
         network.up()
         _both(lambda stopped: cluster.up(wanted, stopped), None if args.no_cloud else lambda: _cloud_module().up(wanted))
     except BaseException:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it running
         say("cleaning up")
         _all_down()
         raise
@@ -100,7 +101,7 @@ def _up(args: argparse.Namespace) -> None:
 
 def _both(nodes: Callable[[threading.Event], None], cloud: Callable[[], None] | None) -> None:
     """The cluster and the cloud side by side; this thread gets the signals, so it does what takes longest."""
-    stopped = threading.Event()
+    stopped, finished = threading.Event(), threading.Event()
     errors: list[BaseException] = []
 
     def work() -> None:
@@ -108,16 +109,17 @@ def _both(nodes: Callable[[threading.Event], None], cloud: Callable[[], None] | 
             nodes(stopped)
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             errors.append(error)
+        finally:
+            finished.set()
 
-    thread = threading.Thread(target=work)
-    thread.start()
+    threading.Thread(target=work).start()
     try:
         if cloud:
             cloud()
-        thread.join()
+        finished.wait()  # not join(): in Python 3.11 a thread whose join was interrupted passes for ended
     finally:
         stopped.set()
-        thread.join()
+        finished.wait()
     if errors:
         raise errors[0]
 
@@ -131,7 +133,7 @@ def _down(_args: argparse.Namespace) -> None:
 def _all_down() -> None:
     """The cloud goes even when a node refuses to, and the network last."""
     try:
-        _both(lambda _stopped: cluster.nodes_off(), lambda: _cloud_module().down())
+        _both(lambda _stopped: cluster.nodes_off(), (lambda: _cloud_module().down()) if CLOUD.exists() else None)
     finally:
         network.down()
 
@@ -149,9 +151,8 @@ def _status(_args: argparse.Namespace) -> None:
         ]
         print(" ".join(words).rstrip())
     if (CLOUD / "adminrc").exists():
-        report = _cloud_module().status()
-        if report is not None:
-            print(report)
+        for name, answers in _cloud_module().status().items():
+            print(f"{name:22} {'up' if answers else 'down'}")
 
 
 def _power(args: argparse.Namespace) -> int:
@@ -178,7 +179,7 @@ def _service(args: argparse.Namespace) -> None:
     if args.how == "start":
         cloud.start(args.name)
     else:
-        cloud.stop(args.name, args.how)
+        cloud.stop(args.name, "term" if args.how == "stop" else args.how)
 
 
 def _cloud(args: argparse.Namespace) -> int:

@@ -39,16 +39,17 @@ if [ "$action" = get ]; then
     for what; do
         case $what in
         power)
-            on=0
-            if read -r pid started < {pidfile} && read -r stat < "/proc/$pid/stat"; then
+            on=0 started=
+            read -r pid started < {pidfile}  # has no newline, so read fails
+            if [ "$started" ] && read -r stat < "/proc/$pid/stat"; then
                 set -- ${{stat##*)}}
                 case $1 in [ZX]) ;; *) [ "${{20}}" = "$started" ] && on=1 ;; esac
-            fi 2>/dev/null
+            fi
             echo "power:$on" ;;
         boot) echo boot:default ;;
         *) echo "$what:0" ;;
         esac
-    done
+    done 2>/dev/null
     exit 0
 fi
 cd {repository} || exit 1

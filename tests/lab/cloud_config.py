@@ -16,6 +16,8 @@ PORTS = {
     "mariadb": 3306, "rabbitmq": 5672,
 }
 ETC = CLOUD / "etc"
+ADMINRC = CLOUD / "adminrc"
+CLOUDS_YAML = CLOUD / "clouds.yaml"  # its cloud is named "lab"
 SECRET = CLOUD / "secret"      # the one password of every account of this laboratory
 ENV = {                        # of every process of Nova, Placement and Keystone
     "OS_NOVA_DISABLE_EVENTLET_PATCHING": "1",
@@ -108,12 +110,14 @@ def _nova(host: str) -> dict[str, dict[str, object]]:
         "service_user": {**_credentials(), "send_service_user_token": "true"},
         "oslo_concurrency": {"lock_path": CLOUD / "state" / host / "lock"},
         "oslo_messaging_notifications": {"driver": "noop"},
+        "oslo_messaging_rabbit": {"rabbit_interval_max": 1},  # back within a second of RabbitMQ's return, not 30
         "vnc": {"enabled": "false"},
     }
 
 
 def _write_nova() -> None:
     common = _nova("cloud")
+    _write(ETC / "api-paste.ini", (VENV / "etc/nova/api-paste.ini").read_text())
     _ini(ETC / "nova.conf", {
         **common,
         "wsgi": {"api_paste_config": VENV / "etc/nova/api-paste.ini"},
@@ -181,9 +185,9 @@ def _write_access() -> None:
     }
     more = {"OS_REGION_NAME": "RegionOne", "OS_IDENTITY_API_VERSION": "3"}
     rc = {**{f"OS_{key.upper()}": value for key, value in auth.items()}, **more}
-    _write(CLOUD / "adminrc", "".join(f"export {key}={value}\n" for key, value in rc.items()))
+    _write(ADMINRC, "".join(f"export {key}={value}\n" for key, value in rc.items()))
     # JSON is YAML.
-    _write(CLOUD / "clouds.yaml", json.dumps({"clouds": {"lab": {"auth": auth, "region_name": "RegionOne"}}}, indent=2) + "\n")
+    _write(CLOUDS_YAML, json.dumps({"clouds": {"lab": {"auth": auth, "region_name": "RegionOne"}}}, indent=2) + "\n")
 
 
 def write_all(size: Size | None = None) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab.cloud_config import ENV, ETC, PORTS
+from tests.lab.cloud_config import ENV, ETC, PORTS, url
 from tests.lab.common import CLOUD, CLOUD_ADDRESS, REPOSITORY, VENV, Daemon, LabError, in_netns, run, wait_until
+from tests.lab.netns import answers, inside
 
 NAMES = ("mariadb", "rabbitmq", "stubs", "keystone", "placement", "nova-api", "nova-conductor", "nova-scheduler")
 WSGI = {  # name -> module, threads
@@ -71,11 +70,62 @@ def launch(name: str) -> None:
     Daemon(name).start(in_netns(argv), {**env, "PATH": f"{os.environ['PATH']}:/usr/sbin:/usr/bin:/sbin:/bin"}, str(REPOSITORY))
 
 
-def answers(port: int, address: str = CLOUD_ADDRESS) -> bool:
-    """Whether something in the laboratory's network takes connections at a port."""
-    code = f"import socket,sys; s=socket.socket(); s.settimeout(1); sys.exit(s.connect_ex(({address!r}, {port})) != 0)"
-    if inside():
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            return probe.connect_ex((address, port)) == 0
-    return subprocess.run(in_netns([str(VENV / "bin/python"), "-IS", "-c", code]), check=False).returncode == 0
+def _http_ready(name: str) -> bool:
+    """Whether an API has loaded: it answers at its root, with whatever status below 500."""
+
+    def ask() -> bool:
+        try:
+            with urllib.request.urlopen(url(name) + "/", timeout=5):
+                return True
+        except urllib.error.HTTPError as error:
+            return error.code < 500
+        except OSError:
+            return False
+
+    return inside(ask)
+
+
+def ready(name: str) -> bool:
+    """Whether a service answers. The conductor and the scheduler answer nobody but Nova: see servers.services."""
+    if name == "mariadb":
+        return answers(PORTS["mariadb"], "127.0.0.1")
+    if name == "rabbitmq":
+        return answers(PORTS["rabbitmq"])
+    if name == "stubs":
+        return all(answers(PORTS[stub]) for stub in ("neutron", "glance", "cinder"))
+    return _http_ready(name) if name in WSGI else Daemon(name).pid is not None
+
+
+def await_ready(name: str, seconds: float = 60) -> None:
+    """Wait until a service answers. Raises LabError with the end of its log when it dies or takes too long."""
+    daemon = Daemon(name)
+    if wait_until(lambda: daemon.pid is None or ready(name), seconds, 0.1) and daemon.pid:
+        return
+    tail = daemon.log.read_text(errors="replace")[-1500:] if daemon.log.exists() else ""
+    raise LabError(f"{name} {'does not answer' if daemon.pid else 'has died'}; the end of {daemon.log}:\n{tail}")
+
+
+def end(name: str, how: str = "kill") -> None:
+    """"kill" or "term" a service, or "freeze" and "thaw" it."""
+    daemon = Daemon(name)
+    if how in ("kill", "term"):
+        daemon.stop(signal.SIGKILL if how == "kill" else signal.SIGTERM)
+        return
+    if how not in ("freeze", "thaw"):
+        raise ValueError(f"unknown way to stop a service: {how}")
+    if daemon.pid:
+        os.killpg(daemon.pid, signal.SIGSTOP if how == "freeze" else signal.SIGCONT)
+
+
+def end_all() -> None:
+    """End every service, those that use others first."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        # A dead database or broker makes nobody wait: their data are not kept.
+        list(pool.map(end, reversed(NAMES)))
+    end("epmd")
+
+
+def run_program(*argv: str, timeout: float = 180) -> str:
+    """Run a program of the venv with the services' environment in the laboratory's network; its output. Raises LabError."""
+    command = in_netns([str(VENV / "bin" / argv[0]), *argv[1:]])
+    return run(command, timeout=timeout, env={**os.environ, **ENV}, cwd=str(REPOSITORY)).stdout

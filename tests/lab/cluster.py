@@ -43,11 +43,11 @@ logging {{
     timestamp: hires
 }}
 """
-COROSYNC_NODE = "    node {{ name: {name}\n nodeid: {id}\n ring0_addr: {address}\n }}\n"
+COROSYNC_NODE = "    node {{\n        name: {name}\n        nodeid: {id}\n        ring0_addr: {address}\n    }}\n"
 
-# No signature beside it: Pacemaker takes such a CIB as a person's work. A cluster without fencing is what pcs would make.
+# No signature beside it, and a feature set older than any Pacemaker: it is taken as it is and brought up to date. A cluster without fencing is what pcs would make.
 CIB = """\
-<cib crm_feature_set="3.16.2" validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="0">
+<cib crm_feature_set="3.0.0" validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="0">
   <configuration>
     <crm_config>
       <cluster_property_set id="cib-bootstrap-options">
@@ -86,8 +86,9 @@ def up(wanted: Size, stopped: threading.Event | None = None) -> None:
     `stopped` ends it early from another thread. After an error or an interruption, `down` cleans up.
     """
     stopped = stopped or threading.Event()
-    if any(machine.is_on(node) for node in wanted.nodes) or any(RUN.glob("node-*.pid")):
-        raise LabError("the laboratory is up already, or was not taken down; take it down with: python3 -m tests.lab down")
+    if is_up():
+        raise LabError("the laboratory is up; take it down with: python3 -m tests.lab down")
+    nodes_off()  # leftovers of one that was never taken down, as after a reboot of the host
     if not wanted.member_computes and wanted.computes and not machine.REMOTED.exists():
         raise LabError(f"{machine.REMOTED} is missing; install it with: python3 -m tests.lab install")
     began = time.monotonic()
@@ -108,9 +109,14 @@ def down() -> None:
     network.down()
 
 
+def is_up() -> bool:
+    """Whether any node is on."""
+    return any(machine.is_on(node) for node in _booted())
+
+
 def nodes_off() -> None:
     """All nodes and BMCs off; the network stays."""
-    nodes = [_known(path.stem.removeprefix("node-")) for path in RUN.glob("node-*.pid")]
+    nodes = _booted()
     each(bmc.stop_named, sorted(path.stem.removeprefix("bmc-") for path in RUN.glob("bmc-*.pid")))
     each(machine.power_off, nodes)
     for path in RUN.glob("node-*.lock"):
@@ -190,7 +196,7 @@ def _listens(node: Node, number: int) -> bool:
     return any(f":{number:04X} " in line and " 0A " in line for table in tables for line in table.splitlines())
 
 
-def _known(name: str) -> Node:
-    """A node to be switched off: from its name alone, since the size may never have been written."""
-    kind = "controller" if name.startswith("ctl-") else "compute"
-    return Node(name, kind, int(name.rpartition("-")[2]))
+def _booted() -> list[Node]:
+    """The nodes that are on, or died without being switched off: by their pid files alone, since a size may never have been written."""
+    names = [path.stem.removeprefix("node-") for path in RUN.glob("node-*.pid")]
+    return [Node(name, "controller" if name.startswith("ctl-") else "compute", int(name.rpartition("-")[2])) for name in names]

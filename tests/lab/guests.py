@@ -1,6 +1,7 @@
 """The guests of all compute hosts, as files: what runs where, and a journal of everything that happened to them.
 
-GUESTS/<host>/<server uuid>  {"uuid", "name", "state", "since"}; state is "running", "paused", "suspended" or "shutdown"; since is time.time()
+GUESTS/<host>/<server uuid>  {"uuid", "name", "state", "since"}; since: time.time()
+                             state: "running", "paused", "suspended" or "shutdown"
 GUESTS/journal.jsonl         one {"time", "host", "uuid", "event", ...} a line
 GUESTS/knobs/<name>          what tests tell the hypervisor to do, see `knob`
 """
@@ -70,7 +71,7 @@ def hosts() -> list[str]:
 
 
 def change(host: str, uuid: str, event: str, state: str, name: str = "") -> None:
-    """Bring a guest into a state and write the event down. Also writes "twice" (with `hosts`) when it now runs here and lives elsewhere too."""
+    """Bring a guest into a state and write the event down, and "twice" (with `hosts`) when it now runs here and lives elsewhere too."""
     with _journal_lock():
         known = guest(host, uuid) or {"uuid": uuid, "name": name}
         _write(host, {**known, "state": state, "since": time.time()})

@@ -1,6 +1,6 @@
 """PID 1 of a node: namespaces, mounts, /dev/log, services, zombies.
 
-A program of its own (`python3 -I -S init.py SPEC`, SPEC is the JSON of node.py's `_spec`), because it outlives who started it
+A program of its own (`python3 -I -S init.py SPEC`, SPEC is a file with the JSON of node.py's `_spec`), because it outlives who started it
 and has to stay small. It returns when the node's PID 1 is up (exit 0) or could not be (exit 1, the reason on stderr).
 """
 
@@ -29,7 +29,7 @@ STAYS_DOWN = (0, 100)  # exit codes of Pacemaker that its units do not restart o
 
 
 def main() -> int:
-    spec = json.loads(sys.argv[1])
+    spec = json.loads(Path(sys.argv[1]).read_text())
     with open(spec["netns"]) as namespace:
         _call("setns", namespace.fileno(), NEW_NET)
     _call("unshare", NEW_NS | NEW_UTS | NEW_IPC | NEW_PID)

@@ -76,8 +76,9 @@ def boot(node: Node) -> None:
         if not folder(node).is_dir():
             raise LabError(f"{node.name} does not exist; bring the laboratory up first")
         network.plug(node)
-        # A service of the BMC that starts this must not lend the node its environment.
-        started = run(["/usr/bin/python3", "-I", "-S", str(INIT), json.dumps(_spec(node))], check=False, env={"PATH": PATH})
+        spec = folder(node) / "spec.json"
+        spec.write_text(json.dumps(_spec(node)))
+        started = run(["/usr/bin/python3", "-I", "-S", str(INIT), str(spec)], check=False, env={"PATH": PATH})
         if started.returncode:
             network.unplug(node)
             raise LabError(f"{node.name} does not boot: {started.stderr.strip()}")

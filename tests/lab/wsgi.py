@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-import waitress  # type: ignore[import-untyped]
+import waitress
 
 
 def main() -> None:

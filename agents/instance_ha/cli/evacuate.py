@@ -99,7 +99,7 @@ def _is_off(args: argparse.Namespace, values: dict[str, str], host: str) -> bool
         print(f"instance-ha: nothing proves that {host} is off; if it is, say so with --host-is-off", file=sys.stderr)
         return False
     print(f"Pacemaker has not confirmed that {host} is off. A server that still runs there would run twice and lose its data.")
-    return input(f"Type the host's name if it is off for sure: ").strip() == host
+    return input("Type the host's name if it is off for sure: ").strip() == host
 
 
 def _named(host: str) -> Service:

@@ -73,7 +73,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
         self._wait("snapshot_delay")
         update_task_state(task_state=task_states.IMAGE_UPLOADING, expected_state=task_states.IMAGE_PENDING_UPLOAD)
 
-    def reboot(self, context: Any, instance: Any, network_info: Any, reboot_type: str, block_device_info: Any = None, **kwargs: Any) -> None:
+    def reboot(self, context: Any, instance: Any, network_info: Any, reboot_type: str, *args: Any, **kwargs: Any) -> None:
         # Like libvirt, a hard reboot makes the guest anew; it need not be there.
         guests.change(self._host, instance.uuid, "reboot", "running", instance.name)
 

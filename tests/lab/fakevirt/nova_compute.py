@@ -11,7 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[0] = str(HERE.parents[2])
 
-from nova.cmd import compute  # noqa: E402  (it sets up Nova's threading before anything else of Nova)
+from nova.cmd import compute  # noqa: E402, I001  (it sets up Nova's threading before anything else of Nova)
 import nova.virt  # noqa: E402
 
 if __name__ == "__main__":

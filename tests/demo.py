@@ -1,0 +1,234 @@
+"""make demo: a compute node loses its power, its servers come back elsewhere, and the node returns to service. All for real."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from tests.lab import cluster, guests, network, protect, servers
+from tests.lab import node as machine
+from tests.lab.__main__ import _all_down, _both, _cloud_module  # the same order of things as `lab up`
+from tests.lab.common import LOGS, NODES, LabError, Size, say
+
+VICTIM = "cmp-1"
+RECOVERY_LIMIT = 120.0
+RETURN_LIMIT = 120.0
+LOOK = 0.4
+KINDS = {"web-1": "running", "web-2": "running", "web-3": "running", "db-1": "volume-backed", "batch-1": "stopped",
+         "batch-2": "stopped", "scratch-1": "opted out"}
+
+
+@dataclass
+class Case:
+    """One server of the demonstration."""
+
+    id: str
+    name: str
+    before: str
+    protected: bool
+    moved: float | None = None
+
+
+class Demo:
+    """The whole, step by step, with the seconds since the power was cut."""
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.cases: list[Case] = []
+        self.cut = 0.0
+        self.phase = time.monotonic()
+        self.shown: dict[str, str] = {}
+
+    def run(self) -> int:
+        """Exit code 0 when every figure is what it should be."""
+        self._up()
+        self._boot()
+        self.cut = time.time()
+        say(f"\n=== {VICTIM} loses its power")
+        machine.power_off(cluster.find(VICTIM))
+        recovered = self._follow(self._recovered, RECOVERY_LIMIT)
+        after = {key: (server["status"], servers.host_of(server)) for key, server in servers.listed().items()}
+        say(f"\n=== {VICTIM} comes back")
+        returned = self._follow(self._in_service, RETURN_LIMIT)
+        takes = returned is not None and self._takes_again()
+        return self._verdict(recovered, returned, takes, after)
+
+    def _done(self, what: str) -> None:
+        now = time.monotonic()
+        say(f"[{now - self.phase:5.1f} s] {what}")
+        self.phase = now
+
+    def _up(self) -> None:
+        network.up()
+        _both(lambda stopped: cluster.up(self.size, stopped), lambda: _cloud_module().up(self.size))
+        self._done("laboratory up: Pacemaker on every node, OpenStack beside it")
+        protect.install_agents(self.size)
+        self._done("agents installed into the nodes with make install")
+        protect.configure(self.size, show=True)
+        self._done("cluster configured with pcs, compute hosts in service")
+
+    def _boot(self) -> None:
+        running = [name for name, kind in KINDS.items() if kind == "running"]
+        stopped = [name for name, kind in KINDS.items() if kind == "stopped"]
+        ids = dict(zip(running, servers.boot(running, VICTIM)))
+        ids |= dict(zip(stopped, servers.boot(stopped, VICTIM, stopped=True)))
+        ids |= dict(zip(["db-1"], servers.boot(["db-1"], VICTIM, volume=True)))
+        ids |= dict(zip(["scratch-1"], servers.boot(["scratch-1"], VICTIM, metadata={"evacuable": "false"})))
+        servers.boot(["bystander"], "cmp-2")
+        found = servers.listed()
+        self.cases = [Case(ids[name], name, found[ids[name]]["status"], kind != "opted out") for name, kind in KINDS.items()]
+        self._done(f"{len(self.cases)} servers on {VICTIM}: " + ", ".join(f"{name} ({kind})" for name, kind in KINDS.items()))
+
+    def _at(self) -> float:
+        return time.time() - self.cut
+
+    def _follow(self, over: object, limit: float) -> float | None:
+        """Show what changes until `over()` says so; the seconds since the power cut, None when the limit came first."""
+        while self._at() < limit + (0 if over == self._recovered else RECOVERY_LIMIT):
+            self._show()
+            try:
+                if over():  # type: ignore[operator]
+                    self._show()
+                    return self._at()
+            except OSError as error:
+                say(f"  {error}")
+            time.sleep(LOOK)
+        return None
+
+    def _show(self) -> None:
+        for key, text in [*self._crm_mon(), *self._places()]:
+            if self.shown.get(key) != text:
+                self.shown[key] = text
+                say(f"{self._at():6.1f} s  {text}")
+
+    def _crm_mon(self) -> list[tuple[str, str]]:
+        for name in (node.name for node in self.size.nodes if node.kind == "controller"):
+            try:
+                text = machine.exec_in(cluster.find(name), ["crm_mon", "-1A", "--exclude=failures"], 10).stdout
+            except LabError:
+                continue
+            lines = []
+            for line in text.splitlines():
+                if re.search(r"evacuation-|UNCLEAN|OFFLINE|pending", line, re.IGNORECASE):
+                    words = " ".join(line.replace("*", " ").split())
+                    lines.append((f"crm_mon {words.split(':')[0]}", f"crm_mon  {words}"))
+            return lines
+        return []
+
+    def _places(self) -> list[tuple[str, str]]:
+        found = servers.listed()
+        places = []
+        for case in self.cases:
+            server = found.get(case.id)
+            if server is None:
+                continue
+            task = server["OS-EXT-STS:task_state"]
+            where, state = servers.host_of(server), server["status"] + (f" ({task})" if task else "")
+            if where != VICTIM and case.moved is None and not task and server["status"] == case.before:
+                case.moved = self._at()
+            places.append((case.id, f"server   {case.name:10} {state} on {where}"))
+        return places
+
+    def _recovered(self) -> bool:
+        return all(case.moved is not None for case in self.cases if case.protected)
+
+    def _in_service(self) -> bool:
+        service = servers.services()[VICTIM]
+        return service["state"] == "up" and service["status"] == "enabled" and not service["forced_down"]
+
+    def _takes_again(self) -> bool:
+        uid = servers.boot(["newcomer"], VICTIM)[0]
+        say(f"{self._at():6.1f} s  server   newcomer   ACTIVE on {servers.host_of(servers.show(uid))}")
+        return servers.host_of(servers.show(uid)) == VICTIM
+
+    def _verdict(self, recovered: float | None, returned: float | None, takes: bool, after: dict[str, tuple[str, str | None]]) -> int:
+        print(f"\n{'server':12}{'before':10}{'from':8}{'to':8}{'after':10}{'seconds':>8}  evacuations")
+        requests = servers.evacuations(VICTIM)
+        good = recovered is not None and returned is not None and takes
+        lost = back = 0
+        for case in self.cases:
+            status, where = after.get(case.id, ("gone", None))
+            count = sum(1 for row in requests if row["instance_uuid"] == case.id)
+            right = (where != VICTIM and status == case.before and count == 1) if case.protected else (where == VICTIM and count == 0)
+            back += 1 if case.protected and right else 0
+            lost += 1 if case.id not in after else 0
+            good = good and right
+            seconds = f"{case.moved:.1f}" if case.moved is not None else "-"
+            print(f"{case.name:12}{case.before:10}{VICTIM:8}{where or '-':8}{status:10}{seconds:>8}  {count}"
+                  + ("" if case.protected else "  (opted out: stays with its host)"))
+        fenced, first = fencing_end(self.cut), first_request(self.cut)
+        if fenced and first:
+            print(f"\nfrom the end of fencing to the first evacuation request: {first - fenced:.2f} s")
+            good = good and 0 <= first - fenced < 1.0
+        twice = len({event["uuid"] for event in guests.twice()})
+        good = good and not twice and not lost and fenced is not None and first is not None
+        protected = sum(1 for case in self.cases if case.protected)
+        print(f"demo: {back} of {protected} protected servers recovered in {_seconds(recovered)} s "
+              f"(fenced after {_seconds(fenced - self.cut if fenced else None)} s), {twice} twice, {lost} lost; "
+              f"{VICTIM} back in service after {_seconds(returned)} s")
+        return 0 if good else 1
+
+
+def _seconds(value: float | None) -> str:
+    return "?" if value is None else f"{value:.1f}"
+
+
+def fencing_end(since: float, target: str = VICTIM) -> float | None:
+    """When Pacemaker's fencer first called the fencing of a node complete after `since` (seconds since the epoch), by its own log."""
+    pattern = re.compile(r"^(\w+ +\d+ [\d:.]+) .*Operation '(?:reboot|off)' targeting " + re.escape(target) + r" .*: (?:OK|complete)")
+    times = []
+    for path in NODES.glob("ctl-*/log/pacemaker/pacemaker.log"):
+        for line in path.read_text(errors="replace").splitlines():
+            match = pattern.match(line)
+            if match:
+                year = datetime.date.today().year
+                times.append(datetime.datetime.strptime(f"{year} {match.group(1)}", "%Y %b %d %H:%M:%S.%f").timestamp())
+    return min((moment for moment in times if moment > since), default=None)
+
+
+def first_request(since: float) -> float | None:
+    """When Nova's API got the first evacuation request after `since`, by its own log: the end it logs less the time it took."""
+    moments = []
+    for uid, moment in action_requests():
+        if moment > since and uid in {row["instance_uuid"] for row in servers.evacuations()}:
+            moments.append(moment)
+    return min(moments, default=None)
+
+
+def action_requests() -> list[tuple[str, float]]:
+    """(server, time of arrival) of each long enough action: an evacuate answers 200, a lock or stop 202."""
+    pattern = re.compile(r'^([\d-]+ [\d:.]+) .*"POST /v2\.1/servers/([0-9a-f-]+)/action" status: 200 .* time: ([\d.]+)')
+    found = []
+    for line in (LOGS / "nova-api.log").read_text(errors="replace").splitlines():
+        match = pattern.match(line)
+        if match:
+            end = datetime.datetime.strptime(match.group(1), "%Y-%m-%d %H:%M:%S.%f").timestamp()
+            found.append((match.group(2), end - float(match.group(3))))
+    return found
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    keep = "--keep" in sys.argv
+    code = 1
+    try:
+        code = Demo(Size()).run()
+    except (LabError, OSError, subprocess.SubprocessError) as error:
+        say(f"demo: {error}")
+    except KeyboardInterrupt:
+        say("interrupted")
+        code, keep = 130, False
+    finally:
+        if not keep:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            _all_down()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

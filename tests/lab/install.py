@@ -1,0 +1,141 @@
+"""Install what the laboratory runs: Debian's Pacemaker, RabbitMQ and MariaDB, and OpenStack's services from PyPI in a venv."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.lab.common import STATE, VENV, LabError, run, say
+
+PACKAGES = (
+    "pacemaker", "pacemaker-cli-utils", "corosync", "pcs", "crmsh", "fence-agents", "resource-agents", "openipmi", "ipmitool",
+    "rabbitmq-server", "mariadb-server", "iproute2", "util-linux", "python3-venv", "python3-openstacksdk", "python3-lxml",
+    "python3-pycurl", "python3-pexpect", "python3-requests",
+)
+REMOTE = "pacemaker-remote"   # conflicts with pacemaker, so it is unpacked beside it
+REMOTE_ROOT = STATE / REMOTE  # its /usr is REMOTE_ROOT/usr
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+STAMP = STATE / "installed"
+POLICY = Path("/usr/sbin/policy-rc.d")
+GIB = 1 << 30
+APT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
+
+
+def install() -> None:
+    """Install whatever is missing. Raises LabError when this machine cannot hold the laboratory, or a download fails."""
+    if installed():
+        return
+    check_machine()
+    STATE.mkdir(parents=True, exist_ok=True)
+    _packages()
+    _remote()
+    _venv()
+    STAMP.write_text(_hash())
+    say("everything is installed")
+
+
+def installed() -> bool:
+    """Whether an earlier install did all that this one would do."""
+    try:
+        return STAMP.read_text() == _hash() and (VENV / "bin/python").exists()
+    except FileNotFoundError:
+        return False
+
+
+def _hash() -> str:
+    return hashlib.sha256(REQUIREMENTS.read_bytes() + " ".join((*PACKAGES, REMOTE)).encode()).hexdigest()
+
+
+def check_machine() -> None:
+    """Raise LabError, in one sentence, if the laboratory cannot run here."""
+    if os.geteuid() != 0:
+        raise LabError("the laboratory needs root: it makes network namespaces and mounts")
+    if not shutil.which("apt-get"):
+        raise LabError("the laboratory needs Debian or Ubuntu: it installs packages with apt-get")
+    _check_room()
+    _check_namespaces()
+
+
+def _check_room() -> None:
+    memory = int(next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable")).split()[1]) << 10
+    if memory < 4 * GIB:
+        raise LabError(f"the laboratory needs 4 GiB of free memory, and there are {memory / GIB:.1f}")
+    folder = next(path for path in (STATE, *STATE.parents) if path.exists())
+    disk = shutil.disk_usage(folder).free
+    if disk < 4 * GIB:
+        raise LabError(f"the laboratory needs 4 GiB free in {folder}, and there are {disk / GIB:.1f}")
+
+
+def _check_namespaces() -> None:
+    command = ["unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "true"]
+    try:
+        usable = subprocess.run(command, capture_output=True, check=False, timeout=20).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        usable = False
+    if not usable:
+        raise LabError("this machine lets root make no namespaces (a container without CAP_SYS_ADMIN?), and the laboratory is made of them")
+
+
+def missing(packages: Sequence[str] = PACKAGES) -> list[str]:
+    """Those of the Debian packages that are not installed."""
+    done = run(["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\\n", *packages], check=False)
+    present = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
+    return [package for package in packages if package not in present]
+
+
+def _packages() -> None:
+    wanted = missing()
+    if not wanted:
+        return
+    say(f"installing Debian packages: {' '.join(wanted)}")
+    with _no_daemons():
+        _apt("update")
+        _apt("install", "--yes", "--no-install-recommends", *wanted)
+
+
+def _apt(*words: str, cwd: str = "/") -> None:
+    run(["apt-get", "--quiet=2", *words], timeout=1800, env={**os.environ, **APT}, cwd=cwd)
+
+
+@contextlib.contextmanager
+def _no_daemons() -> Iterator[None]:
+    """Keep packages from starting their daemons on the host; a policy that is already there is left alone."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)
+
+
+def _remote() -> None:
+    if (REMOTE_ROOT / "usr/sbin/pacemaker-remoted").exists():
+        return
+    say(f"unpacking {REMOTE}")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)  # apt downloads as its own user
+        try:
+            _apt("download", REMOTE, cwd=folder)
+        except LabError:  # package lists older than the mirror
+            _apt("update")
+            _apt("download", REMOTE, cwd=folder)
+        package = next(Path(folder).glob("*.deb"))
+        run(["dpkg-deb", "-x", str(package), str(REMOTE_ROOT)])
+
+
+def _venv() -> None:
+    python = VENV / "bin/python"
+    if not python.exists():
+        say(f"making {VENV}")
+        run(["/usr/bin/python3", "-m", "venv", str(VENV)])  # Debian's: what PATH finds first may be another version
+    say("installing OpenStack's services from PyPI: a few minutes")
+    run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS)], timeout=1800)

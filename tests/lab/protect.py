@@ -1,0 +1,62 @@
+"""The laboratory's cluster protected as the README tells an operator to: agents by `make install`, the rest by pcs.
+
+The commands are the README's; where it says systemd:nova-compute the laboratory, which has no systemd, has ocf:lab:nova-compute.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from tests.lab import bmc, cluster, servers
+from tests.lab import node as machine
+from tests.lab.cloud_config import CLOUDS_YAML
+from tests.lab.common import CLOUD_ADDRESS, REPOSITORY, Node, Size, say, wait_until
+
+PCS_LIMIT = 60.0
+READY_LIMIT = 90.0
+
+
+def install_agents(size: Size) -> None:
+    """`make install` inside every node, and the cloud's credentials on the controllers, readable by root only."""
+    def work(node: Node) -> None:
+        machine.exec_in(node, ["make", "-s", "-C", str(REPOSITORY), "install"], check=True)
+        if node.member:
+            machine.put(node, "/etc/openstack/clouds.yaml", CLOUDS_YAML.read_text(), 0o600)
+
+    cluster.each(work, size.nodes)
+
+
+def commands(size: Size) -> Iterator[str]:
+    """The pcs commands, in order."""
+    computes = [node for node in size.nodes if node.kind == "compute"]
+    names = " ".join(node.name for node in computes)
+    for node in size.nodes:
+        yield (f"pcs stonith create fence-{node.name} fence_ipmilan ip={CLOUD_ADDRESS} ipport={node.bmc_port} lanplus=1 cipher=3 "
+               f"username={bmc.USER} password={bmc.PASSWORD} pcmk_host_list={node.name} op monitor interval=60s")
+    yield f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' op monitor interval=60s timeout=30s meta provides=unfencing"
+    for node in computes:
+        yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
+    yield "pcs property set stonith-enabled=true"
+    for node in computes:
+        if not node.member:
+            yield (f"pcs resource create {node.name} ocf:pacemaker:remote server={node.address} reconnect_interval=5 "
+                   "op monitor interval=5 timeout=5 --force")
+        yield f"pcs node attribute {node.name} osprole=compute"
+    yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
+           "meta requires=unfencing clone interleave=true")
+    yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
+    yield "pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s"
+    yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
+
+
+def configure(size: Size, show: bool = False) -> None:
+    """Run the commands on the first controller and wait until every compute host serves. Raises LabError."""
+    first = cluster.find("ctl-1")
+    for command in commands(size):
+        if show:
+            say("  " + command)
+        machine.exec_in(first, shlex.split(command), PCS_LIMIT, check=True)
+    hosts = [node.name for node in size.nodes if node.kind == "compute"]
+    wait_until(lambda: set(hosts) <= cluster.online()[0], READY_LIMIT, 0.5)
+    servers.wait_computes(hosts, READY_LIMIT)
