@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         sub = command(name, lambda args, work=work: work(cluster.find(args.node)), text)
         sub.add_argument("node")
-    sub = command("cable", lambda args: machine.cable(cluster.find(args.node), args.state == "on"), "Pull a node's network cable, or put it back.")
+    sub = command("cable", _cable, "Pull a node's network cable, or put it back.")
     sub.add_argument("node")
     sub.add_argument("state", choices=("on", "off"))
     sub = command("bmc", _bmc, "Switch a node's baseboard controller.")
@@ -162,6 +162,10 @@ def _power(args: argparse.Namespace) -> int:
         return 0
     (machine.boot if args.state == "on" else machine.power_off)(node)
     return 0
+
+
+def _cable(args: argparse.Namespace) -> None:
+    machine.cable(cluster.find(args.node), args.state == "on")
 
 
 def _bmc(args: argparse.Namespace) -> None:

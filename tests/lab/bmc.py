@@ -30,7 +30,7 @@ set_working_mc 0x20
 """
 EMULATION = "mc_setbmc 0x20\nmc_add 0x20 0 no-device-sdrs 0x23 9 8 0x9f 0x1291 0xf02\nmc_enable 0x20\n"
 
-# ipmi_sim calls PROGRAM 0x20 get WHAT... | set WHAT VALUE..., and waits for it. "get" is asked at every turn, so it starts no Python.
+# ipmi_sim runs PROGRAM 0x20 get WHAT... | set WHAT VALUE... and waits for it. "get" is asked at every turn, so it starts no Python.
 PROGRAM = """\
 #!/bin/sh
 [ "$1" = 0x20 ] && shift

@@ -45,7 +45,7 @@ logging {{
 """
 COROSYNC_NODE = "    node {{\n        name: {name}\n        nodeid: {id}\n        ring0_addr: {address}\n    }}\n"
 
-# No signature beside it, and a feature set older than any Pacemaker: it is taken as it is and brought up to date. A cluster without fencing is what pcs would make.
+# No signature beside it, and a feature set older than any Pacemaker's: it is taken as it is and brought up to date.
 CIB = """\
 <cib crm_feature_set="3.0.0" validate-with="pacemaker-3.9" admin_epoch="0" epoch="1" num_updates="0">
   <configuration>
@@ -157,8 +157,8 @@ def online() -> tuple[set[str], str | None]:
         done = machine.exec_in(node, ["crm_mon", "--one-shot", "--output-as=xml"], 20)
         if done.returncode == 0:
             status = etree.fromstring(done.stdout.encode())
-            names = {entry.get("name") for entry in status.xpath("/pacemaker-result/nodes/node[@online='true'][@unclean='false'][@pending='false']")}
-            return names, next(iter(status.xpath("string(//current_dc[@present='true']/@name)").split()), None)
+            names = set(status.xpath("/pacemaker-result/nodes/node[@online='true'][@unclean='false'][@pending='false']/@name"))
+            return names, status.xpath("string(//current_dc[@present='true']/@name)") or None
     return set(), None
 
 

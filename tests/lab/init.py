@@ -22,7 +22,7 @@ NEW_NS, NEW_UTS, NEW_IPC, NEW_PID, NEW_NET = 0x20000, 0x4000000, 0x8000000, 0x20
 RDONLY, REMOUNT, BIND, REC, PRIVATE, DETACH = 1, 32, 4096, 16384, 1 << 18, 2
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 ENVIRONMENT = {
-    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "container": "instance-ha-lab",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8",
 }
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 STAYS_DOWN = (0, 100)  # exit codes of Pacemaker that its units do not restart on: asked to stop, or told that it was fenced
@@ -41,7 +41,9 @@ def main() -> int:
         if problem != "ready":
             print(problem or "its PID 1 died", file=sys.stderr)
         return problem != "ready"
-    os.close(ready)
+    # What the starter had open must not stay open as long as the node is on.
+    os.closerange(3, report)
+    os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
     try:
         _become_machine(spec)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the person who boots the node has to read it
@@ -49,8 +51,7 @@ def main() -> int:
         os._exit(1)
     init = Init(spec)
     os.write(report, b"ready")
-    os.closerange(3, init.lowest)
-    os.close(report) if report >= init.lowest else None
+    os.close(report)
     init.run()
 
 
@@ -119,7 +120,8 @@ def _mount_system(root: str) -> None:
 def _make_run(owners: list[int]) -> None:
     """The folders that packages expect below /run. `owners` are the uid and gid of hacluster:haclient."""
     for name, mode in (
-        ("lock", 0o1777), ("lab", 0o755), ("resource-agents", 0o1755), ("fence-agents", 0o1755), ("cluster", 0o755), ("pcsd", 0o755), ("crm", 0o750),
+        ("lock", 0o1777), ("lab", 0o755), ("resource-agents", 0o1755), ("fence-agents", 0o1755), ("cluster", 0o755), ("pcsd", 0o755),
+        ("crm", 0o750),
     ):
         os.mkdir(f"/run/{name}")
         os.chmod(f"/run/{name}", mode)
@@ -148,11 +150,10 @@ class Init:
         self.log = open("/var/log/syslog", "a", buffering=1)
         for end in (self.syslog, self.wakeup):
             self.selector.register(end, selectors.EVENT_READ)
-        self.lowest = min(end.fileno() for end in (self.syslog, self.wakeup, self.other, self.log, self.selector))
 
     def run(self) -> NoReturn:
         self.start_missing()
-        self._spawn("boot", lambda: self._run_boot_folder())
+        self._spawn("boot", self._run_boot_folder)
         while True:
             pause = max(0.0, min(self.again.values()) - time.monotonic()) if self.again else None
             for key, _ in self.selector.select(pause):

@@ -144,7 +144,8 @@ def enter(node: Node, argv: Sequence[str], env: Mapping[str, str] | None = None)
 
 
 def exec_in(
-    node: Node, argv: Sequence[str], timeout: float = 60, *, check: bool = False, stdin: str | None = None, env: Mapping[str, str] | None = None
+    node: Node, argv: Sequence[str], timeout: float = 60, *, check: bool = False, stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command inside a node to its end, its output captured.
 
@@ -152,8 +153,8 @@ def exec_in(
     when the command fails.
     """
     process = subprocess.Popen(
-        enter(node, argv, env), stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, errors="replace", start_new_session=True, cwd="/",
+        enter(node, argv, env), stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True, cwd="/",
     )
     try:
         out, err = process.communicate(stdin, timeout)

@@ -36,13 +36,13 @@ def commands(size: Size) -> Iterator[str]:
                f"username={bmc.USER} password={bmc.PASSWORD} pcmk_host_list={node.name} op monitor interval=60s")
     yield f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' op monitor interval=60s timeout=30s meta provides=unfencing"
     for node in computes:
-        yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
-    yield "pcs property set stonith-enabled=true"
-    for node in computes:
         if not node.member:
             yield (f"pcs resource create {node.name} ocf:pacemaker:remote server={node.address} reconnect_interval=5 "
                    "op monitor interval=5 timeout=5 --force")
         yield f"pcs node attribute {node.name} osprole=compute"
+    for node in computes:
+        yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
+    yield "pcs property set stonith-enabled=true"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing clone interleave=true")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
