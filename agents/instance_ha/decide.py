@@ -40,6 +40,7 @@ class Memory:
 
     sent: float | None = None
     sent_after: int = 0
+    lost: bool = False
     failed: dict[int, float] = field(default_factory=dict)
     progress: tuple[str, float] = ("", 0.0)
     was: str = ""

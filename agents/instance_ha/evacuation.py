@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -16,7 +16,24 @@ from .nova import Nova
 from .selection import Policy, Ruling, order_key, rule_for
 
 SEND_DEADLINE = 5.0   # an observation older than this is not acted upon
+FIRST_WINDOW = 4      # evacuations begun before Nova has shown how it copes
+SLOW = 5.0            # seconds; an answer that takes longer narrows the window
 LOG = logging.getLogger(__name__)
+
+
+class Window:
+    """How many evacuations may be under way at once: a few at first, twice as many after each turn that went well, half
+    after trouble (a lost answer, or one slower than SLOW seconds). Nova itself limits nothing."""
+
+    def __init__(self, ceiling: int) -> None:
+        self.ceiling = ceiling
+        self.size = min(FIRST_WINDOW, ceiling)
+
+    def widen(self) -> None:
+        self.size = min(self.ceiling, self.size * 2)
+
+    def narrow(self) -> None:
+        self.size = max(1, self.size // 2)
 
 
 @dataclass
@@ -33,7 +50,8 @@ class Evacuation:
     sending, for those who must give way to the worker: the command line."""
 
     def __init__(self, nova: Nova, host: str, incident: str, token: str, policy: Policy, patience: float = 0.0,
-                 target: str | None = None, only: str | None = None) -> None:
+                 target: str | None = None, only: str | None = None, window: Window | None = None) -> None:
+        self.window = window or Window(policy.max_parallel)
         self.nova, self.host, self.incident, self.token, self.policy = nova, host, incident, token, policy
         self.patience, self.target, self.only = patience, target, only
         self.memory: dict[str, Memory] = {}
@@ -50,8 +68,16 @@ class Evacuation:
         ]
         jobs, verdicts = _within(verdicts, room)
         with ThreadPoolExecutor(max_workers=max(1, min(32, len(jobs)))) as pool:
-            list(pool.map(lambda verdict: self._act(verdict, scene, seen_at), jobs))
+            smooth = list(pool.map(lambda verdict: self._act(verdict, scene, seen_at), jobs))
+        if not all(smooth):
+            self.window.narrow()
+        elif jobs:
+            self.window.widen()
         return Turn(verdicts, len(jobs), list(scene.migrations))
+
+    def prepare(self) -> None:
+        """Read what the first turn will need again, so that images are known and connections are open by then."""
+        self._rulings(self.nova.servers_on(self.host))
 
     def release(self) -> list[Server]:
         """Give back the servers that are still on the host, which is up again: take our claims away, start those that ran.
@@ -95,15 +121,17 @@ class Evacuation:
                 if server:
                     found[key] = server
 
-    def _rulings(self, servers: object) -> dict[str, Ruling]:
+    def _rulings(self, servers: Iterable[Server]) -> dict[str, Ruling]:
         rulings = {}
-        for server in servers:  # type: ignore[attr-defined]
+        for server in servers:
             image = self.nova.image_properties(server.image) if server.image else {}
             rulings[server.id] = rule_for(server, image, self.policy.selection)
         return rulings
 
-    def _act(self, verdict: Verdict, scene: HostScene, seen_at: float) -> None:
+    def _act(self, verdict: Verdict, scene: HostScene, seen_at: float) -> bool:
+        """Do it. Whether Nova answered, and soon."""
         server, memory = verdict.server, self.memory[verdict.server.id]
+        began = time.monotonic()
         try:
             if verdict.action == EVACUATE:
                 self._evacuate(verdict, scene, seen_at)
@@ -118,6 +146,8 @@ class Evacuation:
             memory.refusal, memory.refused_at, memory.refusals = str(error), time.monotonic(), memory.refusals + 1
         except CloudError as error:
             LOG.warning("%s (%s): %s", server.name, server.id, error)
+            return False
+        return memory.sent is None or (not memory.lost and time.monotonic() - began < SLOW)
 
     def _evacuate(self, verdict: Verdict, scene: HostScene, seen_at: float) -> None:
         server, memory = verdict.server, self.memory[verdict.server.id]
@@ -136,7 +166,7 @@ class Evacuation:
             return
         memory.was = verdict.was if owned else ""
         memory.refusal, memory.refusals = "", 0
-        memory.sent, memory.sent_after = time.monotonic(), scene.last_row
+        memory.sent, memory.sent_after, memory.lost = time.monotonic(), scene.last_row, False
         if self.first_request is None:
             self.first_request = time.time()
         try:
@@ -146,6 +176,7 @@ class Evacuation:
             memory.sent = None
             raise
         except CloudUnreachable as error:
+            memory.lost = True
             LOG.warning("%s (%s): the answer was lost, looking before anything is sent again: %s", server.name, server.id, error)
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from . import decide
 from .cluster import Cluster
 from .errors import CloudError, CloudRefused, ClusterError, ConflictError, HostError
-from .evacuation import SEND_DEADLINE, Evacuation, Turn
+from .evacuation import SEND_DEADLINE, Evacuation, Turn, Window
 from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Record, Service
 from .nova import Nova
 from .selection import Policy
 
 IDLE_PAUSE = 0.5         # between two looks at the CIB while nothing is on record
-BUSY_PAUSE = 0.25        # while something is on record and waits for Pacemaker or moves
+WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
+BUSY_PAUSE = 0.25        # while servers move
 REST_PAUSE = 1.0         # while a host waits for its return
 NOVA_LOOK = 30.0         # between two looks at Nova while nothing is on record
 TAKEOVER = SEND_DEADLINE + 5.0  # how long requests of another worker may still be on their way
@@ -44,6 +45,7 @@ class _Host:
     taken_over: float | None = None
     updated: str = ""                # the service's updated_at when it was first looked at
     alive: int = 0                   # how often it has moved since
+    cleaning: bool = False           # guests that left were seen to be still on it
     shown: str = ""
     last: Turn | None = None
 
@@ -55,6 +57,7 @@ class Worker:
                  clock: Callable[[], float] = time.monotonic) -> None:
         self.cluster, self.nova, self.policy, self.token, self.domain, self.clock = cluster, nova, policy, token, domain, clock
         self.health = Health()
+        self.window = Window(policy.max_parallel)
         self.hosts: dict[str, _Host] = {}
         self._nova_looked = -NOVA_LOOK
         self._shown: set[str] = set()
@@ -120,7 +123,8 @@ class Worker:
         if record.state == FENCED:
             record = self._confirm(view, record, host)
             if record.state == FENCED:
-                return BUSY_PAUSE
+                self._prepare(record, host, services)
+                return WATCH_PAUSE
         if services is None:
             self._show(record, host, f"{record.state}, waiting for Nova")
             return REST_PAUSE
@@ -163,7 +167,7 @@ class Worker:
             self.cluster.replace(record.to(RETURNING))
             return BUSY_PAUSE
         if host.evacuation is None:
-            host.evacuation = Evacuation(self.nova, service.host, record.id, self.token, self.policy)
+            host.evacuation = self._evacuation(record, service.host)
         if record.baseline is None:
             rows = self.nova.evacuations(service.host)
             record = self.cluster.replace(record.to(CONFIRMED, baseline=rows[-1].id if rows else 0, host=service.host))
@@ -171,7 +175,7 @@ class Worker:
             record = self.cluster.replace(record.to(CONFIRMED))
         # Servers of a partly evacuated host are only looked at; trying again needs the record back in CONFIRMED first,
         # so that the node is not let in meanwhile.
-        room = 0 if record.state == PARTLY else self.policy.max_parallel - self._under_way()
+        room = 0 if record.state == PARTLY else self.window.size - self._under_way()
         turn = host.last = host.evacuation.turn(services, record.baseline or 0, True, seen_at, room)
         return self._tell(record, host, turn)
 
@@ -194,6 +198,16 @@ class Worker:
             return "no other compute host is up and enabled"
         self.health.problems.pop(record.node, None)
         return ""
+
+    def _prepare(self, record: Record, host: _Host, services: list[Service] | None) -> None:
+        """Use the wait for Pacemaker to get ready; nothing is changed."""
+        name = decide.host_of(record.host or record.node, self.domain, services or [])
+        if host.evacuation is None and name:
+            host.evacuation = self._evacuation(record, name)
+            host.evacuation.prepare()
+
+    def _evacuation(self, record: Record, host: str) -> Evacuation:
+        return Evacuation(self.nova, host, record.id, self.token, self.policy, window=self.window)
 
     def _under_way(self) -> int:
         return sum(
@@ -247,7 +261,7 @@ class Worker:
         if not service.enabled and decide.is_ours(service) and not self.policy.leave_disabled:
             self.nova.enable(service)
             LOG.info("%s: enabled in Nova", service.host)
-        evacuation = host.evacuation or Evacuation(self.nova, service.host, record.id, self.token, self.policy)
+        evacuation = host.evacuation or self._evacuation(record, service.host)
         if evacuation.release():
             return REST_PAUSE
         self.cluster.clear(record)
@@ -257,7 +271,9 @@ class Worker:
 
     def _bring_up(self, record: Record, host: _Host, service: Service, alive: bool) -> None:
         leaving = [row for row in self.nova.evacuations(service.host) if row.status == "done"]
-        if leaving or not alive:
+        # Records that became completed are nova-compute's own doing: with them one report is enough.
+        host.cleaning = host.cleaning or bool(leaving)
+        if leaving or not (alive or (host.cleaning and host.alive)):
             self._show(record, host, f"returning; nova-compute has to start and remove {len(leaving)} guests that left")
             return
         try:

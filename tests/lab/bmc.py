@@ -72,8 +72,8 @@ def start(node: Node) -> None:
     home = FOLDER / node.name
     (home / "state").mkdir(parents=True, exist_ok=True)
     program = _write(home / "power", PROGRAM.format(
-        pidfile=shlex.quote(str(RUN / f"node-{node.name}.pid")), repository=shlex.quote(str(REPOSITORY)), python=shlex.quote(sys.executable),
-        name=node.name, log=shlex.quote(str(home / "power.log")),
+        name=node.name, pidfile=shlex.quote(str(RUN / f"node-{node.name}.pid")), log=shlex.quote(str(home / "power.log")),
+        repository=shlex.quote(str(REPOSITORY)), python=shlex.quote(sys.executable),
     ), 0o755)
     lan = _write(home / "lan.conf", LAN.format(
         name=node.name, address=CLOUD_ADDRESS, port=node.bmc_port, program=program, user=USER, password=PASSWORD,
