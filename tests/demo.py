@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import signal
 import subprocess
@@ -10,10 +9,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-from tests.lab import cluster, guests, network, protect, servers
+from tests.lab import cluster, guests, protect, servers, up, watch
 from tests.lab import node as machine
-from tests.lab.__main__ import _all_down, _both, _cloud_module  # the same order of things as `lab up`
-from tests.lab.common import LOGS, NODES, LabError, Size, say
+from tests.lab.common import LabError, Size, say
 
 VICTIM = "cmp-1"
 RECOVERY_LIMIT = 120.0
@@ -64,8 +62,9 @@ class Demo:
         self.phase = now
 
     def _up(self) -> None:
-        network.up()
-        _both(lambda stopped: cluster.up(self.size, stopped), lambda: _cloud_module().up(self.size))
+        if up.is_up():
+            raise LabError("the laboratory is up already; take it down first: make lab-down")
+        up.start(self.size)
         self._done("laboratory up: Pacemaker on every node, OpenStack beside it")
         protect.install_agents(self.size)
         self._done("agents installed into the nodes with make install")
@@ -138,8 +137,7 @@ class Demo:
         return all(case.moved is not None for case in self.cases if case.protected)
 
     def _in_service(self) -> bool:
-        service = servers.services()[VICTIM]
-        return service["state"] == "up" and service["status"] == "enabled" and not service["forced_down"]
+        return watch.in_service(VICTIM)
 
     def _takes_again(self) -> bool:
         uid = servers.boot(["newcomer"], VICTIM)[0]
@@ -161,7 +159,8 @@ class Demo:
             seconds = f"{case.moved:.1f}" if case.moved is not None else "-"
             print(f"{case.name:12}{case.before:10}{VICTIM:8}{where or '-':8}{status:10}{seconds:>8}  {count}"
                   + ("" if case.protected else "  (opted out: stays with its host)"))
-        fenced, first = fencing_end(self.cut), first_request(self.cut)
+        fenced = min((f.end for f in watch.fencings(self.cut) if f.node == VICTIM), default=None)
+        first = min((moment for moments in watch.evacuation_requests(self.cut).values() for moment in moments), default=None)
         if fenced and first:
             print(f"\nfrom the end of fencing to the first evacuation request: {first - fenced:.2f} s")
             good = good and 0 <= first - fenced < 1.0
@@ -178,40 +177,6 @@ def _seconds(value: float | None) -> str:
     return "?" if value is None else f"{value:.1f}"
 
 
-def fencing_end(since: float, target: str = VICTIM) -> float | None:
-    """When Pacemaker's fencer first called the fencing of a node complete after `since` (seconds since the epoch), by its own log."""
-    pattern = re.compile(r"^(\w+ +\d+ [\d:.]+) .*Operation '(?:reboot|off)' targeting " + re.escape(target) + r" .*: (?:OK|complete)")
-    times = []
-    for path in NODES.glob("ctl-*/log/pacemaker/pacemaker.log"):
-        for line in path.read_text(errors="replace").splitlines():
-            match = pattern.match(line)
-            if match:
-                year = datetime.date.today().year
-                times.append(datetime.datetime.strptime(f"{year} {match.group(1)}", "%Y %b %d %H:%M:%S.%f").timestamp())
-    return min((moment for moment in times if moment > since), default=None)
-
-
-def first_request(since: float) -> float | None:
-    """When Nova's API got the first evacuation request after `since`, by its own log: the end it logs less the time it took."""
-    moments = []
-    for uid, moment in action_requests():
-        if moment > since and uid in {row["instance_uuid"] for row in servers.evacuations()}:
-            moments.append(moment)
-    return min(moments, default=None)
-
-
-def action_requests() -> list[tuple[str, float]]:
-    """(server, time of arrival) of each long enough action: an evacuate answers 200, a lock or stop 202."""
-    pattern = re.compile(r'^([\d-]+ [\d:.]+) .*"POST /v2\.1/servers/([0-9a-f-]+)/action" status: 200 .* time: ([\d.]+)')
-    found = []
-    for line in (LOGS / "nova-api.log").read_text(errors="replace").splitlines():
-        match = pattern.match(line)
-        if match:
-            end = datetime.datetime.strptime(match.group(1), "%Y-%m-%d %H:%M:%S.%f").timestamp()
-            found.append((match.group(2), end - float(match.group(3))))
-    return found
-
-
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep = "--keep" in sys.argv
@@ -225,8 +190,7 @@ def main() -> int:
         code, keep = 130, False
     finally:
         if not keep:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            _all_down()
+            up.take_down()
     return code
 
 

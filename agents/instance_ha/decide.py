@@ -22,7 +22,9 @@ EVACUATE = "evacuate"    # lock it with our claim, look again, send
 STOP = "stop"            # it was stopped, and a retry brought it back running
 START = "start"          # it ran, its host came back before it was moved, and nothing started it
 UNLOCK = "unlock"        # it arrived, or its move is given up: take our claim away
-WAIT = "wait"            # under way, or a pause runs
+WAIT = "wait"            # under way
+QUEUED = "queued"        # to be evacuated when its turn comes
+DONE = "done"            # it arrived, and there is no claim to take away
 LEFT = "left"            # it is not moved, and the reason says why
 
 MAX_PAUSE = 60.0         # longest pause between two tries
@@ -138,7 +140,7 @@ def _moved(server: Server, scene: HostScene, last: Migration | None, was: str, m
         return Verdict(server, LEFT, f"on {server.host} in ERROR: {server.fault or 'no reason given'}", was, final=True)
     if server.host not in scene.up_hosts:
         return Verdict(server, WAIT, f"arrived on {server.host}, which is down", was)
-    return Verdict(server, UNLOCK if mine else LEFT, f"arrived on {server.host}", was, final=True)
+    return Verdict(server, UNLOCK if mine else DONE, f"arrived on {server.host}", was, final=True)
 
 
 def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, last: Migration, was: str) -> Verdict:
@@ -204,7 +206,7 @@ def _why_again(server: Server, failures: Sequence[Migration], memory: Memory, de
 
 def host_over(verdicts: Iterable[Verdict]) -> bool:
     """Whether nothing is under way or about to be: the host may be let in."""
-    return all(verdict.action == LEFT and (verdict.final or verdict.retry) for verdict in verdicts)
+    return all(verdict.action == DONE or (verdict.action == LEFT and (verdict.final or verdict.retry)) for verdict in verdicts)
 
 
 def is_ours(service: Service) -> bool:

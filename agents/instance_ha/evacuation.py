@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from .model import Claim, Migration, Server, Service, claim_of
 from .nova import Nova
 from .selection import Policy, Ruling, order_key, rule_for
 
-SEND_DEADLINE = 5.0   # an observation older than this is not acted upon
+SEND_DEADLINE = 5.0   # the last look at the server and at the record is no older than this when a request is sent
 FIRST_WINDOW = 4      # evacuations begun before Nova has shown how it copes
 SLOW = 5.0            # seconds; an answer that takes longer narrows the window
 LOG = logging.getLogger(__name__)
@@ -38,11 +38,21 @@ class Window:
 
 @dataclass
 class Turn:
-    """What one turn saw and did: verdicts in the order of importance, and how many requests went out."""
+    """What one turn saw and did: verdicts in the order of importance, how many were acted upon, Nova's records of the host."""
 
     verdicts: list[Verdict]
     acted: int = 0
     migrations: list[Migration] = field(default_factory=list)
+
+    @property
+    def under_way(self) -> int:
+        """Servers that Nova is at work on, as far as this turn knows."""
+        return sum(1 for verdict in self.verdicts if verdict.action in (decide.WAIT, EVACUATE))
+
+    @property
+    def queued(self) -> bool:
+        """Whether a server is waiting to be sent."""
+        return any(verdict.action == decide.QUEUED for verdict in self.verdicts)
 
 
 class Evacuation:
@@ -55,20 +65,22 @@ class Evacuation:
         self.nova, self.host, self.incident, self.token, self.policy = nova, host, incident, token, policy
         self.patience, self.target, self.only = patience, target, only
         self.memory: dict[str, Memory] = {}
-        self.first_request: float | None = None
         self.done: dict[str, str] = {}
 
-    def turn(self, services: Sequence[Service], baseline: int, starts: bool, seen_at: float, room: int) -> Turn:
-        """One turn. `seen_at` is the monotonic time at which the right to act was last seen; `room` is how many more
-        evacuations may be begun. Raises CloudError when Nova cannot be observed."""
+    def turn(self, services: Sequence[Service], baseline: int, starts: bool, room: int, permit: Callable[[], bool]) -> Turn:
+        """One turn. `room` is how many more evacuations may be begun; `permit` is asked just before each request whether
+        it may be sent at all. Raises CloudError when Nova cannot be observed."""
         scene = self._observe(services, baseline, starts)
         verdicts = [
             decide.server_verdict(server, scene, self.policy, self.memory.setdefault(server.id, Memory()))
             for server in sorted(scene.servers, key=order_key)
         ]
+        for verdict in verdicts:
+            if verdict.action == decide.DONE:
+                self._finish(verdict)
         jobs, verdicts = _within(verdicts, room)
         with ThreadPoolExecutor(max_workers=max(1, min(32, len(jobs)))) as pool:
-            smooth = list(pool.map(lambda verdict: self._act(verdict, scene, seen_at), jobs))
+            smooth = list(pool.map(lambda verdict: self._act(verdict, scene, permit), jobs))
         if not all(smooth):
             self.window.narrow()
         elif jobs:
@@ -128,19 +140,18 @@ class Evacuation:
             rulings[server.id] = rule_for(server, image, self.policy.selection)
         return rulings
 
-    def _act(self, verdict: Verdict, scene: HostScene, seen_at: float) -> bool:
+    def _act(self, verdict: Verdict, scene: HostScene, permit: Callable[[], bool]) -> bool:
         """Do it. Whether Nova answered, and soon."""
         server, memory = verdict.server, self.memory[verdict.server.id]
         began = time.monotonic()
         try:
             if verdict.action == EVACUATE:
-                self._evacuate(verdict, scene, seen_at)
+                self._evacuate(verdict, scene, permit)
             elif verdict.action == decide.STOP:
                 self.nova.stop(server.id)
             elif verdict.action == decide.UNLOCK:
                 self.nova.unlock(server.id)
-                self.done[server.id] = verdict.reason
-                memory.was = ""
+                self._finish(verdict)
         except CloudRefused as error:
             LOG.warning("%s (%s): %s", server.name, server.id, error)
             memory.refusal, memory.refused_at, memory.refusals = str(error), time.monotonic(), memory.refusals + 1
@@ -149,26 +160,29 @@ class Evacuation:
             return False
         return memory.sent is None or (not memory.lost and time.monotonic() - began < SLOW)
 
-    def _evacuate(self, verdict: Verdict, scene: HostScene, seen_at: float) -> None:
+    def _finish(self, verdict: Verdict) -> None:
+        self.done[verdict.server.id] = verdict.reason
+        self.memory[verdict.server.id].was = ""
+
+    def _evacuate(self, verdict: Verdict, scene: HostScene, permit: Callable[[], bool]) -> None:
         server, memory = verdict.server, self.memory[verdict.server.id]
         claim = Claim(self.host, verdict.was, self.incident, self.token)
         owned = bool(server.locked) and claim_of(server) is None
-        if not owned:
+        if not owned and claim_of(server) != claim:
             self.nova.lock(server.id, claim.text())
             time.sleep(self.patience)
+        asked = time.monotonic()
         now = self.nova.server(server.id)
         hindrance = _hindrance(server, now, claim, owned)
         if hindrance or now is None:
             LOG.info("%s (%s): not evacuated: %s", server.name, server.id, hindrance)
             return
-        if time.monotonic() - seen_at > SEND_DEADLINE + self.patience:
-            LOG.warning("%s (%s): not evacuated: too long ago that the fencing was looked at", server.name, server.id)
+        if not permit() or time.monotonic() - asked > SEND_DEADLINE:
+            LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
             return
         memory.was = verdict.was if owned else ""
         memory.refusal, memory.refusals = "", 0
         memory.sent, memory.sent_after, memory.lost = time.monotonic(), scene.last_row, False
-        if self.first_request is None:
-            self.first_request = time.time()
         try:
             request = self.nova.evacuate(server.id, self.target)
             LOG.info("%s (%s): evacuation from %s asked, %s (%s)", server.name, server.id, self.host, request, verdict.reason)
@@ -186,7 +200,7 @@ def _within(verdicts: list[Verdict], room: int) -> tuple[list[Verdict], list[Ver
     for verdict in verdicts:
         if verdict.action == EVACUATE:
             if room <= 0:
-                shown.append(Verdict(verdict.server, decide.WAIT, "waits for its turn", verdict.was))
+                shown.append(Verdict(verdict.server, decide.QUEUED, "waits for its turn", verdict.was))
                 continue
             room -= 1
         if verdict.action in (EVACUATE, decide.STOP, decide.UNLOCK):

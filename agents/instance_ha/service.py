@@ -205,8 +205,7 @@ def _build(service: Service, instance: str, old: Worker | None) -> Worker:
     policy = policy_from(values)
     nova = credentials.connect(values)
     if old is not None:
-        old.nova, old.policy, old.domain = nova, policy, values["domain"]
-        old.hosts.clear()
+        old.reconfigure(nova, policy, values["domain"])
         return old
     cluster = Cluster(values["evacuate_attribute"])
     token = f"{cluster.local_node()}.{os.getpid()}.{start_time(os.getpid())}"

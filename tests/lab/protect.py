@@ -32,7 +32,7 @@ def commands(size: Size) -> Iterator[str]:
     computes = [node for node in size.nodes if node.kind == "compute"]
     names = " ".join(node.name for node in computes)
     for node in size.nodes:
-        yield (f"pcs stonith create fence-{node.name} fence_ipmilan ip={CLOUD_ADDRESS} ipport={node.bmc_port} lanplus=1 cipher=3 "
+        yield (f"pcs stonith create fence-{node.name} fence_ipmilan ip={CLOUD_ADDRESS} ipport={node.bmc_port} lanplus=1 cipher=3 power_wait=0 "
                f"username={bmc.USER} password={bmc.PASSWORD} pcmk_host_list={node.name} op monitor interval=60s")
     yield f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' op monitor interval=60s timeout=30s meta provides=unfencing"
     for node in computes:

@@ -111,10 +111,9 @@ def _follow(evacuation: Evacuation, nova: Nova, baseline: int, timeout: float, r
     known: dict[str, Verdict] = {}
     limit, heard = time.monotonic() + timeout, time.monotonic()
     while time.monotonic() < limit:
-        seen_at = time.monotonic()
         try:
             busy = sum(1 for v in known.values() if v.action == decide.WAIT)
-            turn = evacuation.turn(nova.services(), baseline, True, seen_at, max(0, room - busy))
+            turn = evacuation.turn(nova.services(), baseline, True, max(0, room - busy), lambda: True)
             heard = time.monotonic()
         except CloudError as error:
             if time.monotonic() - heard > SILENCE_LIMIT:
@@ -126,7 +125,7 @@ def _follow(evacuation: Evacuation, nova: Nova, baseline: int, timeout: float, r
             known.pop(key) if key not in evacuation.done else None
         known.update({v.server.id: v for v in turn.verdicts})
         _progress(evacuation, known)
-        if not turn.acted and all(v.action == decide.LEFT for v in turn.verdicts):
+        if not turn.acted and all(v.action in (decide.LEFT, decide.DONE) for v in turn.verdicts):
             break
         time.sleep(POLL)
     if sys.stderr.isatty():

@@ -1,0 +1,22 @@
+"""The Python library of instance-ha as a package. The agents themselves are installed by `make install`."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+INIT = Path(__file__).resolve().parent / "agents" / "instance_ha" / "__init__.py"
+VERSION = re.search(r'^__version__ = "([^"]+)"', INIT.read_text(encoding="utf-8"), re.MULTILINE)
+if VERSION is None:
+    raise SystemExit(f"{INIT} holds no __version__")
+
+setup(
+    name="instance-ha",
+    version=VERSION.group(1),
+    description="Instance HA for OpenStack on Pacemaker",
+    license="Apache-2.0",
+    package_dir={"": "agents"},
+    packages=["instance_ha", "instance_ha.cli"],
+    python_requires=">=3.9",
+    install_requires=["openstacksdk>=0.101", "keystoneauth1>=5.0", "lxml>=4.9"],
+)

@@ -1,0 +1,28 @@
+"""The laboratory for the tests of this folder: brought up and protected once, healthy again before each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.scenario import healthy
+from tests.lab import guests, servers
+from tests.lab.up import laboratory
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[None]:
+    with laboratory():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def calm(lab: None) -> Iterator[None]:
+    """Everything up and nothing on record, before and after."""
+    healthy()
+    yield
+    for knob in ("spawn_delay", "fail_spawn"):
+        guests.set_knob(knob, None)
+    healthy()
+    servers.delete_all()

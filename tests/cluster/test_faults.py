@@ -1,0 +1,173 @@
+"""A compute host dies, and something else goes wrong; every protected server ends where it should, and nothing runs twice."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from tests.cluster.scenario import RETURN_LIMIT, Story, healthy
+from tests.lab import cloud, cluster, guests, servers, watch
+from tests.lab import node as machine
+from tests.lab.common import wait_until
+
+
+def worker_pid() -> tuple[str, str]:
+    """(node, pid inside it) of the worker."""
+    node = watch.where_runs("nova-evacuate")
+    assert node
+    text = machine.exec_in(cluster.find(node), ["cat", "/run/resource-agents/NovaEvacuate-nova-evacuate.pid"], check=True).stdout
+    return node, text.split()[0]
+
+
+def wait_under_way(story: Story) -> None:
+    assert wait_until(lambda: servers.evacuations(story.victim), 60, 0.1), "no evacuation began"
+
+
+def test_power_cut() -> None:
+    story = Story()
+    story.boot(running=3, stopped=1, volume=1, out=1)
+    story.cut_power()
+    story.recovered()
+    first = min(min(times) for times in watch.evacuation_requests(story.begun).values())
+    fenced = min(f.end for f in watch.fencings(story.begun))
+    assert 0 < first - fenced < 5
+    healthy()
+    story.audit()
+
+
+def test_worker_killed_in_the_middle() -> None:
+    guests.set_knob("spawn_delay", 3)
+    story = Story()
+    story.boot(running=5, stopped=2)
+    story.cut_power()
+    wait_under_way(story)
+    node, pid = worker_pid()
+    machine.exec_in(cluster.find(node), ["kill", "-9", pid], check=True)
+    story.recovered()
+    healthy()
+    story.audit(failed=["monitor"])
+    watch.on_controller("pcs", "resource", "cleanup", "nova-evacuate")
+
+
+def test_the_workers_controller_dies_in_the_middle() -> None:
+    guests.set_knob("spawn_delay", 3)
+    story = Story()
+    story.boot(running=5, stopped=2)
+    story.cut_power()
+    wait_under_way(story)
+    node = watch.where_runs("nova-evacuate")
+    assert node
+    story.may_die.add(node)
+    machine.power_off(cluster.find(node))
+    story.recovered()
+    healthy()
+    story.audit()
+
+
+def test_keystone_is_away_when_the_host_dies() -> None:
+    story = Story()
+    story.boot(running=2, stopped=1)
+    cloud.stop("keystone")
+    try:
+        story.cut_power()
+        time.sleep(float(os.environ.get("INSTANCE_HA_TEST_OUTAGE", "20")))
+    finally:
+        cloud.start("keystone")
+    story.recovered()
+    healthy()
+    story.audit()
+
+
+def test_a_spawn_that_fails_is_tried_again_in_the_former_state() -> None:
+    story = Story()
+    story.boot(running=1, stopped=1)
+    guests.set_knob("fail_spawn", "1")
+    story.cut_power()
+    assert wait_until(lambda: any(row["status"] == "failed" for row in servers.evacuations(story.victim)), 60, 0.2)
+    guests.set_knob("fail_spawn", None)
+    story.recovered()
+    healthy()
+    story.audit(most_evacuations=4)
+
+
+def test_nova_compute_alone_dying_is_no_host_failure() -> None:
+    story = Story()
+    story.boot(running=2, stopped=0)
+    host = cluster.find(story.victim)
+    machine.exec_in(host, ["/bin/sh", "-c", "kill -9 $(cut -d' ' -f1 /run/nova-compute.pid)"], check=True)
+    assert wait_until(lambda: any("nova-compute" in f[0] for f in watch.failures()), 40, 0.5), "Pacemaker did not notice"
+    healthy()
+    assert not servers.evacuations(story.victim) or not watch.evacuation_requests(story.begun)
+    story.audit()
+    watch.on_controller("pcs", "resource", "cleanup", "nova-compute")
+
+
+def test_a_record_without_a_fencing_moves_nothing() -> None:
+    story = Story()
+    story.boot(running=2, stopped=0)
+    watch.on_controller("crm_attribute", "--type", "nodes", "--node", story.victim, "--name", "evacuate", "--update", "fenced;id=byhand")
+    try:
+        assert wait_until(lambda: "online" in degraded_reason(), 40, 0.5), "nobody complained"
+        assert not watch.evacuation_requests(story.begun)
+        assert watch.in_service(story.victim)
+    finally:
+        watch.on_controller("crm_attribute", "--type", "nodes", "--node", story.victim, "--name", "evacuate", "--delete")
+    healthy()
+    story.audit()
+
+
+def degraded_reason() -> str:
+    return " ".join(reason for key, _, reason in watch.failures() if key.startswith("nova-evacuate_monitor"))
+
+
+def test_by_hand_a_live_host_is_refused() -> None:
+    story = Story()
+    story.boot(running=1, stopped=0)
+    done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim])
+    assert done.returncode == 2 and "is up" in done.stderr and "Traceback" not in done.stderr
+    assert not watch.evacuation_requests(story.begun)
+
+
+def test_by_hand_a_dead_host_is_evacuated() -> None:
+    story = Story()
+    story.boot(running=3, stopped=1, out=1)
+    watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=false")
+    try:
+        story.cut_power()
+        assert wait_until(lambda: "proof" in watch.records().get(story.victim, ""), 60, 0.3), "no confirmed record"
+        assert not watch.evacuation_requests(story.begun)
+        done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim, "-f", "json"], 120)
+        assert done.returncode == 0, done.stderr
+        story.recovered()
+    finally:
+        watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=true")
+    healthy()
+    story.audit()
+
+
+@pytest.mark.parametrize("how", ["freeze", "cable"])
+def test_other_deaths(how: str) -> None:
+    story = Story()
+    story.boot(running=2, stopped=1)
+    story.may_die.add(story.victim)
+    host = cluster.find(story.victim)
+    machine.freeze(host) if how == "freeze" else machine.cable(host, False)
+    story.recovered()
+    assert wait_until(lambda: watch.in_service(story.victim), RETURN_LIMIT, 0.5)
+    healthy()
+    story.audit()
+
+
+def test_stop_is_quick_while_nova_hangs() -> None:
+    cloud.stop("nova-api", "freeze")
+    try:
+        time.sleep(2)
+        began = time.monotonic()
+        watch.on_controller("pcs", "resource", "disable", "nova-evacuate", "--wait=30")
+        assert time.monotonic() - began < 15
+    finally:
+        cloud.stop("nova-api", "thaw")
+        watch.on_controller("pcs", "resource", "enable", "nova-evacuate", "--wait=30")
+    assert not [f for f in watch.failures() if "nova-evacuate_stop" in f[0]]

@@ -1,0 +1,30 @@
+"""make test: everything that fits into CI, on one laboratory. The slow and heavy have targets of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from tests.lab import up
+from tests.lab.common import REPOSITORY, LabError, Size, say
+
+PARTS = ("tests/unit", "tests/conformance", "tests/cluster")
+
+
+def main() -> int:
+    """Exit code of pytest, or 1 when the laboratory cannot be brought up."""
+    began = time.monotonic()
+    try:
+        with up.laboratory(Size()):
+            say(f"the laboratory is up and protected after {time.monotonic() - began:.0f} s")
+            code = subprocess.run([sys.executable, "-m", "pytest", "-v", "--durations=15", *(sys.argv[1:] or PARTS)], cwd=REPOSITORY, check=False).returncode
+    except LabError as error:
+        say(f"test: {error}")
+        return 1
+    say(f"make test took {time.monotonic() - began:.0f} s")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,17 @@
+"""The pages that are made from tables are up to date."""
+
+from __future__ import annotations
+
+from instance_ha import params
+
+from tests import docs
+
+
+def test_the_parameter_page_is_up_to_date() -> None:
+    assert docs.PAGE.read_text(encoding="utf-8") == docs.page(), "docs/parameters.md is out of date: python3 -m tests.docs"
+
+
+def test_every_parameter_is_on_the_page_once() -> None:
+    lines = docs.page().splitlines()
+    for param in params.ALL:
+        assert sum(line.startswith(f"| `{param.name}` |") for line in lines) == 1
