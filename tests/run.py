@@ -18,7 +18,8 @@ def main() -> int:
     try:
         with up.laboratory(Size()):
             say(f"the laboratory is up and protected after {time.monotonic() - began:.0f} s")
-            code = subprocess.run([sys.executable, "-m", "pytest", "-v", "--durations=15", *(sys.argv[1:] or PARTS)], cwd=REPOSITORY, check=False).returncode
+            argv = [sys.executable, "-m", "pytest", "-v", "--durations=15", *(sys.argv[1:] or PARTS)]
+            code = subprocess.run(argv, cwd=REPOSITORY, check=False).returncode
     except LabError as error:
         say(f"test: {error}")
         return 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from lxml import etree
 
 from .errors import ClusterError, ConflictError
-from .model import ClusterNode, ClusterView, FenceEvent, Record, parse_record
+from .model import ClusterNode, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
 
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
@@ -33,7 +34,7 @@ class Cluster:
         """What Pacemaker's fencers remember of a node, newest first (stonith_admin --history)."""
         root = _xml(_must(["stonith_admin", "--history", node, "--output-as=xml"]))
         return [
-            FenceEvent(event.get("target", ""), event.get("action", ""), event.get("status", ""), event.get("completed", ""))
+            FenceEvent(event.get("target", ""), event.get("action", ""), event.get("status", ""), clean(event.get("completed", "")))
             for event in root.iter("fence_event")
             if event.get("target") == node
         ]
@@ -93,15 +94,28 @@ def read_cib(root: Any, attribute: str) -> ClusterView:
                 records[name] = record
             elif raw not in ("", "no"):
                 broken[name] = raw
-    levels: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
-    for level in root.iterfind("configuration/fencing-topology/fencing-level"):
-        devices = tuple((level.get("devices") or "").split(","))
-        levels.setdefault(level.get("target", ""), []).append((int(level.get("index", "0")), devices))
-    agents = {p.get("id"): p.get("type") for p in root.iter("primitive") if p.get("class") == "stonith"}
-    return ClusterView(
-        nodes, records, broken, root.get("have-quorum") == "1",
-        {target: tuple(devices for _, devices in sorted(entries)) for target, entries in levels.items()}, agents,
-    )
+    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", {node: _levels(root, node) for node in records})
+
+
+def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:
+    """The fencing levels of a node, each as the fence agents of its devices, in order."""
+    agents = {p.get("id"): p.get("type") or "" for p in root.iter("primitive") if p.get("class") == "stonith"}
+    pairs = root.iterfind(f"configuration/nodes/node[@uname='{node}']/instance_attributes/nvpair")
+    attributes = {(pair.get("name"), pair.get("value")) for pair in pairs}
+    found = [
+        level for level in root.iterfind("configuration/fencing-topology/fencing-level")
+        if level.get("target") == node or _matches(level.get("target-pattern"), node)
+        or (level.get("target-attribute"), level.get("target-value")) in attributes
+    ]
+    found.sort(key=lambda level: int(level.get("index") or 0))
+    return tuple(tuple(agents.get(device.strip(), "") for device in (level.get("devices") or "").split(",")) for level in found)
+
+
+def _matches(pattern: str | None, node: str) -> bool:
+    try:
+        return pattern is not None and re.search(pattern, node) is not None
+    except re.error:
+        return False
 
 
 def _nodes(root: Any) -> Iterable[ClusterNode]:

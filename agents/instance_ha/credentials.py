@@ -62,16 +62,18 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> tuple[Any, str, str]:
     try:
         import openstack.config
         from openstack.exceptions import ConfigException
+        from yaml import YAMLError  # type: ignore[import-untyped]
     except ImportError as error:
         raise HostError(f"openstacksdk is not installed for this Python: {error}") from None
     try:
         region = openstack.config.OpenStackConfig().get_one(
-            cloud=values["cloud"], region_name=values["region_name"] or None, api_timeout=float(values["api_timeout"]))
+            cloud=values["cloud"], region_name=values["region_name"] or None, api_timeout=float(values["api_timeout"]),
+            **({"verify": False} if values["insecure"] == "true" else {}), **({"cacert": values["cacert"]} if values["cacert"] else {}))
         session = region.get_session()
-    except (ConfigException, OSError, ValueError) as error:
+    except (ConfigException, OSError, ValueError, YAMLError) as error:
         raise HostError(f"the cloud {values['cloud']!r} cannot be used: {one_line(error)}") from None
     session.timeout = float(values["api_timeout"])
-    return session, region.get_interface() or _interface(values), region.get_region_name() or ""
+    return session, region.config.get("interface") or _interface(values), region.get_region_name() or ""
 
 
 def _interface(values: Mapping[str, str]) -> str:

@@ -20,7 +20,6 @@ from .selection import Policy, Ruling
 
 EVACUATE = "evacuate"    # lock it with our claim, look again, send
 STOP = "stop"            # it was stopped, and a retry brought it back running
-START = "start"          # it ran, its host came back before it was moved, and nothing started it
 UNLOCK = "unlock"        # it arrived, or its move is given up: take our claim away
 WAIT = "wait"            # under way
 QUEUED = "queued"        # to be evacuated when its turn comes
@@ -30,6 +29,8 @@ LEFT = "left"            # it is not moved, and the reason says why
 MAX_PAUSE = 60.0         # longest pause between two tries
 SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
 EVACUABLE = frozenset(("active", "stopped", "error"))
+LEGACY = "legacy-"
+RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))
 OFF_ACTIONS = frozenset(("off", "reboot"))
 
 
@@ -95,7 +96,9 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
         return "", "the cluster knows no such node"
     if node.remote and node.fenced_mark and node.online is False:
         return f"node_fenced:{node.fenced_mark}", ""
-    fresh = [event for event in fencings if event.completed not in record.seen]
+    # An older agent's record does not tell which fencings came before it: any counts, but only while the node is away.
+    known = record.seen if not record.id.startswith(LEGACY) or node.online is False else [event.completed for event in fencings]
+    fresh = [event for event in fencings if event.completed not in known]
     if fresh and fresh[0].status == "success":
         return f"history:{fresh[0].action}@{fresh[0].completed}", ""
     if fresh and fresh[0].status == "failed":
@@ -103,6 +106,19 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     if node.online:
         return "", "Pacemaker says it is online and knows of no fencing since the record was written"
     return "", "Pacemaker has not confirmed its fencing yet"
+
+
+def level_fault(levels: Sequence[Sequence[str]]) -> str:
+    """What is wrong with a node's fencing levels, "" for nothing: fence_nova cuts no power, so that Pacemaker's word of a
+    fencing is worth nothing where no power device comes before it."""
+    if not levels:
+        return "it has no fencing level; give it one: pcs stonith level add 1 NODE POWER_DEVICE fence-nova"
+    for number, agents in enumerate(levels, 1):
+        powers = [position for position, agent in enumerate(agents) if agent and agent not in RECORDERS]
+        recorders = [position for position, agent in enumerate(agents) if agent in RECORDERS]
+        if recorders and (not powers or powers[0] > recorders[0]):
+            return f"its fencing level {number} has no power device before {agents[recorders[0]]}"
+    return ""
 
 
 def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Memory) -> Verdict:

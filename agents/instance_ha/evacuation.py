@@ -136,9 +136,16 @@ class Evacuation:
     def _rulings(self, servers: Iterable[Server]) -> dict[str, Ruling]:
         rulings = {}
         for server in servers:
-            image = self.nova.image_properties(server.image) if server.image else {}
-            rulings[server.id] = rule_for(server, image, self.policy.selection)
+            rulings[server.id] = self._ruling(server)
         return rulings
+
+    def _ruling(self, server: Server) -> Ruling:
+        """The image is asked for only where its word would count; what Glance cannot tell now is not known, and so not a no."""
+        ruling = rule_for(server, None, self.policy.selection)
+        if ruling is None:
+            ruling = rule_for(server, self.nova.image_properties(server.image) if server.image else {}, self.policy.selection)
+        assert ruling is not None
+        return ruling
 
     def _act(self, verdict: Verdict, scene: HostScene, permit: Callable[[], bool]) -> bool:
         """Do it. Whether Nova answered, and soon."""

@@ -36,6 +36,11 @@ class Host:
         self._moves = 0                        # how often it has moved since the node is online
         self._cleaning = False                 # guests that left were seen to be still on the host
 
+    def reconfigure(self) -> None:
+        """The worker has new parameters."""
+        if self._evacuation:
+            self._evacuation.nova, self._evacuation.policy, self._evacuation.window = self.worker.nova, self.worker.policy, self.worker.window
+
     def step(self, view: ClusterView, record: Record, services: list[Service] | None) -> float:
         """One turn. Returns the pause before the next. Raises CloudError, ClusterError, ConflictError."""
         if record.state == FENCED:
@@ -61,6 +66,11 @@ class Host:
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
         proof, reason = decide.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
+        fault = decide.level_fault(view.levels.get(self.node, ()))
+        if fault:
+            self._show("recorded, and not trusted; see the fencing level")
+            self.worker.problem(self.node, f"{self.node} is not evacuated: {fault}")
+            return record
         if not proof:
             self._show(f"recorded; {reason}")
             if "failed" in reason or "online" in reason or "no such node" in reason:

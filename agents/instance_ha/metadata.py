@@ -54,8 +54,9 @@ def ocf_xml() -> str:
         if interval:
             action.set("interval", interval)
             action.set("depth", depth)
-    document: bytes = etree.tostring(root, pretty_print=True, xml_declaration=True, encoding="UTF-8")
-    return document.decode()
+    # Without an XML declaration: crmsh parses the text, and refuses one that names an encoding.
+    document: str = etree.tostring(root, pretty_print=True, encoding="unicode")
+    return document
 
 
 def _ocf_parameter(param: params.Param) -> Any:

@@ -20,6 +20,11 @@ ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
 
 
+def clean(text: str) -> str:
+    """`text` as a record holds it: Pacemaker's times, for one, have spaces."""
+    return UNSAFE.sub("_", text)
+
+
 @dataclass(frozen=True)
 class Record:
     """One fencing record: the value of a permanent node attribute, as `state;key=value;...`.
@@ -49,7 +54,7 @@ class Record:
             ("proof", self.proof), ("baseline", "" if self.baseline is None else str(self.baseline)),
             ("worker", self.worker), ("left", str(self.left) if self.left else ""),
         ]
-        return ";".join([self.state, *(f"{key}={UNSAFE.sub('_', value)}" for key, value in pairs if value)])
+        return ";".join([self.state, *(f"{key}={clean(value)}" for key, value in pairs if value)])
 
     def to(self, state: str, **changes: object) -> Record:
         """The same record in another state."""
@@ -104,14 +109,14 @@ class FenceEvent:
 
 @dataclass(frozen=True)
 class ClusterView:
-    """The CIB at one moment: nodes by name, records by node, what could not be read, quorum."""
+    """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; and the fencing levels of each
+    node on record, a level being its devices' fence agents in order."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
     broken: Mapping[str, str]
     quorate: bool
     levels: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
-    agents: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

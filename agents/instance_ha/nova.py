@@ -26,7 +26,7 @@ class Nova:
 
     def services(self) -> list[Service]:
         """Every Nova service (GET /os-services)."""
-        rows = self._get("/os-services")["services"]
+        rows = _member(self._get("/os-services"), "services")
         return [
             Service(
                 str(row["id"]), row["binary"], row["host"], row["status"] == "enabled", row["state"] == "up",
@@ -59,7 +59,7 @@ class Nova:
     def server(self, server_id: str) -> Server | None:
         """One server by id; None when there is none."""
         try:
-            return _server(self._get(f"/servers/{server_id}")["server"])
+            return _server(_member(self._get(f"/servers/{server_id}"), "server"))
         except CloudRefused as error:
             if error.status == 404:
                 return None
@@ -115,7 +115,7 @@ class Nova:
         marker: dict[str, str] = {}
         while True:
             page = self._get(path, {**query, "limit": str(PAGE), **marker})
-            rows = page[key]
+            rows = _member(page, key)
             yield from rows
             if not rows or not page.get(f"{key}_links"):
                 return
@@ -146,6 +146,13 @@ class Nova:
             raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None
         LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
         return _checked(answer, method, path)
+
+
+def _member(answer: Any, key: str) -> Any:
+    try:
+        return answer[key]
+    except (KeyError, TypeError):
+        raise CloudUnreachable(f"the answer has no {key!r}; is that Nova's address?") from None
 
 
 def _checked(answer: Any, method: str, path: str) -> Any:

@@ -32,8 +32,9 @@ class Ruling:
     rule: str
 
 
-def rule_for(server: Server, image: Mapping[str, Any], selection: Selection) -> Ruling:
-    """The ruling on one server. `image` is Glance's view of its image, {} for none.
+def rule_for(server: Server, image: Mapping[str, Any] | None, selection: Selection) -> Ruling | None:
+    """The ruling on one server. `image` is Glance's view of its image, {} for none, None for not asked yet: then None is
+    the answer where the image could make a difference.
 
     The most specific word counts: name pattern, server metadata, image, flavor, then the default. A word on one server
     never changes what happens to another.
@@ -42,16 +43,20 @@ def rule_for(server: Server, image: Mapping[str, Any], selection: Selection) -> 
         if fnmatchcase(server.name, pattern):
             return Ruling(False, f"its name matches skip_servers {pattern!r}")
     tag = selection.tag
-    words = [
+    words: list[tuple[str, Any]] = [
         (f"server metadata {tag}", server.metadata.get(tag)),
         (f"server metadata {HA_ENABLED}", server.metadata.get(HA_ENABLED)),
-        (f"image property {tag}", image.get(tag)),
-        (f"image tag {tag}", "true" if tag in (image.get("tags") or ()) else None),
+        *([] if image is None else [
+            (f"image property {tag}", image.get(tag)), (f"image tag {tag}", "true" if tag in (image.get("tags") or ()) else None)]),
         (f"flavor extra spec {tag}", server.extra_specs.get(tag)),
     ]
     for where, word in words:
+        if image is None and server.image and where.startswith("flavor"):
+            return None
         if word is not None and str(word).lower() in _YES | _NO:
             return Ruling(str(word).lower() in _YES, f"{where}={word}")
+    if image is None and server.image:
+        return None
     if selection.protect == "all":
         return Ruling(True, "protect=all")
     return Ruling(False, f"protect=tagged, and nothing says {tag}=true")

@@ -33,10 +33,11 @@ class Health:
 
 
 class Worker:
-    """One worker. `token` names it in the records. `clock` is monotonic seconds."""
+    """One worker. `token` names it in the records. `clock` is monotonic seconds; `alive` is called as often as a turn gets on."""
 
     def __init__(self, cluster: Cluster, nova: Nova, policy: Policy, token: str, domain: str = "",
-                 clock: Callable[[], float] = time.monotonic) -> None:
+                 clock: Callable[[], float] = time.monotonic, alive: Callable[[], None] = lambda: None) -> None:
+        self.alive = alive
         self.cluster, self.nova, self.policy, self.token, self.domain, self.clock = cluster, nova, policy, token, domain, clock
         self.health = Health()
         self.window = Window(policy.max_parallel)
@@ -45,10 +46,11 @@ class Worker:
         self._shown: dict[str, str] = {}
 
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
-        """Take new parameters; what is remembered of hosts is read again."""
+        """Take new parameters; what is remembered of hosts and of lost answers stays."""
         self.nova, self.policy, self.domain = nova, policy, domain
         self.window = Window(policy.max_parallel)
-        self.hosts.clear()
+        for host in self.hosts.values():
+            host.reconfigure()
 
     def turn(self) -> float:
         """One turn. Returns the pause in seconds before the next one. Errors of others end up in health, never here."""
@@ -90,6 +92,7 @@ class Worker:
         host = self.hosts.get(record.node)
         if host is None or host.incident != record.id:
             host = self.hosts[record.node] = Host(self, record)
+        self.alive()
         try:
             pause = host.step(view, record, services)
         except ConflictError as error:
@@ -121,8 +124,8 @@ class Worker:
         """Tell people how a host stands: in the log, and as an attribute of this node, since crm_mon hides those of dead ones."""
         self.say(f"{node}: {text}")
         if self._shown.get(node) != text:
-            self._shown[node] = text
             self.cluster.show(ATTRIBUTE + node, text)
+            self._shown[node] = text
 
     def say(self, text: str) -> None:
         """The sentence of this turn."""
@@ -139,6 +142,11 @@ class Worker:
     def solved(self, subject: str) -> None:
         """The problem of this subject, if there was one, is no more."""
         self.health.problems.pop(subject, None)
+
+    def leave(self) -> None:
+        """Before the worker ends: take away what this node shows of hosts, since another node may go on."""
+        for node in self._shown:
+            self.cluster.show(ATTRIBUTE + node, None)
 
     def _forget(self, view: ClusterView) -> None:
         """Take away what is remembered and shown of nodes that have no record any more."""

@@ -99,9 +99,10 @@ def overlapping(rows: list[dict[str, object]]) -> list[str]:
         by_server.setdefault(str(row["instance_uuid"]), []).append(row)
     for server, own in by_server.items():
         for earlier, later in zip(own, own[1:]):
-            if earlier["status"] in ("accepted", "pre-migrating") or str(earlier["updated_at"] or "9999") > str(later["created_at"]):
-                if earlier["status"] != "completed":  # completed is the later clean-up of the source, long after the move
-                    bad.add(server)
+            # completed is the later clean-up of the source, long after the move
+            overlap = earlier["status"] in ("accepted", "pre-migrating") or str(earlier["updated_at"] or "9999") > str(later["created_at"])
+            if overlap and earlier["status"] != "completed":
+                bad.add(server)
     return sorted(bad)
 
 

@@ -63,6 +63,26 @@ def test_no_proof(node: ClusterNode | None, events: list[FenceEvent], word: str)
     assert not proof and word in reason
 
 
+@pytest.mark.parametrize(("levels", "word"), [
+    ((), "no fencing level"), ((("fence_nova",),), "no power device"), ((("fence_nova", "fence_ipmilan"),), "no power device"),
+    ((("fence_ipmilan", "fence_nova"), ("fence_compute",)), "level 2"), ((("", "fence_nova"),), "no power device")])
+def test_a_level_that_cuts_no_power_is_not_trusted(levels: tuple[tuple[str, ...], ...], word: str) -> None:
+    assert word in decide.level_fault(levels)
+
+
+@pytest.mark.parametrize("levels", [
+    (("fence_ipmilan", "fence_nova"),), (("fence_ipmilan",), ("fence_sbd", "fence_nova")), (("fence_ipmilan", "fence_pdu", "fence_nova"),)])
+def test_a_level_with_its_power_device_first_is_trusted(levels: tuple[tuple[str, ...], ...]) -> None:
+    assert decide.level_fault(levels) == ""
+
+
+def test_an_older_agents_record_is_proven_only_while_the_node_is_away() -> None:
+    legacy = model.parse_record("cmp-1", "yes")
+    assert legacy is not None
+    assert proof_of_fencing(legacy, ClusterNode("cmp-1", True, False), [event("success")])[0]
+    assert not proof_of_fencing(legacy, ClusterNode("cmp-1", True, True), [event("success")])[0]
+
+
 # Once
 
 def test_one_under_way_is_waited_for() -> None:

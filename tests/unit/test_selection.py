@@ -24,7 +24,14 @@ TAGGED = Selection("tagged")
 ])
 def test_rule(fields: dict[str, object], image: dict[str, object], selection: Selection, protected: bool, word: str) -> None:
     ruling = rule_for(server(**fields), image, selection)
-    assert ruling.protected is protected and word in ruling.rule
+    assert ruling is not None and ruling.protected is protected and word in ruling.rule
+
+
+def test_the_image_is_asked_for_only_where_it_counts() -> None:
+    assert rule_for(server(image="i1"), None, Selection()) is None
+    assert rule_for(server(image="i1", extra_specs={"evacuable": "true"}), None, TAGGED) is None
+    assert rule_for(server(image="i1", metadata={"evacuable": "false"}), None, Selection()) is not None
+    assert rule_for(server(), None, TAGGED) is not None
 
 
 def test_order() -> None:
