@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from types import ModuleType
 
-from tests.lab import bmc, cluster, network, node as machine
+from tests.lab import bmc, cluster, network
+from tests.lab import node as machine
 from tests.lab.common import CLOUD, LabError, Size, in_netns, say
 
 
@@ -107,7 +108,7 @@ def _both(nodes: Callable[[threading.Event], None], cloud: Callable[[], None] | 
     def work() -> None:
         try:
             nodes(stopped)
-        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+        except BaseException as error:
             errors.append(error)
         finally:
             finished.set()

@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.lab import bmc, network, node as machine
+from tests.lab import bmc, network
+from tests.lab import node as machine
 from tests.lab.common import CLOUD, CLOUD_ADDRESS, NODES, RUN, STATE, LabError, Node, Size, say
 
 SIZE = STATE / "size.json"

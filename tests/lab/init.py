@@ -6,6 +6,7 @@ and has to stay small. It returns when the node's PID 1 is up (exit 0) or could 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -46,7 +47,7 @@ def main() -> int:
     os.closerange(report + 1, os.sysconf("SC_OPEN_MAX"))
     try:
         _become_machine(spec)
-    except BaseException as error:  # noqa: BLE001 - whatever it is, the person who boots the node has to read it
+    except BaseException as error:
         os.write(report, f"{type(error).__name__}: {error}".encode())
         os._exit(1)
     init = Init(spec)
@@ -147,7 +148,7 @@ class Init:
         signal.set_wakeup_fd(other.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGHUP, lambda *_: self.start_missing())
-        self.log = open("/var/log/syslog", "a", buffering=1)
+        self.log = open("/var/log/syslog", "a", buffering=1)  # noqa: SIM115 - open until the node dies
         for end in (self.syslog, self.wakeup):
             self.selector.register(end, selectors.EVENT_READ)
 
@@ -230,10 +231,8 @@ class Init:
             self.log.write(f"{_now()} {_plain(message)}\n")
 
     def _drain_wakeup(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             self.wakeup.recv(4096)
-        except BlockingIOError:
-            pass
 
 
 def _listens(name: str) -> bool:

@@ -19,6 +19,7 @@ from ..process import run
 ALL_DONE, SOME_LEFT, NOTHING_TRIED = 0, 1, 2
 FORMATS = ("table", "json", "csv")
 TOOL_TIMEOUT = 10.0
+_NOT_CREDENTIALS = ("domain", "evacuate_attribute", "api_timeout")
 _ENVIRONMENT = {
     "OS_CLOUD": "cloud", "OS_AUTH_URL": "auth_url", "OS_USERNAME": "username", "OS_PASSWORD": "password",
     "OS_PROJECT_NAME": "tenant_name", "OS_TENANT_NAME": "tenant_name", "OS_USER_DOMAIN_NAME": "user_domain",
@@ -37,12 +38,16 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 
 
 def cloud_values(args: argparse.Namespace) -> dict[str, str]:
-    """The resolved parameters: --os-cloud, else the OS_ variables, else the NovaEvacuate resource of this cluster.
-    Raises ConfigurationError when none of them names a cloud."""
+    """The resolved parameters: the cloud from --os-cloud, else the OS_ variables, else the NovaEvacuate resource of this
+    cluster; everything else from that resource. Raises ConfigurationError when none of them names a cloud."""
     given = {"cloud": args.os_cloud} if args.os_cloud else {
         name: os.environ[variable] for variable, name in _ENVIRONMENT.items() if os.environ.get(variable)}
-    if not given.get("cloud") and not given.get("auth_url"):
-        given = resource_parameters()
+    resource = resource_parameters()
+    if given.get("cloud") or given.get("auth_url"):
+        credentials_of = {name for param in params.CLOUD if param.name not in _NOT_CREDENTIALS for name in (param.name, *param.aliases)}
+        given = {**{name: value for name, value in resource.items() if name not in credentials_of}, **given}
+    else:
+        given = resource
     if not given:
         raise ConfigurationError("which cloud? give --os-cloud, or set OS_CLOUD or the OS_ variables (no NovaEvacuate resource here)")
     return params.resolve(params.of(params.OCF), given)
