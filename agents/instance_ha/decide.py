@@ -54,7 +54,9 @@ class Memory:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done about one server now, and why. `retry`: it will be tried again while its host is away.
+    """What is to be done about one server now, and why.
+
+    `final`: nothing more will be tried; `retry`: it is tried for as long as its host is away, which need not wait for it.
     `was` is the state it had when its host died."""
 
     server: Server
@@ -168,7 +170,7 @@ def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory,
         memory.progress = (seen, scene.now)
     if scene.now - memory.progress[1] > policy.stuck_timeout:
         reason = f"stuck: migration {last.id} is {last.status} and has not moved for {policy.stuck_timeout:g} s"
-        return Verdict(server, LEFT, reason, was, final=False)
+        return Verdict(server, LEFT, reason, was, retry=True)
     return Verdict(server, WAIT, f"{last.status}, to {last.destination or 'a host not chosen yet'}", was)
 
 
@@ -179,7 +181,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
         return Verdict(server, UNLOCK if mine else LEFT, f"not protected: {ruling.rule}", was, final=True, protected=False)
     failures = [row for row in rows if row.id > scene.baseline]
     if server.vm_state is None or server.locked is None:
-        return Verdict(server, WAIT, "Nova shows only part of it (a cell is down?)", was, retry=True)
+        return Verdict(server, WAIT, "Nova shows only part of it (a cell is down?)", was)
     if server.vm_state not in EVACUABLE:
         return Verdict(server, LEFT, f"Nova does not evacuate a server that is {server.vm_state}", was, final=True)
     if failures and failures[-1].status in ARRIVED:
@@ -194,8 +196,9 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
     if not scene.starts:
         return Verdict(server, LEFT, why or "its host is returning", was, final=True)
     if wait > 0:
-        return Verdict(server, LEFT, f"{why}; next try in {wait:.0f} s", was, retry=True)
-    return Verdict(server, EVACUATE, why or ruling.rule, was, retry=bool(failures))
+        # Only room may come with the host's return; what failed for another reason has its few tries before that.
+        return Verdict(server, LEFT, f"{why}; next try in {wait:.0f} s", was, retry=no_room and not memory.refusals)
+    return Verdict(server, EVACUATE, why or ruling.rule, was)
 
 
 def _pause(now: float, policy: Policy, memory: Memory, failures: Sequence[Migration], dead: Migration | None) -> float:

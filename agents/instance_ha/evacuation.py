@@ -99,12 +99,15 @@ class Evacuation:
             claim = claim_of(server)
             if claim is None or claim.host != self.host:
                 continue
-            if server.task_state:
+            lost = (server.task_state or "").startswith("rebuild")
+            if server.task_state and not lost:
                 waiting.append(server)
                 continue
             if claim.was == "active" and server.vm_state == "stopped":
                 LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, self.host)
                 self.nova.start(server.id)
+            if lost:
+                LOG.warning("%s (%s): Nova lost its evacuation; it stayed on %s and needs a person", server.name, server.id, self.host)
             self.nova.unlock(server.id)
         return waiting
 

@@ -85,10 +85,12 @@ def where_runs(resource: str) -> str | None:
     return None
 
 
-def failures() -> list[tuple[str, str, str]]:
-    """(operation, node, exit reason) of the failed resource actions that crm_mon shows."""
+def failures(degraded: bool = False) -> list[tuple[str, str, str]]:
+    """(operation, node, exit reason) of the failed resource actions that crm_mon shows; with `degraded` of those that ended
+    with OCF_DEGRADED instead, which is no failure to Pacemaker."""
     root = ElementTree.fromstring(on_controller("crm_mon", "--one-shot", "--output-as=xml"))
-    return [(f.get("op_key", ""), f.get("node", ""), f.get("exitreason", "")) for f in root.iter("failure")]
+    return [(f.get("op_key", ""), f.get("node", ""), f.get("exitreason", "")) for f in root.iter("failure")
+            if (f.get("exitcode") == "190") is degraded]
 
 
 def overlapping(rows: list[dict[str, object]]) -> list[str]:

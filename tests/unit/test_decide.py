@@ -108,7 +108,7 @@ def test_stuck_is_named_and_never_sent_again() -> None:
     assert verdict(one, memory, rows=rows, now=1000.0).action == WAIT
     late = verdict(one, memory, rows=rows, now=1000.0 + Policy().stuck_timeout + 1)
     assert late.action == LEFT and "stuck" in late.reason and not late.final
-    assert not decide.host_over([late])
+    assert decide.host_over([late]), "a request that Nova lost must not keep the host out for ever"
 
 
 def test_it_is_not_stuck_while_the_conductor_is_away() -> None:
@@ -149,7 +149,8 @@ def test_arrived_on_a_host_that_is_down_is_not_arrived() -> None:
 def test_failures_pause_and_end() -> None:
     memory, one = Memory(), server(vm_state="error", fault="boom")
     first = verdict(one, memory, rows=(row(1, "failed"),), now=1000.0)
-    assert first.action == LEFT and first.retry and "boom" in first.reason
+    assert first.action == LEFT and "boom" in first.reason
+    assert not decide.host_over([first]), "the host must stay out while tries are left"
     assert verdict(one, memory, rows=(row(1, "failed"),), now=1000.0 + Policy().retry_pause).action == EVACUATE
     many = tuple(row(n, "failed") for n in range(1, Policy().max_attempts + 1))
     last = verdict(one, memory, rows=many, now=5000.0)
@@ -159,7 +160,7 @@ def test_failures_pause_and_end() -> None:
 def test_no_valid_host_is_tried_without_end() -> None:
     rows = tuple(row(n, "error", None) for n in range(1, 50))
     memory, one = Memory(), server(vm_state="error", fault="No valid host was found.")
-    assert verdict(one, memory, rows=rows, now=1000.0).retry
+    assert decide.host_over([verdict(one, memory, rows=rows, now=1000.0)]), "a returning host brings room"
     assert verdict(one, memory, rows=rows, now=1000.0 + decide.MAX_PAUSE).action == EVACUATE
 
 
