@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 BUSY_PAUSE = 0.25        # while servers move
 REST_PAUSE = 2.0         # while a host waits for its return
-TAKEOVER = SEND_DEADLINE + 5.0  # how long requests of another worker may still be on their way
+TAKEOVER = SEND_DEADLINE + decide.SETTLE  # until then another worker's last request may not be seen in Nova yet
 NAMED = 3                # servers that one sentence names
 LOG = logging.getLogger(__name__)
 

@@ -37,7 +37,7 @@ def test_every_spelling_is_taken(run: Run, spelling: str) -> None:
 
 
 @pytest.mark.parametrize(("given", "word"), [("", "missing"), ("auth_url=x\nusername=a\ntenant_name=t\n", "password"),
-                                             (CREDENTIALS + "api_timeout=soon\n", "api_timeout")])
+                                             (CREDENTIALS + "api_timeout=soon\n", "api-timeout")])
 def test_validate_names_what_is_wrong(run: Run, given: str, word: str) -> None:
     done = run("fence_nova", stdin="action=validate-all\n" + given)
     assert done.returncode == 1 and word in done.stderr and "Traceback" not in done.stderr
