@@ -182,7 +182,7 @@ def main() -> int:
     keep = "--keep" in sys.argv
     code = 1
     try:
-        code = Demo(Size()).run()
+        code = Demo(Size(member_computes="--members" in sys.argv)).run()
     except (LabError, OSError, subprocess.SubprocessError) as error:
         say(f"demo: {error}")
     except KeyboardInterrupt:

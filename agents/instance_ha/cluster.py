@@ -32,7 +32,8 @@ class Cluster:
 
     def history(self, node: str) -> list[FenceEvent]:
         """What Pacemaker's fencers remember of a node, newest first (stonith_admin --history)."""
-        root = _xml(_must(["stonith_admin", "--history", node, "--output-as=xml"]))
+        # Without --verbose it tells of one event only, and of none that is pending (2.1.5).
+        root = _xml(_must(["stonith_admin", "--history", node, "--verbose", "--output-as=xml"]))
         return [
             FenceEvent(event.get("target", ""), event.get("action", ""), event.get("status", ""), clean(event.get("completed", "")))
             for event in root.iter("fence_event")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from .model import (
     ARRIVED,
@@ -87,7 +88,7 @@ class HostScene:
 
 
 def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[FenceEvent]) -> tuple[str, str]:
-    """(proof, "") when Pacemaker has confirmed that the node was fenced since it was last up, else ("", reason).
+    """`events` are newest first. (proof, "") when Pacemaker has confirmed that the node was fenced since it was last up, else ("", reason).
 
     A fencing that runs or that failed last is no proof, whatever came before.
     """
@@ -98,9 +99,10 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
         return "", "the cluster knows no such node"
     if node.remote and node.fenced_mark and node.online is False:
         return f"node_fenced:{node.fenced_mark}", ""
-    # An older agent's record does not tell which fencings came before it: any counts, but only while the node is away.
-    known = record.seen if not record.id.startswith(LEGACY) or node.online is False else [event.completed for event in fencings]
-    fresh = [event for event in fencings if event.completed not in known]
+    # A record remembers the newest fencings before it: what is older than one of those came before it too.
+    fresh = list(takewhile(lambda event: event.completed not in record.seen, fencings))
+    if record.id.startswith(LEGACY) and node.online is not False:
+        fresh = []  # an older agent's record does not tell which fencings came before it
     if fresh and fresh[0].status == "success":
         return f"history:{fresh[0].action}@{fresh[0].completed}", ""
     if fresh and fresh[0].status == "failed":

@@ -20,7 +20,8 @@ def bring_up(size: Size, show: bool = False) -> None:
 
 
 def start(size: Size) -> None:
-    """The nodes and OpenStack, side by side. Raises LabError."""
+    """The nodes and OpenStack, side by side. What a killed run left behind goes first. Raises LabError."""
+    take_down()
     network.up()
     _both(lambda stopped: cluster.up(size, stopped), lambda: cloud.up(size))
 

@@ -49,6 +49,7 @@ def test_proof(node: ClusterNode, events: list[FenceEvent]) -> None:
 @pytest.mark.parametrize(("node", "events", "word"), [
     (DOWN, [], "not confirmed"),
     (DOWN, [event("success", "100")], "not confirmed"),                # an earlier fencing than this record's
+    (DOWN, [event("success", "100"), event("success", "99"), event("success", "98")], "not confirmed"),
     (DOWN, [event("failed", "102"), event("success", "101")], "last fencing failed"),
     (DOWN, [event("pending", ""), event("success", "101")], "still fencing"),
     (ClusterNode("cmp-1", True, False, 77), [event("pending", "")], "still fencing"),

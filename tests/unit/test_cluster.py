@@ -1,0 +1,102 @@
+"""The CIB as a real Pacemaker 2.1.5 has it, shortened, while a host was being evacuated; and the history of its fencings."""
+
+from __future__ import annotations
+
+import pytest
+from instance_ha import cluster as door
+from instance_ha.cluster import Cluster, read_cib
+from instance_ha.errors import ClusterError, ConflictError
+from instance_ha.model import ClusterNode, FenceEvent, clean, parse_record
+from instance_ha.process import Outcome
+from lxml import etree
+
+VALUE = "confirmed;id=f30367e0;since=1795559436;by=ctl-1;host=cmp-1;proof=node_fenced:1795559437;baseline=0;worker=ctl-2.54.745534"
+CIB = f"""
+<cib crm_feature_set="3.16.1" validate-with="pacemaker-3.9" admin_epoch="0" epoch="53" num_updates="1" have-quorum="1" dc-uuid="1">
+  <configuration>
+    <nodes>
+      <node id="1" uname="ctl-1"/>
+      <node id="2" uname="ctl-2"><instance_attributes id="nodes-2"/></node>
+      <node type="remote" id="cmp-1" uname="cmp-1">
+        <instance_attributes id="nodes-cmp-1">
+          <nvpair id="nodes-cmp-1-osprole" name="osprole" value="compute"/>
+          <nvpair id="nodes-cmp-1-evacuate" name="evacuate" value="{VALUE}"/>
+        </instance_attributes>
+      </node>
+      <node type="remote" id="cmp-2" uname="cmp-2">
+        <instance_attributes id="nodes-cmp-2"><nvpair id="nodes-cmp-2-evacuate" name="evacuate" value="junk"/></instance_attributes>
+      </node>
+    </nodes>
+    <resources>
+      <primitive id="fence-cmp-1" class="stonith" type="fence_ipmilan"/>
+      <primitive id="fence-nova" class="stonith" type="fence_nova"/>
+      <primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>
+      <primitive id="cmp-3" class="ocf" type="remote" provider="pacemaker"/>
+    </resources>
+    <fencing-topology>
+      <fencing-level index="1" devices="fence-cmp-1,fence-nova" target="cmp-1" id="fl-cmp-1-1"/>
+      <fencing-level index="2" devices="fence-nova" target-pattern="cmp-.*" id="fl-pattern"/>
+      <fencing-level index="3" devices="fence-cmp-1" target-attribute="osprole" target-value="compute" id="fl-attribute"/>
+    </fencing-topology>
+  </configuration>
+  <status>
+    <node_state id="2" uname="ctl-2" in_ccm="true" crmd="online" join="member" expected="member"/>
+    <node_state id="1" uname="ctl-1" in_ccm="false" crmd="offline" join="down" expected="down"/>
+    <node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="false" node_fenced="1795559437"/>
+    <node_state remote_node="true" id="cmp-2" uname="cmp-2" in_ccm="true" node_fenced="0"/>
+  </status>
+</cib>"""
+HISTORY = """<pacemaker-result api-version="2.25" request="stonith_admin --history cmp-1 --verbose --output-as=xml">
+  <list name="fencing history" count="3">
+    <fence_event action="reboot" target="cmp-1" client="pacemaker-controld.18" origin="ctl-1" status="pending"/>
+    <fence_event action="on" target="cmp-1" origin="ctl-1" status="failed" delegate="ctl-1" completed="2026-11-24 22:30:03Z"/>
+    <fence_event action="reboot" target="cmp-1" origin="ctl-1" status="success" delegate="ctl-1" completed="2026-11-24 22:29:43Z"/>
+  </list>
+  <status code="0" message="OK"/>
+</pacemaker-result>"""
+
+
+def test_nodes_records_and_levels() -> None:
+    view = read_cib(etree.fromstring(CIB), "evacuate")
+    assert view.quorate
+    assert view.nodes["cmp-1"] == ClusterNode("cmp-1", True, False, 1795559437)
+    assert view.nodes["cmp-2"].online is True and view.nodes["cmp-3"].online is None
+    assert view.nodes["ctl-1"].online is False and not view.nodes["ctl-2"].remote
+    assert view.records == {"cmp-1": parse_record("cmp-1", VALUE)} and view.broken == {"cmp-2": "junk"}
+    assert view.levels == {"cmp-1": (("fence_ipmilan", "fence_nova"), ("fence_nova",), ("fence_ipmilan",))}
+
+
+class Tools:
+    """Pacemaker's tools, answering as they were seen to."""
+
+    def __init__(self, *answers: Outcome) -> None:
+        self.answers, self.asked = list(answers), []  # type: ignore[var-annotated]
+
+    def __call__(self, argv: list[str], timeout: float) -> Outcome:
+        self.asked.append(argv)
+        return self.answers.pop(0)
+
+
+def test_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = Tools(Outcome(0, HISTORY, ""))
+    monkeypatch.setattr(door, "run", tools)
+    assert Cluster().history("cmp-1") == [
+        FenceEvent("cmp-1", "reboot", "pending", ""), FenceEvent("cmp-1", "on", "failed", clean("2026-11-24 22:30:03Z")),
+        FenceEvent("cmp-1", "reboot", "success", clean("2026-11-24 22:29:43Z"))]
+    assert "--verbose" in tools.asked[0]
+
+
+@pytest.mark.parametrize("code", [105, 6])
+def test_a_record_that_was_changed_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    record = parse_record("cmp-1", VALUE)
+    assert record is not None
+    monkeypatch.setattr(door, "run", Tools(Outcome(code, "", "cibadmin: Call failed: No such device or address")))
+    with pytest.raises(ConflictError):
+        Cluster().clear(record)
+
+
+@pytest.mark.parametrize("outcome", [Outcome(102, "", "Init failed, could not perform requested operations"), Outcome(0, "not xml", "")])
+def test_no_cluster_is_an_error_and_not_an_empty_one(monkeypatch: pytest.MonkeyPatch, outcome: Outcome) -> None:
+    monkeypatch.setattr(door, "run", Tools(outcome))
+    with pytest.raises(ClusterError):
+        Cluster().view()

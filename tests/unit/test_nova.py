@@ -1,0 +1,131 @@
+"""The door to Nova, over HTTP: what a real Nova 34 answered, and what a broken proxy does."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from instance_ha.errors import CloudRefused, CloudUnreachable
+from instance_ha.model import Service
+from instance_ha.nova import MICROVERSION, Nova
+from keystoneauth1 import adapter, noauth, session
+
+Answer = tuple[int, dict[str, str], bytes]
+SERVICE = Service("5f2c", "nova-compute", "cmp-1", True, False, True)
+# As seen from Nova 34.0.0.
+IN_USE = {"badRequest": {"code": 400, "message": "Compute service of cmp-1 is still in use."}}
+ROW = {"id": "a1", "name": "web", "status": "ACTIVE", "OS-EXT-SRV-ATTR:host": "cmp-1", "OS-EXT-STS:vm_state": "active",
+       "OS-EXT-STS:task_state": None, "OS-EXT-STS:power_state": 1, "locked": False, "locked_reason": None, "metadata": {},
+       "flavor": {"extra_specs": {"evacuable": "true"}}, "image": "", "tenant_id": "p"}
+
+
+class Fake:
+    """An HTTP server that answers from `answers`, in order, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer | None] = []
+        self.asked: list[tuple[str, str, Any, str]] = []
+        fake = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                fake.asked.append((self.command, self.path, json.loads(body) if body else None,
+                                   self.headers.get("X-OpenStack-Nova-API-Version", "")))
+                answer = fake.answers.pop(0)
+                if answer is None:  # the connection breaks after the request was taken
+                    self.connection.close()
+                    return
+                code, headers, content = answer
+                self.send_response(code)
+                for key, value in {"Content-Length": str(len(content)), "x-openstack-request-id": "req-1", **headers}.items():
+                    self.send_header(key, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_PUT = do_POST = handle_any
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        client = adapter.Adapter(
+            session.Session(noauth.NoAuth(f"http://127.0.0.1:{self.server.server_port}"), timeout=2), service_type="compute",
+            default_microversion=MICROVERSION, connect_retries=0)
+        self.nova = Nova(client, client)
+
+    def says(self, code: int, body: object = None, raw: bytes | None = None, **headers: str) -> None:
+        self.answers.append((code, headers, raw if raw is not None else json.dumps(body).encode() if body is not None else b""))
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    one = Fake()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+    assert not one.answers, "an answer that nobody asked for"
+
+
+def test_an_evacuation_is_one_request_at_the_pinned_version(fake: Fake) -> None:
+    fake.says(200)
+    assert fake.nova.evacuate("a1") == "req-1"
+    assert fake.asked == [("POST", "/servers/a1/action", {"evacuate": {}}, MICROVERSION)]
+
+
+def test_a_refusal_is_novas_words_with_the_request_id(fake: Fake) -> None:
+    fake.says(400, IN_USE)
+    with pytest.raises(CloudRefused, match=r"still in use.*req-1") as caught:
+        fake.nova.evacuate("a1")
+    assert caught.value.status == 400 and caught.value.request_id == "req-1"
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 504, 429])
+def test_an_answer_of_a_proxy_leaves_the_outcome_open_and_is_sent_once(fake: Fake, code: int) -> None:
+    fake.says(code, raw=b"<html>Bad Gateway</html>")
+    with pytest.raises(CloudUnreachable):
+        fake.nova.evacuate("a1")
+    assert len(fake.asked) == 1
+
+
+def test_a_broken_connection_leaves_the_outcome_open_and_is_sent_once(fake: Fake) -> None:
+    fake.answers.append(None)
+    with pytest.raises(CloudUnreachable):
+        fake.nova.evacuate("a1")
+    assert len(fake.asked) == 1
+
+
+@pytest.mark.parametrize("call", [
+    lambda nova: nova.services(), lambda nova: nova.servers_on("cmp-1"), lambda nova: nova.server("a1"), lambda nova: nova.evacuations("cmp-1")])
+@pytest.mark.parametrize("raw", [b"<html>hello</html>", b"[]", b'{"else": 1}', b'{"servers": [', b""])
+def test_nonsense_is_no_answer(fake: Fake, call: Callable[[Nova], object], raw: bytes) -> None:
+    fake.says(200, raw=raw)
+    with pytest.raises(CloudUnreachable):
+        call(fake.nova)
+
+
+def test_pages_are_followed_to_the_last(fake: Fake) -> None:
+    fake.says(200, {"servers": [ROW], "servers_links": [{"rel": "next"}]})
+    fake.says(200, {"servers": [{**ROW, "id": "a2"}, {"id": "a3", "status": "UNKNOWN"}]})
+    found = fake.nova.servers_on("cmp-1")
+    assert [server.id for server in found] == ["a1", "a2", "a3"] and "marker=a1" in fake.asked[1][1]
+    assert found[0].extra_specs == {"evacuable": "true"} and found[2].vm_state is None and found[2].locked is None
+
+
+def test_a_server_that_is_gone_is_none_and_not_an_error(fake: Fake) -> None:
+    fake.says(404, {"itemNotFound": {"code": 404, "message": "Instance a1 could not be found."}})
+    assert fake.nova.server("a1") is None
+
+
+def test_forcing_down_and_disabling_name_the_service(fake: Fake) -> None:
+    fake.says(200, {"service": {}})
+    fake.says(200, {"service": {}})
+    fake.nova.force_down(SERVICE, True)
+    fake.nova.disable(SERVICE, "x" * 300)
+    assert fake.asked[0][:3] == ("PUT", "/os-services/5f2c", {"forced_down": True})
+    assert len(fake.asked[1][2]["disabled_reason"]) == 255
