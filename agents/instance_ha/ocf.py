@@ -52,6 +52,14 @@ def _values(environment: Mapping[str, str]) -> dict[str, str]:
     return values
 
 
+def _number(text: str | None, default: int) -> int:
+    """What Pacemaker or a person gave as a whole number; `default` for what is none: stop must not fail by it."""
+    try:
+        return int(text or default)
+    except ValueError:
+        return default
+
+
 def _instance(environment: Mapping[str, str]) -> str:
     return environment.get("OCF_RESOURCE_INSTANCE", "default").split(":")[0]
 
@@ -76,7 +84,7 @@ def _start(environment: Mapping[str, str]) -> int:
 
 
 def _stop(environment: Mapping[str, str]) -> int:
-    budget = int(environment.get(PREFIX + "CRM_meta_timeout", "20000")) / 1000
+    budget = _number(environment.get(PREFIX + "CRM_meta_timeout"), 20000) / 1000
     _service(environment).stop(min(budget, 20.0))
     return SUCCESS
 
@@ -98,7 +106,7 @@ def _monitor(environment: Mapping[str, str]) -> int:
     if probe:
         return SUCCESS
     problems = dict(status.problems or {})
-    if int(environment.get("OCF_CHECK_LEVEL") or 0) >= 10:
+    if _number(environment.get("OCF_CHECK_LEVEL"), 0) >= 10:
         problems.update(_ask_nova(environment))
     return _fail(DEGRADED, "; ".join(problems.values())) if problems else SUCCESS
 
@@ -120,7 +128,7 @@ def _reload(environment: Mapping[str, str]) -> int:
 
 def _validate(environment: Mapping[str, str]) -> int:
     values = _values(environment)
-    if int(environment.get("OCF_CHECK_LEVEL") or 0) < 10:
+    if _number(environment.get("OCF_CHECK_LEVEL"), 0) < 10:
         return SUCCESS
     from . import credentials
 

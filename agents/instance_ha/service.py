@@ -56,6 +56,7 @@ class Service:
         self.health = base / f"NovaEvacuate-{name}.health"
         self.settings = base / f"NovaEvacuate-{name}.settings"
         self.output = base / f"NovaEvacuate-{name}.out"
+        self.instance = instance.split(":")[0]
 
     def status(self) -> Status:
         """What is known of the worker, from this machine's files and processes."""
@@ -110,28 +111,45 @@ class Service:
         draft.replace(self.settings)
 
     def reload(self, values: Mapping[str, str]) -> None:
-        """Give a running worker new parameters."""
-        self.write_settings(values)
+        """Give a running worker new parameters; without one nothing is left behind."""
         status = self.status()
         if status.running:
+            self.write_settings(values)
             os.kill(status.pid, signal.SIGHUP)
 
     def stop(self, budget: float) -> None:
         """End the worker within `budget` seconds, KILL at last, and remove what it left. Never fails for one that is gone."""
         status = self.status()
-        if status.running:
-            grace = max(0.5, min(STOP_GRACE, budget / 2))
-            for how, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, grace)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(status.pid, how)
-                limit = time.monotonic() + patience
-                while self.status().running and time.monotonic() < limit:
-                    time.sleep(0.05)
-                if not self.status().running:
-                    break
-        for path in (self.pidfile, self.health, self.settings, self.output):
+        grace = max(0.5, min(STOP_GRACE, budget / 2))
+        damaged = status.running is None and not status.pid
+        for pid in [status.pid] if status.running else self._unlisted() if damaged else []:
+            _end(pid, grace)
+        drafts = (self.settings.with_suffix(".new"), self.health.with_suffix(".health.new"))
+        for path in (self.pidfile, self.health, self.settings, self.output, *drafts):
             with contextlib.suppress(OSError):
                 path.unlink()
+
+    def _unlisted(self) -> list[int]:
+        """This instance's workers by their command lines, for a pid file that cannot be read."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if path.read_text(errors="replace").split("\0")[1:4] == ["-m", "instance_ha.service", self.instance]:
+                    found.append(int(path.parent.name))
+        return found
+
+
+def _end(pid: int, grace: float) -> None:
+    """TERM, then KILL, each with `grace` seconds to take effect."""
+    started = start_time(pid)
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        if started is None or start_time(pid) != started:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, how)
+        limit = time.monotonic() + grace
+        while start_time(pid) == started and time.monotonic() < limit:
+            time.sleep(0.05)
 
 
 def start_time(pid: int) -> str | None:

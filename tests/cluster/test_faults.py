@@ -11,7 +11,6 @@ from tests.lab import cloud, cluster, guests, servers, watch
 from tests.lab import node as machine
 from tests.lab.common import wait_until
 
-
 OUTAGE = 60.0  # seconds that Keystone is away
 
 

@@ -1,26 +1,64 @@
-"""A controller with the agents installed: one of the laboratory that is up, or of one made for these tests."""
+"""A controller with the agents installed: one of the laboratory that is up, or of a tiny one without a cloud made for these tests."""
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
 
 import pytest
 
-from tests.lab import cluster
+from tests.lab import cluster, up
 from tests.lab import node as machine
-from tests.lab.up import laboratory
+from tests.lab.common import REPOSITORY, Size
 
 Run = Callable[..., "CompletedProcess[str]"]
+SILENT = "import socket, sys; s = socket.create_server(('127.0.0.1', 0), backlog=64); print(s.getsockname()[1], flush=True); sys.stdin.read()"
+
+
+@contextlib.contextmanager
+def _cluster() -> Iterator[None]:
+    if up.is_up():
+        yield
+        return
+    try:
+        cluster.up(Size(1, 0))
+        yield
+    finally:
+        up.take_down()
 
 
 @pytest.fixture(scope="session")
 def run() -> Iterator[Run]:
     """A function that runs a command on the first controller; `env` and `stdin` as in tests.lab.node.exec_in."""
-    with laboratory():
+    with _cluster():
         node = cluster.find("ctl-1")
+        machine.exec_in(node, ["make", "-s", "-C", str(REPOSITORY), "install"], check=True)
 
         def on_node(*argv: str, timeout: float = 60, stdin: str | None = None, **env: str) -> CompletedProcess[str]:
             return machine.exec_in(node, argv, timeout, stdin=stdin, env=env)
 
         yield on_node
+
+
+@pytest.fixture(scope="session")
+def has_cloud(run: Run) -> bool:
+    """Whether the laboratory's OpenStack is there, as cloud `lab`."""
+    return run("test", "-e", "/etc/openstack/clouds.yaml").returncode == 0
+
+
+@pytest.fixture
+def cloud(has_cloud: bool) -> None:
+    """For tests that a Nova has to answer: they run in `make test`."""
+    if not has_cloud:
+        pytest.skip("this laboratory has no cloud")
+
+
+@pytest.fixture
+def silent(run: Run) -> Iterator[str]:
+    """The URL of a Keystone that takes connections and never says a word."""
+    argv = machine.enter(cluster.find("ctl-1"), ["/usr/bin/python3", "-c", SILENT])
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # its end: stdin is closed
+        assert server.stdout
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}/v3"
