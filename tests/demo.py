@@ -16,7 +16,7 @@ from tests.lab.common import LabError, Size, say
 VICTIM = "cmp-1"
 RECOVERY_LIMIT = 120.0
 RETURN_LIMIT = 120.0
-LOOK = 0.4
+LOOK = 1.0  # each look costs Nova's API a third of a second, which the evacuation lacks
 KINDS = {"web-1": "running", "web-2": "running", "web-3": "running", "db-1": "volume-backed", "batch-1": "stopped",
          "batch-2": "stopped", "scratch-1": "opted out"}
 

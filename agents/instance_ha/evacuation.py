@@ -16,13 +16,13 @@ from .nova import Nova
 from .selection import Policy, Ruling, order_key, rule_for
 
 SEND_DEADLINE = 5.0   # the last look at the server and at the record is no older than this when a request is sent
-FIRST_WINDOW = 4      # evacuations begun before Nova has shown how it copes
+FIRST_WINDOW = 2      # evacuations begun before Nova has shown how it copes
 SLOW = 5.0            # seconds; an answer that takes longer narrows the window
 LOG = logging.getLogger(__name__)
 
 
 class Window:
-    """How many evacuations may be under way at once: a few at first, twice as many after each turn that went well, half
+    """How many evacuations may be under way at once: a few at first, four times as many after each turn that went well, half
     after trouble (a lost answer, or one slower than SLOW seconds). Nova itself limits nothing."""
 
     def __init__(self, ceiling: int) -> None:
@@ -30,7 +30,7 @@ class Window:
         self.size = min(FIRST_WINDOW, ceiling)
 
     def widen(self) -> None:
-        self.size = min(self.ceiling, self.size * 2)
+        self.size = min(self.ceiling, self.size * 4)
 
     def narrow(self) -> None:
         self.size = max(1, self.size // 2)
@@ -87,9 +87,12 @@ class Evacuation:
             self.window.widen()
         return Turn(verdicts, len(jobs), list(scene.migrations))
 
-    def prepare(self) -> None:
-        """Read what the first turn will need again, so that images are known and connections are open by then."""
+    def prepare(self) -> int:
+        """Read what the first turn will need again, so that images are known and connections are open by then. Returns the
+        highest id of the evacuations that Nova remembers of the host, 0 for none."""
         self._rulings(self.nova.servers_on(self.host))
+        rows = self.nova.evacuations(self.host)
+        return rows[-1].id if rows else 0
 
     def release(self) -> list[Server]:
         """Give back the servers that are still on the host, which is up again: take our claims away, start those that ran.

@@ -31,6 +31,8 @@ def main() -> int:
     given = fencing.process_input(device)
     if given.get("--action") == "validate-all":
         given.setdefault("--plug", "any")  # fencing.py wants one, and nothing is looked up
+    elif given.get("--nodename"):
+        given.setdefault("--plug", given["--nodename"])  # Pacemaker sends no port with pcmk_host_argument=none
     options = fencing.check_input(device, given, other_conditions=True)
     fencing.show_docs(options, dict(DOCS))
     logging.getLogger("keystoneauth").setLevel(logging.ERROR)

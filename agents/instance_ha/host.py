@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import decide
@@ -34,6 +35,8 @@ class Host:
         self._taken_over: float | None = None
         self._updated = ""                     # the service's time stamp at the last look
         self._moves = 0                        # how often it has moved since the node is online
+        self._prepare_at = worker.clock()
+        self._baseline: int | None = None      # read while Pacemaker's confirmation was awaited
         self._cleaning = False                 # guests that left were seen to be still on the host
 
     def reconfigure(self) -> None:
@@ -41,13 +44,17 @@ class Host:
         if self._evacuation:
             self._evacuation.nova, self._evacuation.policy, self._evacuation.window = self.worker.nova, self.worker.policy, self.worker.window
 
-    def step(self, view: ClusterView, record: Record, services: list[Service] | None) -> float:
-        """One turn. Returns the pause before the next. Raises CloudError, ClusterError, ConflictError."""
+    def step(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
+        """One turn. `ask` gets Nova's services, None while Nova cannot be asked. Returns the pause before the next.
+
+        Raises CloudError, ClusterError, ConflictError.
+        """
         if record.state == FENCED:
             record = self._confirm(view, record)
             if record.state == FENCED:
-                self._prepare(record, services)
+                self._prepare(record, ask)
                 return WATCH_PAUSE
+        services = ask()
         if services is None:
             self._show(f"{record.state}, waiting for Nova")
             return REST_PAUSE
@@ -78,13 +85,17 @@ class Host:
             return record
         self.worker.solved(self.node)
         LOG.info("%s: fencing confirmed by Pacemaker (%s)", self.node, proof)
-        return self.worker.cluster.replace(record.to(CONFIRMED, proof=proof, worker=self.worker.token))
+        host = self._evacuation.host if self._evacuation else record.host
+        return self.worker.cluster.replace(record.to(CONFIRMED, proof=proof, worker=self.worker.token, baseline=self._baseline, host=host))
 
-    def _prepare(self, record: Record, services: list[Service] | None) -> None:
+    def _prepare(self, record: Record, ask: Callable[[], list[Service] | None]) -> None:
         """Use the wait for Pacemaker to get ready; nothing is changed."""
-        service = self._service(record, services or [])
-        if self._evacuation is None and service:
-            self._engine(service.host).prepare()
+        if self._baseline is not None or self.worker.clock() < self._prepare_at:
+            return
+        self._prepare_at = self.worker.clock() + REST_PAUSE  # where Nova is away, Pacemaker is looked at all the same
+        service = self._service(record, ask() or [])
+        if service:
+            self._baseline = self._engine(service.host).prepare()
 
     def _engine(self, host: str) -> Evacuation:
         worker = self.worker

@@ -5,6 +5,7 @@ Everything that must survive is in the record and in Nova: a worker may be kille
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -69,8 +70,8 @@ class Worker:
             self.problem(f"record {node}", f"the record of {node} cannot be read: {raw[:60]!r}; correct or delete the node attribute")
         if not view.records:
             return self._idle()
-        services = self._services()
-        return min(self._one(view, record, services) for _, record in sorted(view.records.items()))
+        ask = functools.cache(self._services)
+        return min(self._one(view, record, ask) for _, record in sorted(view.records.items()))
 
     def _idle(self) -> float:
         if self.clock() - self._nova_looked >= NOVA_LOOK:
@@ -88,13 +89,13 @@ class Worker:
         self.solved("nova")
         return services
 
-    def _one(self, view: ClusterView, record: Record, services: list[Service] | None) -> float:
+    def _one(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         host = self.hosts.get(record.node)
         if host is None or host.incident != record.id:
             host = self.hosts[record.node] = Host(self, record)
         self.alive()
         try:
-            pause = host.step(view, record, services)
+            pause = host.step(view, record, ask)
         except ConflictError as error:
             LOG.info("%s", error)
             return BUSY_PAUSE
