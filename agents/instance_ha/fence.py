@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from . import credentials, decide, metadata, params
 from .cluster import Cluster
-from .errors import CloudError, ConfigurationError, InstanceHaError
+from .errors import CloudError, CloudUnreachable, ConfigurationError, InstanceHaError
 from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, Record, Service
 
 OK, FAILED, OFF = 0, 1, 2
@@ -68,6 +70,21 @@ def _text(value: Any) -> str:
     return "1" if value in ("", None) else str(value)
 
 
+@contextlib.contextmanager
+def _at_most(seconds: float) -> Iterator[None]:
+    """End the block after `seconds` with CloudUnreachable, whatever it waits for: a limit for each answer is none for their sum."""
+    def ring(*_: object) -> None:
+        raise CloudUnreachable(f"Nova took longer than {seconds:g} s (nova_timeout)")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 class Agent:
     """The actions of fence_nova on one plug. `values` are resolved parameters."""
 
@@ -93,14 +110,13 @@ class Agent:
         return OK
 
     def _mark_down(self, record: Record) -> None:
-        limit = time.monotonic() + float(self.values["nova_timeout"])
-        # Each answer may take a third of the whole: Keystone's, and the two that count.
-        nova = credentials.connect({**self.values, "api_timeout": str(float(self.values["nova_timeout"]) / 3)})
-        service = self._service(nova.services(), record.host or record.node)
-        nova.force_down(service, True)
-        if service.enabled and time.monotonic() < limit:
-            when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, recorded by {record.by} at {when} ({record.id})")
+        with _at_most(float(self.values["nova_timeout"])):
+            nova = credentials.connect(self.values)
+            service = self._service(nova.services(), record.host or record.node)
+            nova.force_down(service, True)
+            if service.enabled:
+                when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, recorded by {record.by} at {when} ({record.id})")
         logging.info("%s is marked down in Nova", service.host)
 
     def on(self) -> int:

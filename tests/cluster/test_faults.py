@@ -81,6 +81,22 @@ def test_keystone_is_away_when_the_host_dies() -> None:
     story.audit()
 
 
+def test_nova_hangs_when_the_host_dies() -> None:
+    """It takes connections and never answers: the fencing is over in time, and the evacuation follows when Nova is back."""
+    story = Story()
+    story.boot(running=2, stopped=1)
+    cloud.stop("nova-api", "freeze")
+    try:
+        story.cut_power()
+        assert wait_until(lambda: [f for f in watch.fencings(story.begun) if f.node == story.victim], 60, 0.3), "not fenced while Nova hangs"
+        assert wait_until(lambda: "proof" in watch.records().get(story.victim, ""), 30, 0.3)
+    finally:
+        cloud.stop("nova-api", "thaw")
+    story.recovered()
+    healthy()
+    story.audit()
+
+
 def test_a_spawn_that_fails_is_tried_again_in_the_former_state() -> None:
     story = Story()
     story.boot(running=1, stopped=1)
@@ -139,6 +155,8 @@ def test_by_hand_a_dead_host_is_evacuated() -> None:
         story.cut_power()
         assert wait_until(lambda: "proof" in watch.records().get(story.victim, ""), 60, 0.3), "no confirmed record"
         assert not watch.evacuation_requests(story.begun)
+        told = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "status", story.victim])
+        assert told.returncode == 1 and "confirmed" in told.stdout and "s0-0" in told.stdout
         done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim, "-f", "json"], 120)
         assert done.returncode == 0, done.stderr
         story.recovered()
