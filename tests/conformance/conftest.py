@@ -14,7 +14,7 @@ from tests.lab import node as machine
 from tests.lab.common import REPOSITORY, Size
 
 Run = Callable[..., "CompletedProcess[str]"]
-SILENT = "import socket, sys; s = socket.create_server(('127.0.0.1', 0), backlog=64); print(s.getsockname()[1], flush=True); sys.stdin.read()"
+STAND_IN = REPOSITORY / "tests" / "conformance" / "stand_in.py"  # a node sees the repository at the same place
 
 
 @contextlib.contextmanager
@@ -55,13 +55,26 @@ def cloud(has_cloud: bool) -> None:
         pytest.skip("this laboratory has no cloud")
 
 
+@contextlib.contextmanager
+def _stand_in(which: str) -> Iterator[str]:
+    argv = machine.enter(cluster.find("ctl-1"), ["/usr/bin/python3", str(STAND_IN), which])
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # ends with its stdin
+        assert server.stdout
+        yield f"http://127.0.0.1:{int(server.stdout.readline())}/v3"
+
+
 @pytest.fixture
 def silent(run: Run) -> Iterator[str]:
     """The URL of a Keystone that takes connections and never says a word."""
-    argv = machine.enter(cluster.find("ctl-1"), ["/usr/bin/python3", "-c", SILENT])
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:  # its end: stdin is closed
-        assert server.stdout
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}/v3"
+    with _stand_in("silent") as url:
+        yield url
+
+
+@pytest.fixture
+def empty(run: Run) -> Iterator[str]:
+    """The URL of a Keystone with a Nova that answers and has no hosts."""
+    with _stand_in("empty") as url:
+        yield url
 
 
 @pytest.fixture

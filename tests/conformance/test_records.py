@@ -29,7 +29,8 @@ def test_a_host_that_is_no_node(run: Run, attribute: str, action: str, names: li
     assert run("cibadmin", "--query", "--scope", "nodes").stdout == before
 
 
-@pytest.mark.parametrize("names", [["port=ctl-1"], ["plug=ctl-1"], ["nodename=ctl-1"], ["port=ctl-1", "nodename=ctl-1"], ["plug=CTL-1.example.com"]])
+@pytest.mark.parametrize("names", [
+    ["port=ctl-1"], ["plug=ctl-1"], ["nodename=ctl-1"], ["port=ctl-1", "nodename=ctl-1"], ["plug=CTL-1.example.com"]])
 def test_off_records_its_node(run: Run, attribute: str, names: list[str]) -> None:
     """Nova is away: that is left to NovaEvacuate, and off has succeeded."""
     done = fence(run, attribute, "action=off", *names)
@@ -55,7 +56,7 @@ def test_disabled_does_nothing(run: Run, attribute: str, word: str) -> None:
 
 def test_off_as_pacemaker_sends_it(run: Run, attribute: str) -> None:
     """What Pacemaker adds of its own, unknown to the agent, changes nothing."""
-    done = fence(run, attribute, "nodename=ctl-1", "action=off", "port=ctl-1", "crm_meta_timeout=60000", "pcmk_host_list=ctl-1", "# a comment", "")
+    done = fence(run, attribute, "nodename=ctl-1", "action=off", "port=ctl-1", "crm_meta_timeout=60000", "# a comment", "")
     assert done.returncode == 0 and record(run, attribute).startswith("fenced;id=")
 
 

@@ -53,6 +53,16 @@ def test_monitor_says_that_keystone_is_away(run: Run, worker: str) -> None:
     assert probe.returncode == 0 and not probe.stderr
 
 
+def test_monitor_is_content_while_nova_answers(run: Run, empty: str, clean: None) -> None:
+    given = {**RECURRING, "OCF_RESKEY_auth_url": empty}
+    assert run(AGENT, "start", **given).returncode == 0
+    time.sleep(1)  # the first look at Nova is over
+    done = run(AGENT, "monitor", **given)
+    deep = run(AGENT, "monitor", **given, OCF_CHECK_LEVEL="10")
+    assert (done.returncode, done.stderr, deep.returncode, deep.stderr) == (0, "", 0, "")
+    assert run(AGENT, "monitor", **RECURRING, OCF_CHECK_LEVEL="10").returncode == 190
+
+
 def test_start_again_keeps_the_worker(run: Run, worker: str) -> None:
     assert run(AGENT, "start", **AWAY).returncode == 0
     assert pid(run) == worker
@@ -119,7 +129,8 @@ def test_stop_ends_a_worker_that_waits_for_keystone(run: Run, silent: str, clean
 
 
 @pytest.mark.parametrize("changed", [
-    {"OCF_RESKEY_max_parallel": "junk", "OCF_RESKEY_password": ""}, {"OCF_RESKEY_CRM_meta_timeout": ""}, {"OCF_RESKEY_CRM_meta_timeout": "junk"}])
+    {"OCF_RESKEY_max_parallel": "junk", "OCF_RESKEY_password": ""}, {"OCF_RESKEY_CRM_meta_timeout": ""},
+    {"OCF_RESKEY_CRM_meta_timeout": "junk"}])
 def test_stop_needs_no_parameter(run: Run, worker: str, changed: dict[str, str]) -> None:
     """A stop that fails has its node fenced."""
     assert run(AGENT, "stop", **{**AWAY, **changed}).returncode == 0
@@ -152,7 +163,8 @@ def test_stop_spares_who_has_got_the_pid_since(run: Run, clean: None) -> None:
         run("kill", other)
 
 
-@pytest.mark.parametrize(("changed", "word"), [({"OCF_RESKEY_max_parallel": "many"}, "max_parallel"), ({"OCF_RESKEY_username": ""}, "username")])
+@pytest.mark.parametrize(("changed", "word"), [
+    ({"OCF_RESKEY_max_parallel": "many"}, "max_parallel"), ({"OCF_RESKEY_username": ""}, "username")])
 def test_start_with_a_wrong_parameter(run: Run, clean: None, changed: dict[str, str], word: str) -> None:
     done = run(AGENT, "start", **{**AWAY, **changed})
     assert done.returncode == 6 and "ocf-exit-reason:" in done.stderr and word in done.stderr
