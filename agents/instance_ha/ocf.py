@@ -90,8 +90,6 @@ def _stop(environment: Mapping[str, str]) -> int:
 
 
 def _monitor(environment: Mapping[str, str]) -> int:
-    from .service import HEARTBEAT_LIMIT
-
     status = _service(environment).status()
     probe = environment.get(PREFIX + "CRM_meta_interval", "0") in ("", "0")
     if status.running is False:
@@ -101,7 +99,7 @@ def _monitor(environment: Mapping[str, str]) -> int:
             _service(environment).stop(1.0)
             return NOT_RUNNING
         return _fail(GENERIC, "the worker has died; its log says why")
-    if status.age > HEARTBEAT_LIMIT:
+    if status.age > status.limit:
         return _fail(GENERIC, f"the worker has given no sign of life for {status.age:.0f} s")
     if probe:
         return SUCCESS

@@ -23,7 +23,8 @@ from .process import spawn_detached
 if TYPE_CHECKING:  # stop and the probe must work where lxml or keystoneauth1 are missing: _build imports the rest
     from .worker import Worker
 
-HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long is stuck: longer than one turn can take
+HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long is stuck
+ANSWERS = 10               # answers of Nova, each as late as can be, that one host's turn may wait for
 START_LIMIT = 15.0         # how long a new worker may take to its first heartbeat
 STOP_GRACE = 5.0           # between TERM and KILL
 BUG_PAUSE = 1.0            # after a turn that failed by a bug
@@ -37,13 +38,15 @@ def state_directory() -> Path:
 
 @dataclass(frozen=True)
 class Status:
-    """What monitor sees: `running` (None: a stale pid, the worker died), the pid, its last heartbeat's age in seconds, its words."""
+    """What monitor sees: `running` (None: a stale pid, the worker died), the pid, its last heartbeat's age in
+    seconds, its words, and the age at which it counts as stuck."""
 
     running: bool | None
     pid: int = 0
     age: float = 0.0
     sentence: str = ""
     problems: Mapping[str, str] | None = None
+    limit: float = HEARTBEAT_LIMIT
 
 
 class Service:
@@ -72,7 +75,7 @@ class Service:
         try:
             words = json.loads(self.health.read_text())
             age = time.clock_gettime(time.CLOCK_BOOTTIME) - float(words["beat"])
-            return Status(True, pid, age, words["sentence"], words["problems"])
+            return Status(True, pid, age, words["sentence"], words["problems"], float(words["limit"]))
         except (OSError, ValueError, KeyError, TypeError):
             return Status(True, pid, 0.0, "", {"health": "the worker's health file cannot be read"})
 
@@ -227,11 +230,13 @@ def _build(service: Service, instance: str, old: Worker | None) -> Worker:
     nova = credentials.connect(values)
     if old is not None:
         old.reconfigure(nova, policy, values["domain"])
+        old.patience = max(HEARTBEAT_LIMIT, ANSWERS * float(values["api_timeout"]))
         return old
     cluster = Cluster(values["evacuate_attribute"])
     token = f"{cluster.local_node()}.{os.getpid()}.{start_time(os.getpid())}"
     LOG.info("started, as %s", token)
     worker = Worker(cluster, nova, policy, token, values["domain"])
+    worker.patience = max(HEARTBEAT_LIMIT, ANSWERS * float(values["api_timeout"]))
     worker.alive = lambda: _beat(service, worker)
     return worker
 
@@ -247,7 +252,7 @@ def _reloaded(service: Service, instance: str, worker: Worker) -> Worker:
 
 
 def _beat(service: Service, worker: Worker) -> None:
-    words = {"beat": time.clock_gettime(time.CLOCK_BOOTTIME), "sentence": worker.health.sentence,
+    words = {"beat": time.clock_gettime(time.CLOCK_BOOTTIME), "limit": worker.patience, "sentence": worker.health.sentence,
              "problems": worker.health.problems}
     draft = service.health.with_suffix(".health.new")
     with contextlib.suppress(OSError):

@@ -43,6 +43,7 @@ class Worker:
         self.health = Health()
         self.window = Window(policy.max_parallel)
         self.hosts: dict[str, Host] = {}
+        self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
         self._shown: dict[str, str] = {}
 

@@ -93,7 +93,9 @@ def _is_off(args: argparse.Namespace, values: dict[str, str], host: str) -> bool
         cluster, view = found
         node = next((n for n in view.nodes.values() if decide.host_of(n.name, values["domain"], [_named(host)]) == host), None)
         record = view.records.get(node.name) if node else None
-        if record and (record.proof or decide.proof_of_fencing(record, node, cluster.history(record.node))[0]):
+        # A record goes on until its host is back in service: its proof counts only while the node is away.
+        away = node is not None and node.online is False
+        if record and away and (record.proof or decide.proof_of_fencing(record, node, cluster.history(record.node))[0]):
             return True
     if not sys.stdin.isatty():
         print(f"instance-ha: nothing proves that {host} is off; if it is, say so with --host-is-off", file=sys.stderr)
