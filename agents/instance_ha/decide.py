@@ -30,7 +30,6 @@ LEFT = "left"            # it is not moved, and the reason says why
 MAX_PAUSE = 60.0         # longest pause between two tries
 SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
 EVACUABLE = frozenset(("active", "stopped", "error"))
-LEGACY = "legacy-"
 RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))
 OFF_ACTIONS = frozenset(("off", "reboot"))
 
@@ -100,9 +99,9 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     if node.remote and node.fenced_mark and node.online is False:
         return f"node_fenced:{node.fenced_mark}", ""
     # A record remembers the newest fencings before it: what is older than one of those came before it too.
-    fresh = list(takewhile(lambda event: event.completed not in record.seen, fencings))
-    if record.id.startswith(LEGACY) and node.online is not False:
-        fresh = []  # an older agent's record does not tell which fencings came before it
+    # One that does not tell, an older agent's or a person's, may be later than all of them, so that none counts.
+    known = record.seen
+    fresh = [] if known is None else list(takewhile(lambda event: event.completed not in known, fencings))
     if fresh and fresh[0].status == "success":
         return f"history:{fresh[0].action}@{fresh[0].completed}", ""
     if fresh and fresh[0].status == "failed":

@@ -17,6 +17,7 @@ LEGACY_YES = "yes"         # what fence_compute writes
 DISABLED_BY_US = "instance-ha:"
 IN_PROGRESS = frozenset(("queued", "preparing", "accepted", "pre-migrating", "running", "migrating", "post-migrating"))
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
+NONE_SEEN = "-"
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
 
 
@@ -30,8 +31,9 @@ class Record:
     """One fencing record: the value of a permanent node attribute, as `state;key=value;...`.
 
     `id` names the incident. `since` is seconds since the epoch by the writer's clock, for people only. `seen` holds the
-    completion times of the fencings of this node that Pacemaker's history already knew when the record was written.
-    `baseline` is the highest id of a Nova migration when the evacuation began, None before. `worker` is the worker's token.
+    completion times of the fencings of this node that Pacemaker's history already knew when the record was written; None when
+    nobody knows, as in a record of an older agent or of a person's hand. `baseline` is the highest id of a Nova migration when
+    the evacuation began, None before. `worker` is the worker's token.
     """
 
     node: str
@@ -40,7 +42,7 @@ class Record:
     since: int = 0
     by: str = ""
     host: str = ""
-    seen: tuple[str, ...] = ()
+    seen: tuple[str, ...] | None = None
     proof: str = ""
     baseline: int | None = None
     worker: str = ""
@@ -50,7 +52,7 @@ class Record:
     def text(self) -> str:
         """The attribute's value. It holds no space, quote or angle bracket."""
         pairs = [
-            ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host), ("seen", ",".join(self.seen)),
+            ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host), ("seen", "" if self.seen is None else ",".join(self.seen) or NONE_SEEN),
             ("proof", self.proof), ("baseline", "" if self.baseline is None else str(self.baseline)),
             ("worker", self.worker), ("left", str(self.left) if self.left else ""),
         ]
@@ -76,10 +78,14 @@ def parse_record(node: str, raw: str) -> Record | None:
         return None
     return Record(
         node=node, state=state, id=words["id"], since=_number(words.get("since")) or 0, by=words.get("by", ""),
-        host=words.get("host", ""), seen=tuple(part for part in words.get("seen", "").split(",") if part),
+        host=words.get("host", ""), seen=_seen(words.get("seen")),
         proof=words.get("proof", ""), baseline=_number(words.get("baseline")), worker=words.get("worker", ""),
         left=_number(words.get("left")) or 0, raw=raw,
     )
+
+
+def _seen(text: str | None) -> tuple[str, ...] | None:
+    return None if not text else () if text == NONE_SEEN else tuple(text.split(","))
 
 
 def _number(text: str | None) -> int | None:

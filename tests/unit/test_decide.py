@@ -77,11 +77,19 @@ def test_a_level_with_its_power_device_first_is_trusted(levels: tuple[tuple[str,
     assert decide.level_fault(levels) == ""
 
 
-def test_an_older_agents_record_is_proven_only_while_the_node_is_away() -> None:
-    legacy = model.parse_record("cmp-1", "yes")
+@pytest.mark.parametrize("raw", ["yes", "cmp-1@1764000000", "fenced;id=byhand"])
+def test_a_record_that_knows_no_earlier_fencings_is_proven_by_the_mark_alone(raw: str) -> None:
+    legacy = model.parse_record("cmp-1", raw)
     assert legacy is not None
-    assert proof_of_fencing(legacy, ClusterNode("cmp-1", True, False), [event("success")])[0]
-    assert not proof_of_fencing(legacy, ClusterNode("cmp-1", True, True), [event("success")])[0]
+    assert proof_of_fencing(legacy, ClusterNode("cmp-1", True, False, 77), [event("success")])[0]
+    for node in (ClusterNode("cmp-1", True, True), ClusterNode("cmp-1", True, False), ClusterNode("cmp-1", False, False)):
+        assert not proof_of_fencing(legacy, node, [event("success")])[0]
+
+
+def test_a_first_fencing_is_proven_when_the_node_is_back_already() -> None:
+    record = model.parse_record("cmp-1", Record("cmp-1", model.FENCED, "3f9c", seen=()).text())
+    assert record is not None and record.seen == ()
+    assert proof_of_fencing(record, ClusterNode("cmp-1", True, True), [event("success")])[0]
 
 
 # Once
