@@ -52,7 +52,8 @@ class Record:
     def text(self) -> str:
         """The attribute's value. It holds no space, quote or angle bracket."""
         pairs = [
-            ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host), ("seen", "" if self.seen is None else ",".join(self.seen) or NONE_SEEN),
+            ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host),
+            ("seen", "" if self.seen is None else ",".join(self.seen) or NONE_SEEN),
             ("proof", self.proof), ("baseline", "" if self.baseline is None else str(self.baseline)),
             ("worker", self.worker), ("left", str(self.left) if self.left else ""),
         ]
