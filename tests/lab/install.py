@@ -43,7 +43,7 @@ def install() -> None:
 def installed() -> bool:
     """Whether an earlier install did all that this one would do."""
     try:
-        return STAMP.read_text() == _hash() and (VENV / "bin/python").exists()
+        return STAMP.read_text() == _hash() and (VENV / "bin/python").exists() and not missing()
     except FileNotFoundError:
         return False
 
