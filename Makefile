@@ -26,7 +26,7 @@ check:
 	@$(LAB) install
 	@$(LABVENV)/bin/ruff check agents tests setup.py
 	@$(LABVENV)/bin/mypy
-	@$(LABVENV)/bin/python -m pytest -q tests/unit
+	@$(LABVENV)/bin/python -m pytest tests/unit
 
 lab-down:
 	@$(LAB) down
