@@ -80,6 +80,7 @@ class HostScene:
     rulings: Mapping[str, Ruling]
     migrations: Sequence[Migration]
     up_hosts: frozenset[str]
+    dead_hosts: frozenset[str]   # forced down in Nova, which fence_nova does after their power is off
     control_up: bool
     now: float
     starts: bool = True          # new evacuations may begin
@@ -163,7 +164,8 @@ def _moved(server: Server, scene: HostScene, last: Migration | None, was: str, m
 
 
 def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, last: Migration, was: str) -> Verdict:
-    if last.destination and last.destination not in scene.up_hosts:
+    # Only forced down is dead: a report that is late, as with the message bus away, says nothing of the rebuild.
+    if last.destination in scene.dead_hosts:
         return _to_start(server, scene, policy, memory, [row for row in scene.migrations if row.server == server.id], was,
                          claim_of(server) is not None, dead=last)
     seen = f"{last.id} {last.status} {last.destination} {server.task_state} {last.updated}"

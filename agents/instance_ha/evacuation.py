@@ -124,10 +124,11 @@ class Evacuation:
         self._add_unclaimed(found)
         if self.only:
             found = {key: server for key, server in found.items() if key == self.only}
-        up = frozenset(s.host for s in services if s.binary == "nova-compute" and s.up)
+        computes = [s for s in services if s.binary == "nova-compute"]
+        up, dead = frozenset(s.host for s in computes if s.up), frozenset(s.host for s in computes if s.forced_down)
         control = {s.binary for s in services if s.up}
         return HostScene(
-            self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations, up,
+            self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations, up, dead,
             {"nova-conductor", "nova-scheduler"} <= control, time.monotonic(), starts, migrations[-1].id if migrations else 0,
         )
 

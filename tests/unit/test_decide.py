@@ -19,9 +19,10 @@ def event(status: str, completed: str = "101", action: str = "reboot") -> FenceE
     return FenceEvent("cmp-1", action, status, completed)
 
 
-def scene(*servers: Server, rows: tuple[Migration, ...] = (), up: str = "cmp-2 cmp-3", now: float = 1000.0, starts: bool = True,
+def scene(*servers: Server, rows: tuple[Migration, ...] = (), up: str = "cmp-2 cmp-3", dead: str = "cmp-1",
+          now: float = 1000.0, starts: bool = True,
           baseline: int = 0, rulings: dict[str, Ruling] | None = None, control_up: bool = True) -> HostScene:
-    return HostScene("cmp-1", "3f9c", "me", baseline, servers, rulings or {}, rows, frozenset(up.split()), control_up, now, starts,
+    return HostScene("cmp-1", "3f9c", "me", baseline, servers, rulings or {}, rows, frozenset(up.split()), frozenset(dead.split()), control_up, now, starts,
                      rows[-1].id if rows else 0)
 
 
@@ -129,7 +130,12 @@ def test_it_is_not_stuck_while_the_conductor_is_away() -> None:
 
 def test_a_destination_that_died_in_the_middle_is_no_evacuation_under_way() -> None:
     one = server(task_state="rebuild_spawning")
-    assert verdict(one, rows=(row(1, "pre-migrating", "cmp-2"),), up="cmp-3").action == EVACUATE
+    assert verdict(one, rows=(row(1, "pre-migrating", "cmp-2"),), up="cmp-3", dead="cmp-1 cmp-2").action == EVACUATE
+
+
+def test_a_destination_whose_report_is_late_may_still_be_at_it() -> None:
+    one = server(task_state="rebuild_spawning")
+    assert verdict(one, rows=(row(1, "pre-migrating", "cmp-2"),), up="cmp-3").action == WAIT
 
 
 # All of them, in the state they had
