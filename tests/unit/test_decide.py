@@ -22,7 +22,8 @@ def event(status: str, completed: str = "101", action: str = "reboot") -> FenceE
 def scene(*servers: Server, rows: tuple[Migration, ...] = (), up: str = "cmp-2 cmp-3", dead: str = "cmp-1",
           now: float = 1000.0, starts: bool = True,
           baseline: int = 0, rulings: dict[str, Ruling] | None = None, control_up: bool = True) -> HostScene:
-    return HostScene("cmp-1", "3f9c", "me", baseline, servers, rulings or {}, rows, frozenset(up.split()), frozenset(dead.split()), control_up, now, starts,
+    return HostScene("cmp-1", "3f9c", "me", baseline, servers, rulings or {}, rows, frozenset(up.split()),
+                     frozenset(dead.split()), control_up, now, starts,
                      rows[-1].id if rows else 0)
 
 
