@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import ConfigurationError, HostError
-from .nova import MICROVERSION, Nova, one_line
+from .nova import MICROVERSION, PLACEMENT_MICROVERSION, Nova, one_line
 
 _EXPORT = re.compile(r"\s*(?:export\s+)?(OS_[A-Z_]+)=(.*)")
 _FROM_OPENRC = {
@@ -35,7 +35,8 @@ def connect(values: Mapping[str, str]) -> Nova:
     from keystoneauth1.adapter import Adapter
 
     common = {"session": session, "interface": interface, "region_name": region or None, "connect_retries": 0}
-    return Nova(Adapter(service_type="compute", default_microversion=MICROVERSION, **common), Adapter(service_type="image", **common))
+    return Nova(Adapter(service_type="compute", default_microversion=MICROVERSION, **common), Adapter(service_type="image", **common),
+                Adapter(service_type="placement", default_microversion=PLACEMENT_MICROVERSION, **common))
 
 
 def _from_values(values: Mapping[str, str]) -> tuple[Any, str, str]:

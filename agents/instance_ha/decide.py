@@ -1,26 +1,19 @@
-"""Pure: from what is seen to what is done. The promises live here."""
+"""Pure: from what is seen of one dead host's servers to what is done about each. The promises live here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
 
-from .model import (
-    ARRIVED,
-    DISABLED_BY_US,
-    ClusterNode,
-    FenceEvent,
-    Migration,
-    Record,
-    Server,
-    Service,
-    claim_of,
-)
+from .model import ARRIVED, DISABLED_BY_US, Migration, Server, Service, claim_of
 from .selection import Policy, Ruling
+from .states import HALTED, LEAVE, STARTED, STOPPED, state_of
+from .states import PAUSED as PAUSED_BEFORE
 
 EVACUATE = "evacuate"    # lock it with our claim, look again, send
-STOP = "stop"            # it was stopped, and a retry brought it back running
+STOP = "stop"            # it is to be shut off, and came back running
+START = "start"          # it is to run, and came back shut off
+PAUSE = "pause"          # it is to be paused, and came back running
 UNLOCK = "unlock"        # it arrived, or its move is given up: take our claim away
 WAIT = "wait"            # under way
 QUEUED = "queued"        # to be evacuated when its turn comes
@@ -29,27 +22,29 @@ LEFT = "left"            # it is not moved, and the reason says why
 
 MAX_PAUSE = 60.0         # longest pause between two tries
 SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
-EVACUABLE = frozenset(("active", "stopped", "error"))
-RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))
-OFF_ACTIONS = frozenset(("off", "reboot"))
 
 
 @dataclass
 class Memory:
     """What one worker remembers of one server between two turns; nothing that safety needs after its death.
 
-    Times are the worker's monotonic seconds. `sent` is when a request went out whose row is not seen yet.
+    Times are the worker's monotonic seconds. `sent` is when a request went out whose row is not seen yet. `request` is Nova's
+    id of the last request. `confirming` is when a resize was confirmed. `short`: the refusal was a lack of room.
     """
 
     sent: float | None = None
     sent_after: int = 0
     lost: bool = False
+    request: str = ""
     failed: dict[int, float] = field(default_factory=dict)
     progress: tuple[str, float] = ("", 0.0)
+    quiet: float | None = None
     was: str = ""
     refusal: str = ""
     refused_at: float = 0.0
     refusals: int = 0
+    short: bool = False
+    confirming: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class Verdict:
     """What is to be done about one server now, and why.
 
     `final`: nothing more will be tried; `retry`: it is tried for as long as its host is away, which need not wait for it.
-    `was` is the state it had when its host died."""
+    `was` is what it is to be at the end (states.py). `target` is the only host where it may go, None for any."""
 
     server: Server
     action: str
@@ -66,11 +61,16 @@ class Verdict:
     final: bool = False
     retry: bool = False
     protected: bool = True
+    target: str | None = None
 
 
 @dataclass(frozen=True)
 class HostScene:
-    """All that is known of one dead host in one turn. `servers` are those on it and those claimed for it anywhere."""
+    """All that is known of one dead host in one turn. `servers` are those on it and those claimed for it anywhere.
+
+    `dead_hosts` are forced down in Nova, or evacuated themselves: their power is off. `control_up`: a conductor and a scheduler
+    are up; `control_whole`: all of them are. `moving` are the destinations of the live migrations that the host's death broke off,
+    by server. `kept` is the record's."""
 
     host: str
     incident: str
@@ -80,49 +80,14 @@ class HostScene:
     rulings: Mapping[str, Ruling]
     migrations: Sequence[Migration]
     up_hosts: frozenset[str]
-    dead_hosts: frozenset[str]   # forced down in Nova, which fence_nova does after their power is off
+    dead_hosts: frozenset[str]
     control_up: bool
     now: float
     starts: bool = True          # new evacuations may begin
     last_row: int = 0            # the highest migration id of this host
-
-
-def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[FenceEvent]) -> tuple[str, str]:
-    """`events` are newest first. (proof, "") when Pacemaker has confirmed that the node was fenced since it was last up, else ("", reason).
-
-    A fencing that runs or that failed last is no proof, whatever came before.
-    """
-    fencings = [event for event in events if event.action in OFF_ACTIONS]
-    if any(event.status == "pending" for event in fencings):
-        return "", "Pacemaker is still fencing it"
-    if node is None:
-        return "", "the cluster knows no such node"
-    if node.remote and node.fenced_mark and node.online is False:
-        return f"node_fenced:{node.fenced_mark}", ""
-    # A record remembers the newest fencings before it: what is older than one of those came before it too.
-    # One that does not tell, an older agent's or a person's, may be later than all of them, so that none counts.
-    known = record.seen
-    fresh = [] if known is None else list(takewhile(lambda event: event.completed not in known, fencings))
-    if fresh and fresh[0].status == "success":
-        return f"history:{fresh[0].action}@{fresh[0].completed}", ""
-    if fresh and fresh[0].status == "failed":
-        return "", "its last fencing failed; Pacemaker tries again, or a person confirms with: pcs stonith confirm " + record.node
-    if node.online:
-        return "", "Pacemaker says it is online and knows of no fencing since the record was written"
-    return "", "Pacemaker has not confirmed its fencing yet"
-
-
-def level_fault(levels: Sequence[Sequence[str]]) -> str:
-    """What is wrong with a node's fencing levels, "" for nothing: fence_nova cuts no power, so that Pacemaker's word of a
-    fencing is worth nothing where no power device comes before it."""
-    if not levels:
-        return "it has no fencing level; give it one: pcs stonith level add 1 NODE POWER_DEVICE fence-nova"
-    for number, agents in enumerate(levels, 1):
-        powers = [position for position, agent in enumerate(agents) if agent and agent not in RECORDERS]
-        recorders = [position for position, agent in enumerate(agents) if agent in RECORDERS]
-        if recorders and (not powers or powers[0] > recorders[0]):
-            return f"its fencing level {number} has no power device before {agents[recorders[0]]}"
-    return ""
+    control_whole: bool = True
+    moving: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Memory) -> Verdict:
@@ -131,15 +96,15 @@ def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Mem
     mine = claim is not None and claim.host == scene.host
     rows = [row for row in scene.migrations if row.server == server.id]
     last = rows[-1] if rows else None
-    was = claim.was if claim and mine else memory.was or server.former
+    was = claim.was if claim and mine else memory.was or scene.kept.get(server.id) or state_of(server).was
     if memory.sent is not None and last and last.id > memory.sent_after:
         memory.sent = None
     if server.host not in (scene.host, None):
-        return _moved(server, scene, last, was, mine)
+        return _moved(server, scene, rows, was, mine)
     if server.being_deleted:
-        return Verdict(server, UNLOCK if mine else LEFT, "its user is deleting it", was, final=True, protected=False)
+        return _given_up(server, "its user is deleting it", was, mine)
     if last and last.in_progress:
-        return _under_way(server, scene, policy, memory, last, was)
+        return _under_way(server, scene, policy, memory, rows, was, mine)
     if memory.sent is not None:
         if scene.now - memory.sent < SETTLE:
             return Verdict(server, WAIT, "the answer to the request was lost; looking whether Nova has it", was)
@@ -147,15 +112,25 @@ def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Mem
     return _to_start(server, scene, policy, memory, rows, was, mine)
 
 
-def _moved(server: Server, scene: HostScene, last: Migration | None, was: str, mine: bool) -> Verdict:
-    if last and last.in_progress:
+def _given_up(server: Server, reason: str, was: str, mine: bool) -> Verdict:
+    return Verdict(server, UNLOCK if mine else LEFT, reason, was, final=True, protected=False)
+
+
+def _moved(server: Server, scene: HostScene, rows: Sequence[Migration], was: str, mine: bool) -> Verdict:
+    if rows and rows[-1].in_progress:
         return Verdict(server, WAIT, f"being rebuilt on {server.host}", was)
     if server.being_deleted:
-        return Verdict(server, UNLOCK if mine else LEFT, "its user is deleting it", was, final=True, protected=False)
+        return _given_up(server, "its user is deleting it", was, mine)
     if server.task_state:
         return Verdict(server, WAIT, f"on {server.host}, {server.task_state}", was)
-    if was == "stopped" and server.vm_state == "active":
-        return Verdict(server, STOP, f"on {server.host}; it was stopped before", was)
+    tries = sum(1 for row in rows if row.id > scene.baseline)
+    # What was shut off comes back shut off from the first try, and running from a later one. Running after the first, a person started it.
+    if server.vm_state == "active" and (was == HALTED or (was == STOPPED and tries > 1)):
+        return Verdict(server, STOP, f"on {server.host}; it is to be shut off", was)
+    if server.vm_state == "stopped" and was == STARTED:
+        return Verdict(server, START, f"on {server.host}; its user was starting it", was)
+    if server.vm_state == "active" and was == PAUSED_BEFORE:
+        return Verdict(server, PAUSE, f"on {server.host}; it was paused before", was)
     if server.vm_state == "error":
         return Verdict(server, LEFT, f"on {server.host} in ERROR: {server.fault or 'no reason given'}", was, final=True)
     if server.host not in scene.up_hosts:
@@ -163,14 +138,21 @@ def _moved(server: Server, scene: HostScene, last: Migration | None, was: str, m
     return Verdict(server, UNLOCK if mine else DONE, f"arrived on {server.host}", was, final=True)
 
 
-def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, last: Migration, was: str) -> Verdict:
+def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str, mine: bool) -> Verdict:
+    last = rows[-1]
     # Only forced down is dead: a report that is late, as with the message bus away, says nothing of the rebuild.
     if last.destination in scene.dead_hosts:
-        return _to_start(server, scene, policy, memory, [row for row in scene.migrations if row.server == server.id], was,
-                         claim_of(server) is not None, dead=last)
+        return _to_start(server, scene, policy, memory, rows, was, mine, dead=last)
     seen = f"{last.id} {last.status} {last.destination} {server.task_state} {last.updated}"
-    if memory.progress[0] != seen or not scene.control_up:
+    if memory.progress[0] != seen:
+        memory.progress, memory.quiet = (seen, scene.now), scene.now
+    if not scene.control_up:
         memory.progress = (seen, scene.now)
+    # A conductor that is not up may hang with the request in its hands, and carry it out when it wakes.
+    if not scene.control_whole or memory.quiet is None:
+        memory.quiet = scene.now
+    if last.status == "accepted" and not last.destination and scene.now - memory.quiet > policy.stuck_timeout:
+        return _to_start(server, scene, policy, memory, rows, was, mine)
     if scene.now - memory.progress[1] > policy.stuck_timeout:
         reason = f"stuck: migration {last.id} is {last.status} and has not moved for {policy.stuck_timeout:g} s"
         return Verdict(server, LEFT, reason, was, retry=True)
@@ -181,27 +163,33 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
               mine: bool, dead: Migration | None = None) -> Verdict:
     ruling = scene.rulings.get(server.id, Ruling(True, "protect=all"))
     if not ruling.protected:
-        return Verdict(server, UNLOCK if mine else LEFT, f"not protected: {ruling.rule}", was, final=True, protected=False)
+        return _given_up(server, f"not protected: {ruling.rule}", was, mine)
     failures = [row for row in rows if row.id > scene.baseline]
     if server.vm_state is None or server.locked is None:
         return Verdict(server, WAIT, "Nova shows only part of it (a cell is down?)", was)
-    if server.vm_state not in EVACUABLE:
+    state = state_of(server)
+    if state.way == LEAVE:
         return Verdict(server, LEFT, f"Nova does not evacuate a server that is {server.vm_state}", was, final=True)
+    if state.word and state.word not in policy.recover and not mine and not failures:
+        return Verdict(server, LEFT, f"it is {state.name}, and recover_states does not name {state.word}", was, final=True)
+    if memory.confirming is not None and server.vm_state == "resized" and scene.now - memory.confirming < SETTLE:
+        return Verdict(server, WAIT, "its resize is being confirmed", was)
     if failures and failures[-1].status in ARRIVED:
         return Verdict(server, WAIT, "Nova says done, and the server has not changed its host yet", was)
     wait = _pause(scene.now, policy, memory, failures, dead)
-    no_room = bool(failures) and failures[-1].status == "error"
-    if failures and not no_room and not dead and len(failures) >= policy.max_attempts:
-        return Verdict(server, LEFT, f"failed {len(failures)} times: {server.fault or failures[-1].status}", was, final=True)
+    no_room = memory.short or (bool(failures) and failures[-1].status == "error")
     why = _why_again(server, failures, memory, dead)
-    if memory.refusals >= policy.max_attempts:
+    if failures and not no_room and not dead and len(failures) >= policy.max_attempts:
+        return Verdict(server, LEFT, f"failed {len(failures)} times: {why}", was, final=True)
+    if memory.refusals >= policy.max_attempts and not memory.short:
         return Verdict(server, LEFT, why, was, final=True)
     if not scene.starts:
         return Verdict(server, LEFT, why or "its host is returning", was, final=True)
     if wait > 0:
         # Only room may come with the host's return; what failed for another reason has its few tries before that.
-        return Verdict(server, LEFT, f"{why}; next try in {wait:.0f} s", was, retry=no_room and not memory.refusals)
-    return Verdict(server, EVACUATE, why or ruling.rule, was)
+        return Verdict(server, LEFT, f"{why}; next try in {wait:.0f} s", was, retry=no_room and (memory.short or not memory.refusals))
+    target = scene.moving.get(server.id)
+    return Verdict(server, EVACUATE, why or ruling.rule, was, target=None if target in scene.dead_hosts else target)
 
 
 def _pause(now: float, policy: Policy, memory: Memory, failures: Sequence[Migration], dead: Migration | None) -> float:
@@ -220,10 +208,15 @@ def _growing(policy: Policy, tries: int) -> float:
 
 def _why_again(server: Server, failures: Sequence[Migration], memory: Memory, dead: Migration | None) -> str:
     if memory.refusal:
-        return f"Nova refused: {memory.refusal}"
+        return memory.refusal if memory.short else f"Nova refused: {memory.refusal}"
     if dead:
         return f"its destination {dead.destination} died in the middle"
-    return f"try {len(failures)} failed: {server.fault or failures[-1].status}" if failures else ""
+    if not failures:
+        return ""
+    if failures[-1].in_progress:
+        return f"Nova lost try {len(failures)}: no scheduler took it"
+    request = f" ({memory.request})" if memory.request else ""
+    return f"try {len(failures)} failed: {server.fault or failures[-1].status}{request}"
 
 
 def host_over(verdicts: Iterable[Verdict]) -> bool:

@@ -10,13 +10,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from . import credentials, decide, metadata, params
+from . import credentials, decide, metadata, params, proof
 from .cluster import Cluster
 from .errors import CloudError, CloudUnreachable, ConfigurationError, InstanceHaError
 from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, Record, Service
 
 OK, FAILED, OFF = 0, 1, 2
 MOST_SEEN = 8          # fencing times that a record remembers
+NOVA_NOTICES = "3"     # quick_evacuate_level
 SILENT = frozenset(("2", "disabled"))
 DOCS = {"shortdesc": metadata.FENCE_SHORT, "longdesc": metadata.FENCE_LONG, "vendorurl": "https://www.openstack.org"}
 
@@ -96,12 +97,12 @@ class Agent:
         """Store the record and read it back; then mark the service down, as far as Nova can be had in time."""
         view = self.cluster.view()
         node = self._node(set(view.nodes))
-        seen = [e.completed for e in self.cluster.history(node) if e.action in decide.OFF_ACTIONS and e.completed]
+        seen = [e.completed for e in self.cluster.history(node) if e.action in proof.OFF_ACTIONS and e.completed]
         record = self.cluster.write(Record(
             node, FENCED, uuid.uuid4().hex[:8], int(time.time()), self.cluster.local_node(),
             host=self.plug if self.plug != node else "", seen=tuple(seen[:MOST_SEEN])))
         logging.info("fencing of %s recorded as %s", node, record.id)
-        if params.boolean(self.values["record_only"]):
+        if params.boolean(self.values["record_only"]) or self.values["quick_evacuate_level"] == NOVA_NOTICES:
             return OK
         try:
             self._mark_down(record)

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from . import decide
+from . import decide, proof
 from .errors import CloudRefused
-from .evacuation import SEND_DEADLINE, Evacuation, Turn
-from .model import ARRIVED, CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Record, Service
+from .evacuation import SEND_DEADLINE, Evacuation, Look, Prepared, arrived
+from .limits import GIVEN_BACK, is_reserved, reserve_for
+from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Record, Service
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -19,6 +20,8 @@ BUSY_PAUSE = 0.25        # while servers move
 REST_PAUSE = 2.0         # while a host waits for its return
 TAKEOVER = SEND_DEADLINE + decide.SETTLE  # until then another worker's last request may not be seen in Nova yet
 NAMED = 3                # servers that one sentence names
+NO_POWER_NEEDED = 1      # quick_evacuate_level
+NOVA_NOTICES = 3
 LOG = logging.getLogger(__name__)
 
 
@@ -27,28 +30,33 @@ class Host:
 
     def __init__(self, worker: Worker, record: Record) -> None:
         self.worker, self.node, self.incident = worker, record.node, record.id
-        self.subjects = (self.node, f"left {self.node}", f"cloud {self.node}")
-        self.under_way = 0
-        self._evacuation: Evacuation | None = None
-        self._last: Turn | None = None
+        self.subjects = (self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}")
+        self.engine: Evacuation | None = None
+        self.look: Look | None = None          # of this turn, while it evacuates
+        self.record = record                   # as this turn left it
+        self.may_start = False                 # whether this turn may send anything
+        self._paused = ""
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
         self._updated = ""                     # the service's time stamp at the last look
         self._moves = 0                        # how often it has moved since the node is online
         self._prepare_at = worker.clock()
-        self._baseline: int | None = None      # read while Pacemaker's confirmation was awaited
+        self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
         self._cleaning = False                 # guests that left were seen to be still on the host
 
     def reconfigure(self) -> None:
         """The worker has new parameters."""
-        if self._evacuation:
-            self._evacuation.nova, self._evacuation.policy, self._evacuation.window = self.worker.nova, self.worker.policy, self.worker.window
+        if self.engine:
+            self.engine.nova = self.engine.placer.nova = self.worker.nova
+            self.engine.policy = self.worker.policy
 
     def step(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
-        """One turn. `ask` gets Nova's services, None while Nova cannot be asked. Returns the pause before the next.
+        """The first half of a turn: everything but the servers. `ask` gets Nova's services, None while Nova cannot be asked.
+        Returns the pause before the next turn, unless there is a `look` now: then the worker chooses, acts, and calls `tell`.
 
         Raises CloudError, ClusterError, ConflictError.
         """
+        self.look = None
         if record.state == FENCED:
             record = self._confirm(view, record)
             if record.state == FENCED:
@@ -65,43 +73,44 @@ class Host:
         alive = self._alive(view, service)
         if record.state in (CONFIRMED, PARTLY):
             return self._evacuate(self._own(record), service, services, alive)
-        return self._return(record, service, alive)
+        return self._return(record, service, services, alive)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
         name = decide.host_of(record.host or record.node, self.worker.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
-        proof, reason = decide.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
-        fault = decide.level_fault(view.levels.get(self.node, ()))
-        if fault:
+        found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
+        fault = proof.level_fault(view.levels.get(self.node, ()))
+        if fault and self.worker.policy.quick_evacuate_level != NO_POWER_NEEDED:
             self._show("recorded, and not trusted; see the fencing level")
             self.worker.problem(self.node, f"{self.node} is not evacuated: {fault}")
             return record
-        if not proof:
+        if not found:
             self._show(f"recorded; {reason}")
             if "failed" in reason or "online" in reason or "no such node" in reason:
                 self.worker.problem(self.node, f"{self.node} is not evacuated: {reason}")
             return record
         self.worker.solved(self.node)
-        LOG.info("%s: fencing confirmed by Pacemaker (%s)", self.node, proof)
-        host = self._evacuation.host if self._evacuation else record.host
-        return self.worker.cluster.replace(record.to(CONFIRMED, proof=proof, worker=self.worker.token, baseline=self._baseline, host=host))
+        LOG.info("%s: fencing confirmed by Pacemaker (%s)", self.node, found)
+        host = self.engine.host if self.engine else record.host
+        record = record.to(CONFIRMED, proof=found, worker=self.worker.token, host=host)
+        return self.worker.cluster.replace(_with(record, self._prepared) if self._prepared else record)
 
     def _prepare(self, record: Record, ask: Callable[[], list[Service] | None]) -> None:
         """Use the wait for Pacemaker to get ready; nothing is changed."""
-        if self._baseline is not None or self.worker.clock() < self._prepare_at:
+        if self._prepared is not None or self.worker.clock() < self._prepare_at:
             return
         self._prepare_at = self.worker.clock() + REST_PAUSE  # where Nova is away, Pacemaker is looked at all the same
         service = self._service(record, ask() or [])
         if service:
-            self._baseline = self._engine(service.host).prepare()
+            self._prepared = self._engine(service.host).prepare()
 
     def _engine(self, host: str) -> Evacuation:
         worker = self.worker
-        if self._evacuation is None:
-            self._evacuation = Evacuation(worker.nova, host, self.incident, worker.token, worker.policy, window=worker.window)
-        return self._evacuation
+        if self.engine is None:
+            self.engine = Evacuation(worker.nova, host, self.incident, worker.token, worker.policy, aggregates=worker.aggregates(fresh=True))
+        return self.engine
 
     def _own(self, record: Record) -> Record:
         """The record with this worker's name in it. After another worker's name, its requests are given time to arrive."""
@@ -118,62 +127,115 @@ class Host:
         if alive and record.state == PARTLY:
             self.worker.cluster.replace(record.to(RETURNING))
             return BUSY_PAUSE
-        hindrance = self._hindrance(record, service, services)
+        hindrance = self._hindrance(service, services)
         if hindrance:
             self._show(f"{record.state}; {hindrance}")
             return BUSY_PAUSE
         engine = self._engine(service.host)
         if record.baseline is None:
-            rows = self.worker.nova.evacuations(service.host)
-            record = self.worker.cluster.replace(record.to(CONFIRMED, baseline=rows[-1].id if rows else 0, host=service.host))
-        if record.state == PARTLY and self._last and self._last.queued:
+            record = self.worker.cluster.replace(_with(record.to(CONFIRMED, host=service.host), engine.prepare()))
+        self._paused = self._reason_to_pause(service, services)
+        if not self._paused:
+            record = self._call_reserve(record, service, services)
+        look = engine.look(services, record.baseline or 0, not alive, record.kept, self.worker.dead_hosts(services))
+        self.may_start = not self._paused
+        if record.state == PARTLY and look.waiting and self.may_start:
             # fence_nova lets a partly evacuated node in, so the record has to change before anything is sent.
-            record = self.worker.cluster.replace(record.to(CONFIRMED))
-        room = 0 if record.state == PARTLY else self.worker.window.size - self.worker.under_way()
-        turn = self._last = engine.turn(services, record.baseline or 0, not alive, room, lambda: self.worker.may_act(record))
-        self.under_way = turn.under_way
-        return self._tell(record, turn)
+            record, self.may_start = self.worker.cluster.replace(record.to(CONFIRMED)), False
+        self.look, self.record = look, record
+        return BUSY_PAUSE
 
-    def _hindrance(self, record: Record, service: Service, services: list[Service]) -> str:
+    def _hindrance(self, service: Service, services: list[Service]) -> str:
+        """What has to be done or awaited before the servers are looked at."""
         worker, now = self.worker, self.worker.clock()
-        if not worker.policy.enabled:
-            return "evacuation is switched off (enabled=false)"
-        if self._taken_over is not None and now - self._taken_over < TAKEOVER:
-            return "taking over from another worker"
-        if now - (self._since or now) < worker.policy.evacuate_delay:
-            return f"evacuate_delay of {worker.policy.evacuate_delay:g} s runs"
-        if not service.forced_down:
+        level = worker.policy.quick_evacuate_level
+        if not service.forced_down and level != NOVA_NOTICES:
             worker.nova.force_down(service, True)
             return "marking it down in Nova"
         if service.up:
             return "waiting until Nova says it is down"
         if service.enabled:
-            worker.nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, being evacuated ({record.id})")
+            worker.nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, being evacuated ({self.incident})")
             return "disabling it in Nova"
-        others = [s for s in services if s.binary == "nova-compute" and s.up and s.enabled and s.host != service.host]
+        if self._taken_over is not None and now - self._taken_over < TAKEOVER:
+            return "taking over from another worker"
+        if now - (self._since or now) < worker.policy.evacuate_delay:
+            return f"evacuate_delay of {worker.policy.evacuate_delay:g} s runs"
+        return ""
+
+    def _reason_to_pause(self, service: Service, services: list[Service]) -> str:
+        """Why nothing may be begun now although the host is down; what is under way is followed all the same."""
+        worker = self.worker
+        if not worker.policy.enabled:
+            return "evacuation is switched off (enabled=false)"
+        held = worker.held(self.node)
+        if held:
+            worker.problem(f"held {self.node}", f"{self.node} is not evacuated: {held}")
+            return held
+        worker.solved(f"held {self.node}")
+        missing = [binary for binary in ("nova-scheduler", "nova-conductor") if not any(s.binary == binary and s.up for s in services)]
+        if missing:
+            worker.problem(self.node, f"{self.node} is not evacuated: Nova has no {' and no '.join(missing)} that is up")
+            return f"no {missing[0]} is up"
+        others = [s for s in services if s.binary == "nova-compute" and s.up and s.host != service.host
+                  and (s.enabled or (is_reserved(s) and worker.policy.reserved_hosts))]
         if not others:
             worker.problem(self.node, f"{self.node} is not evacuated: no other compute host is up and enabled")
             return "no other compute host is up and enabled"
         worker.solved(self.node)
         return ""
 
-    def _tell(self, record: Record, turn: Turn) -> float:
-        busy = {v.server.id for v in turn.verdicts if v.action not in (decide.UNLOCK, decide.DONE)}
-        done = {m.server for m in turn.migrations if m.id > (record.baseline or 0) and m.status in ARRIVED} - busy
-        left = [v for v in turn.verdicts if v.protected and v.action == decide.LEFT]
-        total = len(done | {v.server.id for v in turn.verdicts if v.protected})
-        if left:
-            names = "; ".join(f"{v.server.name}: {v.reason}" for v in left[:NAMED])
+    def _call_reserve(self, record: Record, service: Service, services: list[Service]) -> Record:
+        """Enable a reserved host for this one. It is written down first: Nova forgets the reason of a service that is enabled."""
+        if not self.worker.policy.reserved_hosts or record.state != CONFIRMED:
+            return record
+        named = next((s for s in services if s.binary == "nova-compute" and s.host == record.reserve), None)
+        reserve = named or reserve_for(service, services, self.worker.aggregates())
+        if reserve is None:
+            return record
+        if not named:
+            record = self.worker.cluster.replace(record.to(CONFIRMED, reserve=reserve.host))
+        if is_reserved(reserve):
+            self.worker.nova.enable(reserve)
+            LOG.info("%s: the reserved host %s is enabled for it", self.node, reserve.host)
+        return record
+
+    def _give_back(self, record: Record, services: list[Service]) -> Record:
+        """Keep the reserved host back again, unless it was needed."""
+        reserve = next((s for s in services if s.binary == "nova-compute" and s.host == record.reserve), None)
+        if reserve and reserve.enabled:
+            rows = self.worker.nova.evacuations(self.engine.host) if self.engine else []
+            coming = [row for row in rows if row.in_progress and row.destination == reserve.host]
+            if coming or self.worker.nova.servers_on(reserve.host):
+                LOG.info("%s: the reserved host %s has servers now and stays enabled", self.node, reserve.host)
+            else:
+                self.worker.nova.disable(reserve, GIVEN_BACK)
+                LOG.info("%s: the reserved host %s was not needed and is given back", self.node, reserve.host)
+        return record.to(record.state, reserve="")
+
+    def tell(self, acted: int, services: list[Service]) -> float:
+        """The second half of a turn, when the worker has acted: say and record how far it is. Returns the pause."""
+        assert self.look is not None
+        look, record = self.look, self.record
+        done = arrived(look.scene.migrations, record.baseline or 0, look.verdicts)
+        left = [v for v in look.verdicts if v.protected and (v.action == decide.LEFT or (self._paused and v.action == decide.QUEUED))]
+        total = len(done | {v.server.id for v in look.verdicts if v.protected})
+        why = {v.server.id: self._paused if v.action == decide.QUEUED else v.reason for v in left}
+        if left and not all(v.action == decide.QUEUED for v in left):
+            names = "; ".join(f"{v.server.name}: {why[v.server.id]}" for v in left[:NAMED])
             self.worker.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}")
         else:
             self.worker.solved(f"left {self.node}")
-        text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "")
-        if turn.acted or not decide.host_over(turn.verdicts):
+        text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self._paused}" if self._paused else "")
+        # Paused with nothing under way, its host may come back and keep its servers.
+        resting = decide.host_over(v for v in look.verdicts if not (self._paused and v.action == decide.QUEUED))
+        if acted or not resting:
             self._show(f"evacuating, {text}")
-            return WATCH_PAUSE if turn.acted else BUSY_PAUSE
+            return WATCH_PAUSE if acted else BUSY_PAUSE
         state = PARTLY if left else EVACUATED
-        if record.state != state or record.left != len(left):
-            self.worker.cluster.replace(record.to(state, left=len(left)))
+        if record.reserve and state == EVACUATED:
+            record = self._give_back(record, services)
+        self.worker.cluster.replace(record.to(state, left=len(left)))
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
         return REST_PAUSE
 
@@ -189,7 +251,7 @@ class Host:
         self._updated = service.updated
         return self._moves >= (1 if self._cleaning else 2)
 
-    def _return(self, record: Record, service: Service, alive: bool) -> float:
+    def _return(self, record: Record, service: Service, services: list[Service], alive: bool) -> float:
         worker = self.worker
         if record.state == EVACUATED:
             if not alive:
@@ -204,6 +266,8 @@ class Host:
             LOG.info("%s: enabled in Nova", service.host)
         if self._engine(service.host).release():
             return REST_PAUSE
+        if record.reserve:
+            record = worker.cluster.replace(self._give_back(record, services))
         worker.cluster.clear(record)
         worker.say(f"{self.node}: back in service, record cleared")
         return BUSY_PAUSE
@@ -225,3 +289,7 @@ class Host:
 
     def _show(self, text: str) -> None:
         self.worker.show(self.node, text)
+
+
+def _with(record: Record, prepared: Prepared) -> Record:
+    return record.to(record.state, baseline=prepared.baseline, kept=prepared.kept)

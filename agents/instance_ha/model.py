@@ -33,7 +33,9 @@ class Record:
     `id` names the incident. `since` is seconds since the epoch by the writer's clock, for people only. `seen` holds the
     completion times of the fencings of this node that Pacemaker's history already knew when the record was written; None when
     nobody knows, as in a record of an older agent or of a person's hand. `baseline` is the highest id of a Nova migration when
-    the evacuation began, None before. `worker` is the worker's token.
+    the evacuation began, None before. `worker` is the worker's token. `kept` is what servers that their owners locked were to
+    be (states.py), by id, for those that Nova's answers alone would not tell later. `reserve` is a reserved host that was
+    enabled for this one. `released`: a person let the evacuation go on in spite of a limit.
     """
 
     node: str
@@ -47,6 +49,9 @@ class Record:
     baseline: int | None = None
     worker: str = ""
     left: int = 0
+    kept: Mapping[str, str] = field(default_factory=dict)
+    reserve: str = ""
+    released: bool = False
     raw: str = field(default="", compare=False)
 
     def text(self) -> str:
@@ -56,6 +61,8 @@ class Record:
             ("seen", "" if self.seen is None else ",".join(self.seen) or NONE_SEEN),
             ("proof", self.proof), ("baseline", "" if self.baseline is None else str(self.baseline)),
             ("worker", self.worker), ("left", str(self.left) if self.left else ""),
+            ("kept", ",".join(f"{key}:{was}" for key, was in sorted(self.kept.items()))),
+            ("reserve", self.reserve), ("released", "1" if self.released else ""),
         ]
         return ";".join([self.state, *(f"{key}={clean(value)}" for key, value in pairs if value)])
 
@@ -81,7 +88,8 @@ def parse_record(node: str, raw: str) -> Record | None:
         node=node, state=state, id=words["id"], since=_number(words.get("since")) or 0, by=words.get("by", ""),
         host=words.get("host", ""), seen=_seen(words.get("seen")),
         proof=words.get("proof", ""), baseline=_number(words.get("baseline")), worker=words.get("worker", ""),
-        left=_number(words.get("left")) or 0, raw=raw,
+        left=_number(words.get("left")) or 0, kept=dict(pair.split(":", 1) for pair in words.get("kept", "").split(",") if ":" in pair),
+        reserve=words.get("reserve", ""), released=words.get("released") == "1", raw=raw,
     )
 
 
@@ -143,7 +151,8 @@ class Service:
 
 @dataclass(frozen=True)
 class Server:
-    """A server as Nova shows it; every field that a partial row may lack is None then."""
+    """A server as Nova shows it; every field that a partial row may lack is None then. `groups` are the ids of its server
+    groups, None in a listing, which does not tell. `size` is what it takes: VCPUs, MiB of memory, GiB of disk."""
 
     id: str
     name: str
@@ -159,22 +168,37 @@ class Server:
     fault: str = ""
     project: str = ""
     status: str = ""
+    groups: tuple[str, ...] | None = None
+    size: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def being_deleted(self) -> bool:
         return self.task_state in ("deleting", "soft-deleting") or self.vm_state in ("deleted", "soft-delete")
 
-    @property
-    def former(self) -> str:
-        """What it was when its host died: active, stopped or error."""
-        if self.vm_state == "stopped" or (self.vm_state == "error" and self.power_state == 4):
-            return "stopped"
-        return "active" if self.vm_state == "active" else "error"
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A host aggregate of Nova."""
+
+    name: str
+    hosts: frozenset[str]
+    metadata: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """A server group. `members` are ids of servers that exist. `most` is how many of an anti-affinity group a host may hold."""
+
+    id: str
+    name: str
+    policy: str
+    members: tuple[str, ...]
+    most: int = 1
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One evacuation as Nova records it. `destination` is None before the scheduler has chosen."""
+    """One evacuation or live migration as Nova records it. `destination` is None before the scheduler has chosen."""
 
     id: int
     server: str

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import CloudRefused, CloudUnreachable
-from .model import Migration, Server, Service
+from .model import Aggregate, Group, Migration, Server, Service
+from .rows import aggregate_of, group_of_row, migration_of, server_of
 
 # 2.73: the reason of a lock. Below 2.95, so that servers that ran run again.
 MICROVERSION = "2.73"
+FORCE_MICROVERSION = "2.67"       # the last that takes a host past the scheduler
+PLACEMENT_MICROVERSION = "1.29"   # allocation candidates with their summaries, forbidden traits
 PAGE = 500
 NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425, 429))
 LOG = logging.getLogger(__name__)
@@ -19,9 +22,10 @@ LOG = logging.getLogger(__name__)
 class Nova:
     """Nova through a keystoneauth1 adapter. Every verb raises CloudUnreachable or CloudRefused."""
 
-    def __init__(self, compute: Any, image: Any) -> None:
+    def __init__(self, compute: Any, image: Any, placement: Any) -> None:
         self._compute = compute
         self._image = image
+        self._placement = placement
         self._images: dict[str, Mapping[str, Any]] = {}
 
     def services(self) -> list[Service]:
@@ -50,16 +54,16 @@ class Nova:
     def servers_on(self, host: str) -> list[Server]:
         """Every server that Nova has on a host."""
         return [server for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "host": host})
-                if (server := _server(row)).host in (host, None)]
+                if (server := server_of(row)).host in (host, None)]
 
     def locked_servers(self) -> list[Server]:
         """Every locked server of the cloud: those that instance-ha claims are among them, wherever they are now."""
-        return [_server(row) for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "locked": "true"})]
+        return [server_of(row) for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "locked": "true"})]
 
     def server(self, server_id: str) -> Server | None:
         """One server by id; None when there is none."""
         try:
-            return _server(_member(self._get(f"/servers/{server_id}"), "server"))
+            return server_of(_member(self._get(f"/servers/{server_id}"), "server"))
         except CloudRefused as error:
             if error.status == 404:
                 return None
@@ -68,13 +72,57 @@ class Nova:
     def find_server(self, name: str) -> list[Server]:
         """Servers with exactly this name, of all projects."""
         rows = self._pages("servers", "/servers/detail", {"all_tenants": "1", "name": name})
-        return [server for row in rows if (server := _server(row)).name == name]
+        return [server for row in rows if (server := server_of(row)).name == name]
 
     def evacuations(self, host: str) -> list[Migration]:
         """Every evacuation from a host that Nova remembers, oldest first."""
-        query = {"migration_type": "evacuation", "source_compute": host}
-        rows = [_migration(row) for row in self._pages("migrations", "/os-migrations", query)]
+        return self._migrations("evacuation", host)
+
+    def live_migrations(self, host: str) -> list[Migration]:
+        """Every live migration from a host that Nova remembers, oldest first."""
+        return self._migrations("live-migration", host)
+
+    def _migrations(self, kind: str, host: str) -> list[Migration]:
+        query = {"migration_type": kind, "source_compute": host}
+        rows = [migration_of(row) for row in self._pages("migrations", "/os-migrations", query)]
         return sorted((row for row in rows if row.source == host), key=lambda row: row.id)
+
+    def resize_of(self, server_id: str) -> Migration | None:
+        """The newest resize or cold migration of a server."""
+        rows = [migration_of(row) for row in self._pages("migrations", "/os-migrations", {"instance_uuid": server_id})
+                if row.get("migration_type") in ("resize", "migration")]
+        return max(rows, key=lambda row: row.id, default=None)
+
+    def evacuation_request(self, server_id: str) -> str:
+        """The id of the newest request to evacuate a server, from Nova's own record of actions; "" for none."""
+        rows = _member(self._get(f"/servers/{server_id}/os-instance-actions"), "instanceActions")
+        return next((str(row.get("request_id") or "") for row in rows if row.get("action") == "evacuate"), "")
+
+    def aggregates(self) -> list[Aggregate]:
+        """Every host aggregate."""
+        return [aggregate_of(row) for row in _member(self._get("/os-aggregates"), "aggregates")]
+
+    def group(self, group_id: str) -> Group | None:
+        """One server group; None when there is none."""
+        try:
+            return group_of_row(_member(self._get(f"/os-server-groups/{group_id}"), "server_group"))
+        except CloudRefused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def hosts_with_room(self, size: tuple[int, int, int], traits: Mapping[str, str]) -> list[str]:
+        """The hosts that have room for `size` (VCPUs, MiB, GiB) at once, by Placement. `traits` are those that are required or forbidden."""
+        wanted = [f"{name}:{amount}" for name, amount in zip(("VCPU", "MEMORY_MB", "DISK_GB"), size) if amount]
+        query = {"resources": ",".join(wanted)}
+        words = [("" if word == "required" else "!") + trait for trait, word in traits.items() if word in ("required", "forbidden")]
+        if words:
+            query["required"] = ",".join(words)
+        answer = self._call("GET", "/allocation_candidates", None, self._placement, query)
+        roots = {_member(answer, "provider_summaries")[provider].get("root_provider_uuid", provider)
+                 for request in _member(answer, "allocation_requests") for provider in request["allocations"]}
+        rows = _member(self._get("/os-hypervisors/detail"), "hypervisors")
+        return sorted(row["service"]["host"] for row in rows if str(row["id"]) in roots)
 
     def image_properties(self, image: str) -> Mapping[str, Any]:
         """An image's properties and tags (Glance), remembered; empty for one that is gone."""
@@ -87,9 +135,24 @@ class Nova:
                 self._images[image] = {}
         return self._images[image]
 
-    def evacuate(self, server_id: str, host: str | None = None) -> str:
-        """Ask Nova to evacuate. Returns Nova's request id. After CloudUnreachable it may or may not be under way."""
-        return self._action(server_id, {"evacuate": {"host": host} if host else {}})
+    def evacuate(self, server_id: str, host: str | None = None, force: bool = False, password: str | None = None) -> str:
+        """Ask Nova to evacuate. Returns Nova's request id. After CloudUnreachable it may or may not be under way.
+
+        `force`, with `host`, goes past the scheduler; Placement is still asked for room."""
+        body: dict[str, Any] = {**({"host": host} if host else {}), **({"adminPass": password} if password else {})}
+        if host and force:
+            return self._action(server_id, {"evacuate": {**body, "force": True}}, FORCE_MICROVERSION)
+        return self._action(server_id, {"evacuate": body})
+
+    def reset(self, server_id: str) -> None:
+        """Set a server's state to active and its task to none, whatever they were (os-resetState)."""
+        self._action(server_id, {"os-resetState": {"state": "active"}})
+
+    def confirm_resize(self, server_id: str) -> None:
+        self._action(server_id, {"confirmResize": None})
+
+    def pause(self, server_id: str) -> None:
+        self._action(server_id, {"pause": None})
 
     def lock(self, server_id: str, reason: str) -> None:
         """Lock a server for all but administrators; a lock that is there gets this reason."""
@@ -104,8 +167,8 @@ class Nova:
     def start(self, server_id: str) -> None:
         self._action(server_id, {"os-start": None})
 
-    def _action(self, server_id: str, body: Mapping[str, Any]) -> str:
-        answer = self._raw("POST", f"/servers/{server_id}/action", body, self._compute)
+    def _action(self, server_id: str, body: Mapping[str, Any], microversion: str | None = None) -> str:
+        answer = self._raw("POST", f"/servers/{server_id}/action", body, self._compute, microversion=microversion)
         return str(answer.headers.get("x-openstack-request-id", ""))
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
@@ -128,10 +191,10 @@ class Nova:
         except ValueError:
             raise CloudUnreachable(f"{method} {path} was answered with what is no JSON; is that Nova's address?") from None
 
-    def _raw(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None = None) -> Any:
+    def _raw(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None = None, microversion: str | None = None) -> Any:
         from keystoneauth1 import exceptions as ka
 
-        options: dict[str, Any] = {"raise_exc": False}
+        options: dict[str, Any] = {"raise_exc": False, **({"microversion": microversion} if microversion else {})}
         if body is not None:
             options["json"] = body
         if query:
@@ -177,23 +240,3 @@ def _reason(answer: Any) -> str:
 def one_line(error: object) -> str:
     """The first line of an error's text."""
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-def _server(row: Mapping[str, Any]) -> Server:
-    flavor = row.get("flavor") or {}
-    image = row.get("image") or {}
-    return Server(
-        id=row["id"], name=row.get("name") or row["id"], host=row.get("OS-EXT-SRV-ATTR:host"),
-        vm_state=row.get("OS-EXT-STS:vm_state"), task_state=row.get("OS-EXT-STS:task_state"),
-        power_state=row.get("OS-EXT-STS:power_state"), locked=row.get("locked"),
-        locked_reason=row.get("locked_reason") or "", metadata=row.get("metadata") or {},
-        extra_specs=flavor.get("extra_specs") or {}, image=image.get("id", "") if isinstance(image, Mapping) else "",
-        fault=(row.get("fault") or {}).get("message", ""), project=row.get("tenant_id") or "", status=row.get("status") or "UNKNOWN",
-    )
-
-
-def _migration(row: Mapping[str, Any]) -> Migration:
-    return Migration(
-        int(row["id"]), row["instance_uuid"], row["status"], row.get("source_compute") or "", row.get("dest_compute") or None,
-        row.get("created_at") or "", row.get("updated_at") or "",
-    )

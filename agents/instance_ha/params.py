@@ -14,6 +14,9 @@ TRUE = frozenset(("1", "true", "yes", "on", "y"))
 FALSE = frozenset(("0", "false", "no", "off", "n", ""))
 FENCE = "fence"
 OCF = "ocf"
+# What recover_states may name, and names by default. A test holds it to states.py.
+STATE_WORDS = ("error", "paused", "suspended", "rescued", "shelved", "resized", "building")
+DEFAULT_STATE_WORDS = ("error", "paused", "resized", "building")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,12 @@ FENCING: tuple[Param, ...] = (
     Param("nova_timeout", "Longest time that off spends on Nova, in seconds",
           "After it the worker marks the service down instead. Keep it well below the fencing timeout.",
           kind="second", default="10", agents=_FENCE_ONLY, minimum=1, maximum=60),
+    Param("quick_evacuate_level", "What has to be before a host is evacuated",
+          "2: its power is off, by a device before fence_nova in each of its fencing levels; then Nova is told that it is down. "
+          "1: the same without a power device: Pacemaker's word that fence_nova succeeded is enough. Only for those who fence by other "
+          "means: a host that is still alive then runs its servers twice and destroys their data. "
+          "3: Nova is not told; it has to notice by itself, after its service_down_time. Give both agents the same level.",
+          kind="select", choices=("1", "2", "3"), default="2"),
     Param("no_shared_storage", "Accepted and without effect: Nova finds out for itself since 2.14", kind="boolean", default="false",
           aliases=("on_shared_storage",)),
     Param("instance_filtering", "Accepted and without effect: the worker selects the servers", kind="boolean", default="true", agents=_FENCE_ONLY),
@@ -93,22 +102,48 @@ EVACUATION: tuple[Param, ...] = (
     Param("evacuate_delay", "Pause between the fencing and the first evacuation, in seconds",
           "For storage that holds the dead host's locks for a while (NFS leases, Ceph's exclusive locks).",
           kind="second", default="0", agents=_OCF_ONLY, minimum=0, maximum=3600),
-    Param("max_parallel", "Most evacuations under way at once", kind="integer", default="16", agents=_OCF_ONLY, minimum=1, maximum=512),
+    Param("min_parallel", "Fewest evacuations under way at once, whatever trouble there is", kind="integer", default="2",
+          agents=_OCF_ONLY, minimum=1, maximum=512),
+    Param("max_parallel", "Most evacuations under way at once, of all hosts together",
+          "How many it is between min_parallel and max_parallel follows what Nova shows: more while that completes more a second, fewer after "
+          "lost or slow answers.", kind="integer", default="16", agents=_OCF_ONLY, minimum=1, maximum=512),
+    Param("start_pause", "Fixed pause between the starts of two evacuations, in seconds", kind="second", default="0", agents=_OCF_ONLY,
+          minimum=0, maximum=600),
+    Param("group_timeout", "How long a restart group waits for the one before it, in seconds",
+          "Servers whose metadata name a restart_group are evacuated group by group, the group with the highest restart_priority first.",
+          kind="second", default="300", agents=_OCF_ONLY, minimum=0, maximum=7200),
     Param("max_attempts", "Most tries for one server",
           "A server that no host has room for is tried for as long as its host is away, whatever this says.",
           kind="integer", default="5", agents=_OCF_ONLY, minimum=1, maximum=100),
     Param("retry_pause", "Pause before the second try of a server, in seconds; it doubles with each try",
           kind="second", default="5", agents=_OCF_ONLY, minimum=1, maximum=600),
     Param("stuck_timeout", "How long an evacuation may show no progress before it counts as stuck, in seconds",
-          "Only while Nova's conductor and scheduler are up. A stuck evacuation is named, and never sent again while it may still be carried out.",
+          "Only while Nova's conductor and scheduler are up. A request that no scheduler has taken in this time, every conductor and scheduler "
+          "being up, was lost and is sent again; any other stuck evacuation is named, and never sent again while it may still be carried out.",
           kind="second", default="300", agents=_OCF_ONLY, minimum=30, maximum=7200),
-    Param("evacuable_tag", "Name of the flavor extra spec, image property or server metadata key that opts in or out",
+    Param("threshold", "Share of the compute hosts, in percent, that may be down before evacuation waits for a person",
+          "When more are on record at once it is rather the network or the control plane that failed: nothing more is evacuated until a person "
+          "says instance-ha release, and a held host that comes back is let in with its servers. A single host is never held. 100 switches this "
+          "off. A number for one host aggregate: its metadata instance-ha:max_failures (or instanceha:max_failures).",
+          kind="integer", default="50", agents=_OCF_ONLY, minimum=0, maximum=100),
+    Param("reserved_hosts", "Enable a reserved host for a dead one",
+          "A compute host that is disabled with a reason that begins with the word reserved is enabled when a host of the same aggregate, "
+          "or else of the same zone, is evacuated, and disabled again when no server went there.", kind="boolean", default="true", agents=_OCF_ONLY),
+    Param("recover_states", "States besides running and shut off in which a server is recovered",
+          "Words separated by spaces, of " + ", ".join(STATE_WORDS) + ". docs/states.md says what each costs.",
+          default=" ".join(DEFAULT_STATE_WORDS), agents=_OCF_ONLY),
+    Param("evacuable_tag", "Name of the flavor extra spec, image property or tag, server or aggregate metadata key that opts in or out",
           default="evacuable", agents=_OCF_ONLY),
     Param("protect", "Which servers are protected",
           "all: every server but those that opt out (evacuable=false or HA_Enabled=false). tagged: only those that opt in "
-          "(evacuable=true or HA_Enabled=true). The most specific word counts: server metadata, then image, then flavor.",
+          "(evacuable=true or HA_Enabled=true). The most specific word counts: name pattern, server metadata, image, flavor, project, aggregate.",
           kind="select", choices=("all", "tagged"), default="all", agents=_OCF_ONLY),
-    Param("skip_servers", "Names of servers that are never evacuated: shell patterns separated by spaces",
+    Param("skip_servers", "Names of servers that are never evacuated: shell patterns separated by spaces, such as amphora-*",
+          default="", agents=_OCF_ONLY),
+    Param("protect_servers", "Names of servers that are protected: shell patterns separated by spaces", default="", agents=_OCF_ONLY),
+    Param("skip_projects", "Projects whose servers are not evacuated unless something more specific protects them: ids separated by spaces",
+          default="", agents=_OCF_ONLY),
+    Param("protect_projects", "Projects whose servers are protected unless something more specific says no: ids separated by spaces",
           default="", agents=_OCF_ONLY),
     Param("leave_disabled", "Leave the service of a returned host disabled until a person enables it", kind="boolean", default="false",
           agents=_OCF_ONLY),
@@ -145,6 +180,10 @@ def check(param: Param, text: str) -> str:
             if choice.lower() == text.lower():
                 return choice
         raise ConfigurationError(f"{param.name}={text!r} is none of {', '.join(param.choices)}")
+    if param.name == "recover_states":
+        unknown = sorted(set(text.replace(",", " ").split()) - {*STATE_WORDS, "none"})
+        if unknown:
+            raise ConfigurationError(f"recover_states names {', '.join(unknown)}; it may name none, {', '.join(STATE_WORDS)}")
     if any(ord(char) < 32 for char in text):
         raise ConfigurationError(f"{param.name} holds a control character")
     return text

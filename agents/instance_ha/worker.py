@@ -8,19 +8,25 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from . import decide
 from .cluster import Cluster
-from .errors import CloudError, ClusterError, ConflictError, HostError
-from .evacuation import Window
+from .decide import Verdict
+from .errors import CloudError, CloudRefused, ClusterError, ConflictError, HostError
 from .host import BUSY_PAUSE, REST_PAUSE, Host
-from .model import ClusterView, Record, Service
+from .limits import Failed, held
+from .model import CONFIRMED, EVACUATED, PARTLY, Aggregate, ClusterView, Record, Service
 from .nova import Nova
 from .selection import Policy
+from .window import Queue, Waiting, Window
 
 IDLE_PAUSE = 0.5         # between two looks at the CIB while nothing is on record
 NOVA_LOOK = 30.0         # between two looks at Nova while nothing is on record
+AGGREGATES_AGE = 60.0    # seconds after which host aggregates are read again
+THREADS = 32             # requests to Nova at once
 ATTRIBUTE = "evacuation-"  # and the node's name: what crm_mon -A shows of it
 LOG = logging.getLogger(__name__)
 
@@ -41,8 +47,11 @@ class Worker:
         self.alive = alive
         self.cluster, self.nova, self.policy, self.token, self.domain, self.clock = cluster, nova, policy, token, domain, clock
         self.health = Health()
-        self.window = Window(policy.max_parallel)
         self.hosts: dict[str, Host] = {}
+        self._held: Callable[[], dict[str, str]] = dict
+        self._new_limits()
+        self._aggregates: Sequence[Aggregate] = ()
+        self._aggregates_read = float("-inf")
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
         self._shown: dict[str, str] = {}
@@ -50,9 +59,14 @@ class Worker:
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
         """Take new parameters; what is remembered of hosts and of lost answers stays."""
         self.nova, self.policy, self.domain = nova, policy, domain
-        self.window = Window(policy.max_parallel)
+        self._new_limits()
         for host in self.hosts.values():
             host.reconfigure()
+
+    def _new_limits(self) -> None:
+        policy = self.policy
+        self.window = Window(policy.min_parallel, policy.max_parallel)
+        self.queue = Queue(policy.group_timeout, policy.start_pause, self.clock)
 
     def turn(self) -> float:
         """One turn. Returns the pause in seconds before the next one. Errors of others end up in health, never here."""
@@ -72,7 +86,68 @@ class Worker:
         if not view.records:
             return self._idle()
         ask = functools.cache(self._services)
-        return min(self._one(view, record, ask) for _, record in sorted(view.records.items()))
+        self._held = functools.cache(lambda: self._limits(view, ask() or []))
+        pause = min(self._one(view, record, ask) for _, record in sorted(view.records.items()))
+        looking = [host for node, host in self.hosts.items() if node in view.records and host.look]
+        if not looking:
+            return pause
+        acted = self._act(looking)
+        return min([pause, *(self._guarded(host.record, functools.partial(host.tell, acted[host.node], ask() or [])) for host in looking)])
+
+    def held(self, node: str) -> str:
+        """Why a node's evacuation waits for a person, "" when it does not. Raises CloudUnreachable."""
+        return self._held().get(node, "")
+
+    def _limits(self, view: ClusterView, services: list[Service]) -> dict[str, str]:
+        failed = [Failed(node, decide.host_of(record.host or node, self.domain, services) or node, record) for node, record in view.records.items()]
+        return held(failed, services, self.aggregates(), self.policy.threshold)
+
+    def _act(self, looking: list[Host]) -> dict[str, int]:
+        """Choose over all hosts, and do it, all at once. How many servers of each were acted upon."""
+        hosts = {host.node: host for host in looking}
+        waiting = [Waiting(node, v.server) for node, host in hosts.items() if host.look and host.may_start for v in host.look.waiting]
+        unfinished = [v.server for host in looking if host.look for v in host.look.verdicts
+                      if v.protected and v.action not in (decide.DONE, decide.LEFT)]
+        busy = {node: len(host.look.under_way) for node, host in hosts.items() if host.look}
+        chosen, reasons = self.queue.choose(waiting, unfinished, busy, self.window.size - sum(busy.values()))
+        starting = {one.server.id for one in chosen}
+        undecided = finished = 0
+        jobs: list[tuple[Host, Verdict]] = []
+        for host in looking:
+            assert host.look is not None and host.engine is not None
+            undecided += host.look.undecided()
+            host.look.queue(reasons if host.may_start else {v.server.id: "waits" for v in host.look.waiting})
+            jobs += [(host, v) for v in (*host.look.chores, *host.look.waiting) if v.action != decide.EVACUATE or v.server.id in starting]
+            finished, host.engine.finished = finished + host.engine.finished, 0
+        with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:
+            smooth = list(pool.map(self._do, jobs))
+        if not all(smooth):
+            self.window.trouble()
+        self.window.tick(self.clock(), sum(busy.values()) + len(chosen), undecided, finished)
+        return {node: sum(1 for host, _ in jobs if host.node == node) for node in hosts}
+
+    def _do(self, job: tuple[Host, Verdict]) -> bool:
+        host, verdict = job
+        assert host.look is not None and host.engine is not None
+        return host.engine.act(verdict, host.look, lambda: self.may_act(host.record))
+
+    def aggregates(self, fresh: bool = False) -> Sequence[Aggregate]:
+        """Nova's host aggregates, no older than a minute; none where Nova does not show them. Raises CloudUnreachable."""
+        if fresh or self._aggregates_read <= self.clock() - AGGREGATES_AGE:
+            try:
+                self._aggregates = self.nova.aggregates()
+                self.solved("aggregates")
+            except CloudRefused as error:
+                self.problem("aggregates", f"Nova does not show its host aggregates, so that what they say does not count: {error}")
+            self._aggregates_read = self.clock()
+        return self._aggregates
+
+    def dead_hosts(self, services: Sequence[Service]) -> frozenset[str]:
+        """Hosts that Pacemaker has confirmed as fenced and that are not back: with quick_evacuate_level=3 Nova has no mark of that."""
+        confirmed = [host.record for host in self.hosts.values() if host.record.state in (CONFIRMED, EVACUATED, PARTLY) and host.record.proof]
+        return frozenset(host for record in confirmed
+                         if (host := decide.host_of(record.host or record.node, self.domain, services))
+                         and not any(s.host == host and s.binary == "nova-compute" and s.up for s in services))
 
     def _idle(self) -> float:
         if self.clock() - self._nova_looked >= NOVA_LOOK:
@@ -94,9 +169,14 @@ class Worker:
         host = self.hosts.get(record.node)
         if host is None or host.incident != record.id:
             host = self.hosts[record.node] = Host(self, record)
+        host.record = record
         self.alive()
+        return self._guarded(record, lambda: host.step(view, record, ask))
+
+    def _guarded(self, record: Record, work: Callable[[], float]) -> float:
+        """Do one host's work; what others did wrong ends up in health. Returns the pause before the next turn."""
         try:
-            pause = host.step(view, record, ask)
+            pause = work()
         except ConflictError as error:
             LOG.info("%s", error)
             return BUSY_PAUSE
@@ -117,10 +197,6 @@ class Worker:
             return False
         now = view.records.get(record.node)
         return view.quorate and now is not None and (now.id, now.worker, now.state) == (record.id, self.token, record.state)
-
-    def under_way(self) -> int:
-        """Evacuations under way, of all hosts."""
-        return sum(host.under_way for host in self.hosts.values())
 
     def show(self, node: str, text: str) -> None:
         """Tell people how a host stands: in the log, and as an attribute of this node, since crm_mon hides those of dead ones."""

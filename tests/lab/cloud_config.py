@@ -105,6 +105,7 @@ def _nova(host: str) -> dict[str, dict[str, object]]:
             "vif_plugging_is_fatal": "false",
             "vif_plugging_timeout": 0,
             "log_options": "false",
+            "shelved_offload_time": -1,
         },
         **clients,
         "service_user": {**_credentials(), "send_service_user_token": "true"},

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from instance_ha import decide, model
-from instance_ha.decide import EVACUATE, LEFT, STOP, UNLOCK, WAIT, HostScene, Memory, proof_of_fencing, server_verdict
+from instance_ha.decide import EVACUATE, LEFT, PAUSE, START, STOP, UNLOCK, WAIT, HostScene, Memory, server_verdict
 from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service
+from instance_ha.proof import level_fault, proof_of_fencing
 from instance_ha.selection import Policy, Ruling
 
 from tests.unit.test_model import server
@@ -21,10 +22,10 @@ def event(status: str, completed: str = "101", action: str = "reboot") -> FenceE
 
 def scene(*servers: Server, rows: tuple[Migration, ...] = (), up: str = "cmp-2 cmp-3", dead: str = "cmp-1",
           now: float = 1000.0, starts: bool = True,
-          baseline: int = 0, rulings: dict[str, Ruling] | None = None, control_up: bool = True) -> HostScene:
+          baseline: int = 0, rulings: dict[str, Ruling] | None = None, **more: object) -> HostScene:
     return HostScene("cmp-1", "3f9c", "me", baseline, servers, rulings or {}, rows, frozenset(up.split()),
-                     frozenset(dead.split()), control_up, now, starts,
-                     rows[-1].id if rows else 0)
+                     frozenset(dead.split()), more.pop("control_up", True), now, starts,  # type: ignore[arg-type]
+                     rows[-1].id if rows else 0, **more)  # type: ignore[arg-type]
 
 
 def row(number: int, status: str, destination: str | None = "cmp-2") -> Migration:
@@ -70,13 +71,13 @@ def test_no_proof(node: ClusterNode | None, events: list[FenceEvent], word: str)
     ((), "no fencing level"), ((("fence_nova",),), "no power device"), ((("fence_nova", "fence_ipmilan"),), "no power device"),
     ((("fence_ipmilan", "fence_nova"), ("fence_compute",)), "level 2"), ((("", "fence_nova"),), "no power device")])
 def test_a_level_that_cuts_no_power_is_not_trusted(levels: tuple[tuple[str, ...], ...], word: str) -> None:
-    assert word in decide.level_fault(levels)
+    assert word in level_fault(levels)
 
 
 @pytest.mark.parametrize("levels", [
     (("fence_ipmilan", "fence_nova"),), (("fence_ipmilan",), ("fence_sbd", "fence_nova")), (("fence_ipmilan", "fence_pdu", "fence_nova"),)])
 def test_a_level_with_its_power_device_first_is_trusted(levels: tuple[tuple[str, ...], ...]) -> None:
-    assert decide.level_fault(levels) == ""
+    assert level_fault(levels) == ""
 
 
 @pytest.mark.parametrize("raw", ["yes", "cmp-1@1764000000", "fenced;id=byhand"])
@@ -114,19 +115,29 @@ def test_a_lost_answer_whose_row_appears_is_under_way() -> None:
 
 
 def test_stuck_is_named_and_never_sent_again() -> None:
-    memory, rows = Memory(), (row(1, "accepted", None),)
-    one = server(task_state="rebuilding")
+    memory, rows = Memory(), (row(1, "pre-migrating"),)
+    one = server(task_state="rebuild_spawning")
     assert verdict(one, memory, rows=rows, now=1000.0).action == WAIT
     late = verdict(one, memory, rows=rows, now=1000.0 + Policy().stuck_timeout + 1)
     assert late.action == LEFT and "stuck" in late.reason and not late.final
     assert decide.host_over([late]), "a request that Nova lost must not keep the host out for ever"
 
 
-def test_it_is_not_stuck_while_the_conductor_is_away() -> None:
+def test_a_request_that_no_scheduler_took_is_sent_again() -> None:
     memory, rows = Memory(), (row(1, "accepted", None),)
     one = server(task_state="rebuilding")
-    for now in (1000.0, 1500.0, 2000.0):
-        assert verdict(one, memory, rows=rows, now=now, control_up=False).action == WAIT
+    assert verdict(one, memory, rows=rows, now=1000.0).action == WAIT
+    late = verdict(one, memory, rows=rows, now=1000.0 + Policy().stuck_timeout + 1)
+    assert late.action == LEFT and "lost try 1" in late.reason, "after a pause"
+    assert verdict(one, memory, rows=rows, now=2000.0).action == EVACUATE
+
+
+@pytest.mark.parametrize("fields", [{"control_up": False, "control_whole": False}, {"control_whole": False}])
+def test_a_conductor_that_may_wake_with_the_request_is_waited_for(fields: dict[str, bool]) -> None:
+    memory, rows = Memory(), (row(1, "accepted", None),)
+    one = server(task_state="rebuilding")
+    for now in (1000.0, 1200.0, 1400.0, 9000.0):
+        assert verdict(one, memory, rows=rows, now=now, **fields).action in (WAIT, LEFT)
 
 
 def test_a_destination_that_died_in_the_middle_is_no_evacuation_under_way() -> None:
@@ -185,10 +196,42 @@ def test_failures_of_an_earlier_incident_do_not_count() -> None:
     assert verdict(server(), rows=many, baseline=8).action == EVACUATE
 
 
-@pytest.mark.parametrize("state", ["paused", "suspended", "rescued", "shelved", "resized", "building"])
-def test_what_nova_refuses_is_named(state: str) -> None:
+@pytest.mark.parametrize("state", ["suspended", "rescued", "shelved", "shelved_offloaded", "unheard-of"])
+def test_what_is_not_recovered_is_named(state: str) -> None:
     found = verdict(server(vm_state=state))
-    assert found.action == LEFT and state in found.reason and found.final
+    assert found.action == LEFT and found.final and (state in found.reason or "recover_states" in found.reason)
+
+
+@pytest.mark.parametrize("state", ["suspended", "rescued", "shelved", "paused", "resized", "building", "error"])
+def test_what_the_policy_names_is_recovered(state: str) -> None:
+    assert verdict(server(vm_state=state), policy=Policy(recover=frozenset((state,)))).action == EVACUATE
+    assert verdict(server(vm_state=state), policy=Policy(recover=frozenset())).action == LEFT
+
+
+def test_error_of_our_own_making_is_no_question_of_policy() -> None:
+    one = server(vm_state="error", locked=True, locked_reason=CLAIM.text())
+    assert verdict(one, policy=Policy(recover=frozenset())).action == EVACUATE
+
+
+@pytest.mark.parametrize(("was", "state", "action"), [
+    ("halted", "active", STOP), ("started", "stopped", START), ("paused", "active", PAUSE), ("active", "stopped", UNLOCK),
+    ("stopped", "stopped", UNLOCK), ("halted", "stopped", UNLOCK), ("paused", "paused", UNLOCK), ("stopped", "active", UNLOCK)])
+def test_it_ends_where_its_owner_was_heading(was: str, state: str, action: str) -> None:
+    """A server that was shut off and runs after a first try that did not fail was started by a person."""
+    claim = Claim("cmp-1", was, "3f9c", "me")
+    assert verdict(server(host="cmp-2", vm_state=state, locked=True, locked_reason=claim.text()), rows=(row(1, "done"),)).action == action
+
+
+def test_an_owners_lock_is_followed_by_what_the_record_kept() -> None:
+    one = server(host="cmp-2", locked=True, locked_reason="mine")
+    assert verdict(one, rows=(row(1, "failed"), row(2, "done")), kept={"u1": "stopped"}).action == STOP
+
+
+def test_a_live_migration_that_was_broken_off_goes_to_its_destination() -> None:
+    """The guest may run there already, and only there would Nova refuse to start it again."""
+    one = server(task_state="migrating")
+    assert verdict(one, moving={"u1": "cmp-2"}).target == "cmp-2"
+    assert verdict(one, moving={"u1": "cmp-2"}, dead="cmp-1 cmp-2").target is None
 
 
 def test_half_a_row_of_a_cell_that_is_down_is_not_acted_upon() -> None:

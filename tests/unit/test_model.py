@@ -46,9 +46,3 @@ def test_a_claim_is_read_back_from_the_lock() -> None:
 @pytest.mark.parametrize("fields", [{"locked": True, "locked_reason": "mine"}, {"locked": True}, {"locked": False}])
 def test_an_owners_lock_is_no_claim(fields: dict[str, object]) -> None:
     assert claim_of(server(**fields)) is None
-
-
-@pytest.mark.parametrize(("vm_state", "power_state", "was"), [
-    ("active", 1, "active"), ("stopped", 4, "stopped"), ("error", 4, "stopped"), ("error", 1, "error"), ("error", 0, "error")])
-def test_the_former_state(vm_state: str, power_state: int, was: str) -> None:
-    assert server(vm_state=vm_state, power_state=power_state).former == was

@@ -57,7 +57,7 @@ class Fake:
         client = adapter.Adapter(
             session.Session(noauth.NoAuth(f"http://127.0.0.1:{self.server.server_port}"), timeout=2), service_type="compute",
             default_microversion=MICROVERSION, connect_retries=0)
-        self.nova = Nova(client, client)
+        self.nova = Nova(client, client, client)
 
     def says(self, code: int, body: object = None, raw: bytes | None = None, **headers: str) -> None:
         self.answers.append((code, headers, raw if raw is not None else json.dumps(body).encode() if body is not None else b""))

@@ -69,6 +69,11 @@ def resource_parameters() -> dict[str, str]:
     return {}
 
 
+def resource_values() -> dict[str, str]:
+    """The resolved parameters for a command that does not ask the cloud."""
+    return params.resolve(params.of(params.OCF), resource_parameters())
+
+
 def connect(args: argparse.Namespace) -> tuple[Nova, dict[str, str]]:
     """Nova, and the parameters that led to it."""
     values = cloud_values(args)

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
+import secrets
 import socket
 import sys
 import time
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .. import decide
+from .. import decide, proof
 from ..decide import Verdict
 from ..errors import CloudError, ConfigurationError
 from ..evacuation import Evacuation
 from ..model import Server, Service, claim_of
 from ..nova import Nova
-from ..selection import policy_from
+from ..selection import Policy, policy_from
+from ..window import Queue, Waiting, Window
 from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, cluster_view, connect, print_rows
 
 COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")
 GIVE_WAY = 1.0        # between claiming a server and sending, so that the worker wins when both want it
 POLL = 1.0
+THREADS = 32
 SILENCE_LIMIT = 120.0  # Nova unreachable for so long ends the command
 
 
@@ -38,6 +44,9 @@ def add(commands: Any) -> None:
         parser.add_argument("--host-is-off", action="store_true", help="the host is off, I have made sure: do not ask")
         parser.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="when to stop following (default: 1800)")
         parser.add_argument("--on-shared-storage", action="store_true", help="accepted and without effect: Nova finds out for itself since 2.14")
+        parser.add_argument("--password", metavar="P", help="the administrator's new password in each server; - asks for it, or "
+                            "reads it from standard input: on the command line everybody on this machine can see it")
+        parser.add_argument("--generate-password", action="store_true", help="a new administrator's password for each server, printed at the end")
         add_format(parser)
 
 
@@ -78,10 +87,19 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], host: str
     if service.up:
         nova.force_down(service, True)
     token = f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}"
-    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy_from(values), GIVE_WAY, args.target, only)
-    rows = nova.evacuations(host)
-    verdicts = _follow(evacuation, nova, rows[-1].id if rows else 0, args.timeout, policy_from(values).max_parallel)
+    policy = policy_from(values)
+    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, GIVE_WAY, args.target, only, nova.aggregates(), _password(args))
+    verdicts = _follow(evacuation, nova, policy, args.timeout)
     return _report(args, nova, evacuation, verdicts)
+
+
+def _password(args: argparse.Namespace) -> Callable[[], str] | None:
+    if args.generate_password:
+        return lambda: secrets.token_urlsafe(12)
+    if args.password == "-":
+        given = getpass.getpass("New password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        return lambda: given
+    return (lambda: args.password) if args.password else None
 
 
 def _is_off(args: argparse.Namespace, values: dict[str, str], host: str) -> bool:
@@ -95,7 +113,7 @@ def _is_off(args: argparse.Namespace, values: dict[str, str], host: str) -> bool
         record = view.records.get(node.name) if node else None
         # A record goes on until its host is back in service: its proof counts only while the node is away.
         away = node is not None and node.online is False
-        if record and away and (record.proof or decide.proof_of_fencing(record, node, cluster.history(record.node))[0]):
+        if record and away and (record.proof or proof.proof_of_fencing(record, node, cluster.history(record.node))[0]):
             return True
     if not sys.stdin.isatty():
         print(f"instance-ha: nothing proves that {host} is off; if it is, say so with --host-is-off", file=sys.stderr)
@@ -108,14 +126,15 @@ def _named(host: str) -> Service:
     return Service("", "nova-compute", host, True, False, False)
 
 
-def _follow(evacuation: Evacuation, nova: Nova, baseline: int, timeout: float, room: int) -> dict[str, Verdict]:
+def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) -> dict[str, Verdict]:
     """Turn after turn until nothing is under way. The last verdict on each server, by its id."""
     known: dict[str, Verdict] = {}
+    prepared = evacuation.prepare()
+    window, queue = Window(policy.min_parallel, policy.max_parallel), Queue(policy.group_timeout, policy.start_pause, time.monotonic)
     limit, heard = time.monotonic() + timeout, time.monotonic()
     while time.monotonic() < limit:
         try:
-            busy = sum(1 for v in known.values() if v.action == decide.WAIT)
-            turn = evacuation.turn(nova.services(), baseline, True, max(0, room - busy), lambda: True)
+            look = evacuation.look(nova.services(), prepared.baseline, True, prepared.kept)
             heard = time.monotonic()
         except CloudError as error:
             if time.monotonic() - heard > SILENCE_LIMIT:
@@ -123,11 +142,22 @@ def _follow(evacuation: Evacuation, nova: Nova, baseline: int, timeout: float, r
             print(f"\n{error}; looking again", file=sys.stderr)
             time.sleep(POLL)
             continue
-        for key in [key for key in known if key not in {v.server.id for v in turn.verdicts} and known[key].action != decide.UNLOCK]:
+        unfinished = [v.server for v in look.verdicts if v.action not in (decide.DONE, decide.LEFT)]
+        busy = len(look.under_way)
+        chosen, reasons = queue.choose([Waiting("", v.server) for v in look.waiting], unfinished, {"": busy}, window.size - busy)
+        look.queue(reasons)
+        jobs = [*look.chores, *look.waiting]
+        with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:
+            smooth = list(pool.map(lambda v: evacuation.act(v, look, lambda: True), jobs))  # noqa: B023  (the pool ends within the turn)
+        if not all(smooth):
+            window.trouble()
+        window.tick(time.monotonic(), busy + len(chosen), look.undecided(), evacuation.finished)
+        evacuation.finished = 0
+        for key in [key for key in known if key not in {v.server.id for v in look.verdicts} and known[key].action != decide.UNLOCK]:
             known.pop(key) if key not in evacuation.done else None
-        known.update({v.server.id: v for v in turn.verdicts})
+        known.update({v.server.id: v for v in look.verdicts})
         _progress(evacuation, known)
-        if not turn.acted and all(v.action in (decide.LEFT, decide.DONE) for v in turn.verdicts):
+        if not jobs and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts):
             break
         time.sleep(POLL)
     if sys.stderr.isatty():
@@ -153,6 +183,7 @@ def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdic
             nova.unlock(key)
         wanted = verdict.protected and server is not None
         left += 1 if wanted and not moved else 0
-        rows.append((key, verdict.server.name, "yes" if moved else "no", server.host if server else "", verdict.reason))
-    print_rows(COLUMNS, rows, args.format)
+        row = (key, verdict.server.name, "yes" if moved else "no", server.host if server else "", verdict.reason)
+        rows.append((*row, evacuation.passwords.get(key, "")) if args.generate_password else row)
+    print_rows((*COLUMNS, "Password") if args.generate_password else COLUMNS, rows, args.format)
     return SOME_LEFT if left else ALL_DONE

@@ -56,10 +56,12 @@ def host_rows(nova: Nova, record: Record, host: str) -> list[tuple[object, ...]]
             servers[key] = server
     if not servers:
         return [(record.node, record.state, "", "", "", "", "", "no servers")]
-    return [_row(record, host, server, migrations.get(server.id)) for server in sorted(servers.values(), key=lambda s: s.name)]
+    return [_row(nova, record, host, server, migrations.get(server.id)) for server in sorted(servers.values(), key=lambda s: s.name)]
 
 
-def _row(record: Record, host: str, server: Server, migration: Migration | None) -> tuple[object, ...]:
+def _row(nova: Nova, record: Record, host: str, server: Server, migration: Migration | None) -> tuple[object, ...]:
     reason = server.fault if server.vm_state == "error" else "locked by its owner" if server.locked and not claim_of(server) else ""
+    if migration and migration.status in ("failed", "error"):
+        reason = f"{reason or migration.status} ({nova.evacuation_request(server.id)})"
     state = "done" if migration and migration.status in ARRIVED and server.host != host else migration.status if migration else ""
     return (record.node, record.state, server.id, server.name, server.task_state or server.vm_state, server.host, state, reason)

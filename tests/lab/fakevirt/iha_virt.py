@@ -105,6 +105,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
         guests.change(self._host, instance.uuid, "resume_on_boot", "running", instance.name)
 
     def migrate_disk_and_power_off(self, context: Any, instance: Any, *args: Any, **kwargs: Any) -> None:
+        self._wait("resize_delay")
         self._change(instance, "migrate_away", "shutdown")
 
     def finish_revert_migration(
@@ -114,6 +115,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
         guests.change(self._host, instance.uuid, "revert", "running" if power_on else "shutdown", instance.name)
 
     def live_migration(self, context: Any, instance: Any, dest: str, post_method: Any, *args: Any, **kwargs: Any) -> None:
+        self._wait("live_migration_delay")
         self._change(instance, "live_migrate_away", "shutdown")
         migrate_data = kwargs.get("migrate_data") or (args[2] if len(args) > 2 else None)
         post_method(context, instance, dest, kwargs.get("block_migration", args[1] if len(args) > 1 else False), migrate_data)

@@ -1,0 +1,39 @@
+"""Pure: rows of Nova's answers as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .model import Aggregate, Group, Migration, Server
+
+
+def server_of(row: Mapping[str, Any]) -> Server:
+    flavor = row.get("flavor") or {}
+    image = row.get("image") or {}
+    return Server(
+        id=row["id"], name=row.get("name") or row["id"], host=row.get("OS-EXT-SRV-ATTR:host"),
+        vm_state=row.get("OS-EXT-STS:vm_state"), task_state=row.get("OS-EXT-STS:task_state"),
+        power_state=row.get("OS-EXT-STS:power_state"), locked=row.get("locked"),
+        locked_reason=row.get("locked_reason") or "", metadata=row.get("metadata") or {},
+        extra_specs=flavor.get("extra_specs") or {}, image=image.get("id", "") if isinstance(image, Mapping) else "",
+        fault=(row.get("fault") or {}).get("message", ""), project=row.get("tenant_id") or "", status=row.get("status") or "UNKNOWN",
+        groups=tuple(row["server_groups"]) if "server_groups" in row else None,
+        size=(int(flavor.get("vcpus") or 0), int(flavor.get("ram") or 0), int(flavor.get("disk") or 0) + int(flavor.get("ephemeral") or 0)),
+    )
+
+
+def migration_of(row: Mapping[str, Any]) -> Migration:
+    return Migration(
+        int(row["id"]), row["instance_uuid"], row["status"], row.get("source_compute") or "", row.get("dest_compute") or None,
+        row.get("created_at") or "", row.get("updated_at") or "",
+    )
+
+
+def aggregate_of(row: Mapping[str, Any]) -> Aggregate:
+    return Aggregate(row["name"], frozenset(row.get("hosts") or ()), row.get("metadata") or {})
+
+
+def group_of_row(row: Mapping[str, Any]) -> Group:
+    most = (row.get("rules") or {}).get("max_server_per_host")
+    return Group(row["id"], row.get("name") or row["id"], row.get("policy") or "", tuple(row.get("members") or ()), int(most or 1))
