@@ -31,15 +31,17 @@ def check(values: Mapping[str, str]) -> None:
 def connect(values: Mapping[str, str]) -> Nova:
     """A Nova for the resolved parameters; no request is sent yet. Raises ConfigurationError, HostError."""
     check(values)
-    session, interface, region = _from_clouds_yaml(values) if values["cloud"] else _from_values(values)
+    session, interface, region, elsewhere = _from_clouds_yaml(values) if values["cloud"] else _from_values(values)
     from keystoneauth1.adapter import Adapter
 
-    common = {"session": session, "interface": interface, "region_name": region or None, "connect_retries": 0}
-    return Nova(Adapter(service_type="compute", default_microversion=MICROVERSION, **common), Adapter(service_type="image", **common),
-                Adapter(service_type="placement", default_microversion=PLACEMENT_MICROVERSION, **common))
+    def adapter(service: str, microversion: str | None = None) -> Any:
+        return Adapter(session=session, service_type=service, interface=interface, region_name=region or None, connect_retries=0,
+                       default_microversion=microversion, endpoint_override=elsewhere.get(service))
+
+    return Nova(adapter("compute", MICROVERSION), adapter("image"), adapter("placement", PLACEMENT_MICROVERSION))
 
 
-def _from_values(values: Mapping[str, str]) -> tuple[Any, str, str]:
+def _from_values(values: Mapping[str, str]) -> tuple[Any, str, str, dict[str, str]]:
     try:
         from keystoneauth1 import session
         from keystoneauth1.identity import generic
@@ -56,10 +58,10 @@ def _from_values(values: Mapping[str, str]) -> tuple[Any, str, str]:
     )
     verify: bool | str = False if values["insecure"] == "true" else (values["cacert"] or True)
     timeout = float(values["api_timeout"])
-    return session.Session(auth=auth, verify=verify, timeout=timeout), _interface(values), values["region_name"]
+    return session.Session(auth=auth, verify=verify, timeout=timeout), _interface(values), values["region_name"], {}
 
 
-def _from_clouds_yaml(values: Mapping[str, str]) -> tuple[Any, str, str]:
+def _from_clouds_yaml(values: Mapping[str, str]) -> tuple[Any, str, str, dict[str, str]]:
     try:
         import openstack.config
         from openstack.exceptions import ConfigException
@@ -74,7 +76,8 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> tuple[Any, str, str]:
     except (ConfigException, OSError, ValueError, YAMLError) as error:
         raise HostError(f"the cloud {values['cloud']!r} cannot be used: {one_line(error)}") from None
     session.timeout = float(values["api_timeout"])
-    return session, region.config.get("interface") or _interface(values), region.get_region_name() or ""
+    elsewhere = {service: url for service in ("compute", "image", "placement") if (url := region.get_endpoint(service))}
+    return session, region.config.get("interface") or _interface(values), region.get_region_name() or "", elsewhere
 
 
 def _interface(values: Mapping[str, str]) -> str:
