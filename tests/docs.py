@@ -1,4 +1,4 @@
-"""docs/parameters.md from the parameter table: python3 -m tests.docs"""
+"""docs/parameters.md and docs/states.md from their tables: python3 -m tests.docs"""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "agents"))
 
-from instance_ha import params  # noqa: E402
+from instance_ha import params, states  # noqa: E402
 from instance_ha.params import FENCE, OCF, Param  # noqa: E402
 
 PAGE = ROOT / "docs" / "parameters.md"
+STATES_PAGE = ROOT / "docs" / "states.md"
 HEAD = """# Parameters
 
 Made from `agents/instance_ha/params.py` by `python3 -m tests.docs`; a unit test compares the two.
@@ -23,6 +24,27 @@ its aliases; an empty value counts as not given. Booleans are true, yes, on, y, 
 Who the agents are in OpenStack comes from `cloud`, else from `openrc`, else from `auth_url`, `username`, `password` and `tenant_name`.
 With `cloud`, what clouds.yaml says about the kind of endpoint, the CA and TLS counts, and the parameters `endpoint_type`, `cacert` and
 `insecure` do not; openstacksdk's own default for the endpoint is `public`, so write `interface: internal` there where that is meant.
+"""
+STATES_HEAD = """# States
+
+What is done with a server, by the state it was in when its host died. Made from `agents/instance_ha/states.py` by `python3 -m tests.docs`;
+`tests/nova/test_states.py` brings a server into each of these states on a real Nova, lets its host die, and holds
+each to its row. The first row that covers a server counts.
+
+*Power state* is Nova's, and told only where it makes a difference. *Recovered when* names the word that the parameter `recover_states` has to hold
+(its default: `{default}`); "always" asks no parameter. Every row is the same for a server that its owner has locked: it is evacuated, and its
+lock and the lock's reason stay as they were. Instance HA locks the others while it moves them.
+
+- **evacuate**: Nova evacuates it as it is.
+- **reset, evacuate**: Nova refuses it in this state. It is set to ACTIVE first (`os-resetState`), then evacuated.
+- **confirm, evacuate**: its resize is confirmed, where the host it came from is up; where that is dead too, it is reset.
+- **leave**: it is not touched.
+
+A server whose evacuation failed once comes back running from the next try, whatever it was; it is brought to the state in the last but one column
+all the same. What users asked of a server in the seconds when its host was dead and Nova did not know it yet waits in that host's message queue. When
+the host is back, its nova-compute tries to carry that out on servers that are not its own any more; what that breaks (ERROR, or a task that
+never ends) is set right by the worker before it gives the host back.
+
 """
 SECTIONS = (
     ("Both agents", frozenset((FENCE, OCF)), ""),
@@ -74,9 +96,23 @@ def meaning(param: Param) -> str:
     return " ".join(text for text in texts if text)
 
 
+def states_page() -> str:
+    """The whole of docs/states.md."""
+    lines = ["| state | vm_state | task_state | power state | what is done | recovered when | it ends | what is lost |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- |"]
+    for state in states.STATES:
+        left = state.way == states.LEAVE
+        cells = (state.name, f"`{state.vm_state}`" if state.vm_state else "any", ", ".join(f"`{task}`" for task in state.tasks) or "any other",
+                 "shut down" if state.power == states.SHUT_DOWN else "", state.way, "" if left else f"`{state.word}`" if state.word else "always",
+                 "" if left else states.ENDS[state.was], state.cost)
+        lines.append("| " + " | ".join(cells) + " |")
+    return STATES_HEAD.format(default=" ".join(states.DEFAULT_WORDS)) + "\n".join(lines) + "\n"
+
+
 def main() -> int:
-    PAGE.write_text(page(), encoding="utf-8")
-    print(f"written: {PAGE.relative_to(ROOT)}")
+    for path, text in ((PAGE, page()), (STATES_PAGE, states_page())):
+        path.write_text(text, encoding="utf-8")
+        print(f"written: {path.relative_to(ROOT)}")
     return 0
 
 

@@ -9,7 +9,7 @@ import time
 from tests.lab import up
 from tests.lab.common import REPOSITORY, LabError, Size, say
 
-PARTS = ("tests/unit", "tests/conformance", "tests/cluster")
+PARTS = ("tests/unit", "tests/conformance", "tests/nova", "tests/cluster")
 
 
 def main() -> int:

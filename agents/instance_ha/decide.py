@@ -187,7 +187,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
         return Verdict(server, LEFT, why or "its host is returning", was, final=True)
     if wait > 0:
         # Only room may come with the host's return; what failed for another reason has its few tries before that.
-        return Verdict(server, LEFT, f"{why}; next try in {wait:.0f} s", was, retry=no_room and (memory.short or not memory.refusals))
+        return Verdict(server, LEFT, f"{why}; it is tried again", was, retry=no_room and (memory.short or not memory.refusals))
     target = scene.moving.get(server.id)
     return Verdict(server, EVACUATE, why or ruling.rule, was, target=None if target in scene.dead_hosts else target)
 

@@ -15,7 +15,7 @@ from .model import ARRIVED, Aggregate, Claim, Migration, Server, Service, claim_
 from .nova import Nova
 from .placing import Place, Placer
 from .selection import Policy, Ruling, order_key, rule_for
-from .states import ACTIVE, CONFIRM, RESET, kept_of, state_of
+from .states import CONFIRM, RESET, kept_of, state_of
 from .window import SLOW
 
 SEND_DEADLINE = 5.0   # the last look at the server and at the record is no older than this when a request is sent
@@ -120,26 +120,6 @@ class Evacuation:
             return False
         return memory.sent is None or (not memory.lost and time.monotonic() - began < SLOW + self.patience)
 
-    def release(self) -> list[Server]:
-        """Give back the servers that are still on the host, which is up again: take our claims away, start those that ran.
-        Returns the servers that are not given back yet."""
-        waiting = []
-        for server in self.nova.servers_on(self.host):
-            claim = claim_of(server)
-            if claim is None or claim.host != self.host:
-                continue
-            lost = (server.task_state or "").startswith("rebuild")
-            if server.task_state and not lost:
-                waiting.append(server)
-                continue
-            if claim.was == ACTIVE and server.vm_state == "stopped":
-                LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, self.host)
-                self.nova.start(server.id)
-            if lost:
-                LOG.warning("%s (%s): Nova lost its evacuation; it stayed on %s and needs a person", server.name, server.id, self.host)
-            self.nova.unlock(server.id)
-        return waiting
-
     def _observe(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str]) -> HostScene:
         migrations = self.nova.evacuations(self.host)
         found = {server.id: server for server in self.nova.servers_on(self.host)}
@@ -233,7 +213,6 @@ class Evacuation:
             LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
             return
         memory.was = verdict.was if owned else ""
-        memory.refusal, memory.refusals, memory.short = "", 0, False
         memory.sent, memory.sent_after, memory.lost = time.monotonic(), look.scene.last_row, False
         self._send(verdict, memory, place)
 
@@ -263,6 +242,7 @@ class Evacuation:
         password = self.password() if self.password else None
         try:
             memory.request = self.nova.evacuate(server.id, place.host, place.force, password)
+            memory.refusal, memory.refusals, memory.short = "", 0, False
             LOG.info("%s (%s): evacuation from %s%s asked, %s (%s)", server.name, server.id, self.host,
                      f" to {place.host}" if place.host else "", memory.request, verdict.reason)
         except CloudRefused:

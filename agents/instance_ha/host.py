@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from . import decide, proof
+from . import decide, proof, reserve
 from .errors import CloudRefused
 from .evacuation import SEND_DEADLINE, Evacuation, Look, Prepared, arrived
-from .limits import GIVEN_BACK, is_reserved, reserve_for
+from .homecoming import mend, release
+from .limits import is_reserved
 from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Record, Service
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 BUSY_PAUSE = 0.25        # while servers move
 REST_PAUSE = 2.0         # while a host waits for its return
 TAKEOVER = SEND_DEADLINE + decide.SETTLE  # until then another worker's last request may not be seen in Nova yet
+DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NAMED = 3                # servers that one sentence names
 NO_POWER_NEEDED = 1      # quick_evacuate_level
 NOVA_NOTICES = 3
@@ -38,6 +40,7 @@ class Host:
         self._paused = ""
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
+        self._owned: float | None = None       # when the record last had this worker's name
         self._updated = ""                     # the service's time stamp at the last look
         self._moves = 0                        # how often it has moved since the node is online
         self._prepare_at = worker.clock()
@@ -72,7 +75,11 @@ class Host:
             return REST_PAUSE
         alive = self._alive(view, service)
         if record.state in (CONFIRMED, PARTLY):
-            return self._evacuate(self._own(record), service, services, alive)
+            owned = self._own(record)
+            if owned is None:
+                self.worker.say(f"{self.node}: the worker {record.worker} evacuates it")
+                return REST_PAUSE
+            return self._evacuate(owned, service, services, alive)
         return self._return(record, service, services, alive)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
@@ -112,14 +119,19 @@ class Host:
             self.engine = Evacuation(worker.nova, host, self.incident, worker.token, worker.policy, aggregates=worker.aggregates(fresh=True))
         return self.engine
 
-    def _own(self, record: Record) -> Record:
-        """The record with this worker's name in it. After another worker's name, its requests are given time to arrive."""
+    def _own(self, record: Record) -> Record | None:
+        """The record with this worker's name in it. After another worker's name, its requests are given time to arrive. None
+        when another worker has taken over from this one: it is let work, or two that both live would take over in turn for ever."""
+        now = self.worker.clock()
         if self._since is None:
-            self._since = self.worker.clock()
+            self._since = now
         if record.worker == self.worker.token:
+            self._owned = now
             return record
+        if self._owned is not None and now - self._owned < DEPOSED:
+            return None
         if record.worker:
-            self._taken_over = self.worker.clock()
+            self._taken_over = now
             LOG.info("%s: taken over from the worker %s", self.node, record.worker)
         return self.worker.cluster.replace(record.to(record.state, worker=self.worker.token))
 
@@ -136,7 +148,7 @@ class Host:
             record = self.worker.cluster.replace(_with(record.to(CONFIRMED, host=service.host), engine.prepare()))
         self._paused = self._reason_to_pause(service, services)
         if not self._paused:
-            record = self._call_reserve(record, service, services)
+            record = reserve.call(self.worker, record, service, services)
         look = engine.look(services, record.baseline or 0, not alive, record.kept, self.worker.dead_hosts(services))
         self.may_start = not self._paused
         if record.state == PARTLY and look.waiting and self.may_start:
@@ -185,34 +197,6 @@ class Host:
         worker.solved(self.node)
         return ""
 
-    def _call_reserve(self, record: Record, service: Service, services: list[Service]) -> Record:
-        """Enable a reserved host for this one. It is written down first: Nova forgets the reason of a service that is enabled."""
-        if not self.worker.policy.reserved_hosts or record.state != CONFIRMED:
-            return record
-        named = next((s for s in services if s.binary == "nova-compute" and s.host == record.reserve), None)
-        reserve = named or reserve_for(service, services, self.worker.aggregates())
-        if reserve is None:
-            return record
-        if not named:
-            record = self.worker.cluster.replace(record.to(CONFIRMED, reserve=reserve.host))
-        if is_reserved(reserve):
-            self.worker.nova.enable(reserve)
-            LOG.info("%s: the reserved host %s is enabled for it", self.node, reserve.host)
-        return record
-
-    def _give_back(self, record: Record, services: list[Service]) -> Record:
-        """Keep the reserved host back again, unless it was needed."""
-        reserve = next((s for s in services if s.binary == "nova-compute" and s.host == record.reserve), None)
-        if reserve and reserve.enabled:
-            rows = self.worker.nova.evacuations(self.engine.host) if self.engine else []
-            coming = [row for row in rows if row.in_progress and row.destination == reserve.host]
-            if coming or self.worker.nova.servers_on(reserve.host):
-                LOG.info("%s: the reserved host %s has servers now and stays enabled", self.node, reserve.host)
-            else:
-                self.worker.nova.disable(reserve, GIVEN_BACK)
-                LOG.info("%s: the reserved host %s was not needed and is given back", self.node, reserve.host)
-        return record.to(record.state, reserve="")
-
     def tell(self, acted: int, services: list[Service]) -> float:
         """The second half of a turn, when the worker has acted: say and record how far it is. Returns the pause."""
         assert self.look is not None
@@ -234,7 +218,7 @@ class Host:
             return WATCH_PAUSE if acted else BUSY_PAUSE
         state = PARTLY if left else EVACUATED
         if record.reserve and state == EVACUATED:
-            record = self._give_back(record, services)
+            record = reserve.give_back(self.worker, record, self.look.scene.migrations, services)
         self.worker.cluster.replace(record.to(state, left=len(left)))
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
         return REST_PAUSE
@@ -264,10 +248,12 @@ class Host:
         if decide.is_ours(service) and not worker.policy.leave_disabled:
             worker.nova.enable(service)
             LOG.info("%s: enabled in Nova", service.host)
-        if self._engine(service.host).release():
+        if release(worker.nova, service.host):
             return REST_PAUSE
+        if record.baseline is not None:
+            mend(worker.nova, service.host, record.baseline)
         if record.reserve:
-            record = worker.cluster.replace(self._give_back(record, services))
+            record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host), services))
         worker.cluster.clear(record)
         worker.say(f"{self.node}: back in service, record cleared")
         return BUSY_PAUSE

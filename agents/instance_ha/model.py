@@ -197,6 +197,16 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Action:
+    """Something that was asked of a server. `started` and `updated` are Nova's own texts, which sort as the times do."""
+
+    name: str
+    request: str
+    started: str
+    updated: str
+
+
+@dataclass(frozen=True)
 class Migration:
     """One evacuation or live migration as Nova records it. `destination` is None before the scheduler has chosen."""
 

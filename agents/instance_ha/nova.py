@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import CloudRefused, CloudUnreachable
-from .model import Aggregate, Group, Migration, Server, Service
-from .rows import aggregate_of, group_of_row, migration_of, server_of
+from .model import Action, Aggregate, Group, Migration, Server, Service
+from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of
 
 # 2.73: the reason of a lock. Below 2.95, so that servers that ran run again.
 MICROVERSION = "2.73"
@@ -93,10 +93,13 @@ class Nova:
                 if row.get("migration_type") in ("resize", "migration")]
         return max(rows, key=lambda row: row.id, default=None)
 
+    def actions(self, server_id: str) -> list[Action]:
+        """What was ever asked of a server, newest first, from Nova's own record."""
+        return [action_of(row) for row in _member(self._get(f"/servers/{server_id}/os-instance-actions"), "instanceActions")]
+
     def evacuation_request(self, server_id: str) -> str:
-        """The id of the newest request to evacuate a server, from Nova's own record of actions; "" for none."""
-        rows = _member(self._get(f"/servers/{server_id}/os-instance-actions"), "instanceActions")
-        return next((str(row.get("request_id") or "") for row in rows if row.get("action") == "evacuate"), "")
+        """The id of the newest request to evacuate a server; "" for none."""
+        return next((action.request for action in self.actions(server_id) if action.name == "evacuate"), "")
 
     def aggregates(self) -> list[Aggregate]:
         """Every host aggregate."""

@@ -15,8 +15,8 @@ FALSE = frozenset(("0", "false", "no", "off", "n", ""))
 FENCE = "fence"
 OCF = "ocf"
 # What recover_states may name, and names by default. A test holds it to states.py.
-STATE_WORDS = ("error", "paused", "suspended", "rescued", "shelved", "resized", "building")
-DEFAULT_STATE_WORDS = ("error", "paused", "resized", "building")
+STATE_WORDS = ("error", "paused", "suspended", "rescued", "shelved", "resized")
+DEFAULT_STATE_WORDS = ("error", "paused", "resized")
 
 
 @dataclass(frozen=True)

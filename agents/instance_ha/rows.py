@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .model import Aggregate, Group, Migration, Server
+from .model import Action, Aggregate, Group, Migration, Server
 
 
 def server_of(row: Mapping[str, Any]) -> Server:
@@ -28,6 +28,10 @@ def migration_of(row: Mapping[str, Any]) -> Migration:
         int(row["id"]), row["instance_uuid"], row["status"], row.get("source_compute") or "", row.get("dest_compute") or None,
         row.get("created_at") or "", row.get("updated_at") or "",
     )
+
+
+def action_of(row: Mapping[str, Any]) -> Action:
+    return Action(row.get("action") or "", row.get("request_id") or "", row.get("start_time") or "", row.get("updated_at") or "")
 
 
 def aggregate_of(row: Mapping[str, Any]) -> Aggregate:

@@ -113,7 +113,7 @@ class Policy:
     threshold: float = 50.0
     reserved_hosts: bool = True
     leave_disabled: bool = False
-    recover: frozenset[str] = frozenset(("error", "paused", "resized", "building"))
+    recover: frozenset[str] = frozenset(("error", "paused", "resized"))
     selection: Selection = field(default_factory=Selection)
 
 

@@ -178,7 +178,7 @@ def log_to_syslog(ident: str, level: str) -> None:
     root.handlers.clear()
     root.setLevel(level.upper())
     logging.getLogger("keystoneauth").setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its pool being full is no news
     try:
         handler: logging.Handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
     except OSError:

@@ -78,17 +78,18 @@ STATES = (
     State("suspended", "suspended", (), None, RESET, HALTED, "suspended",
           "memory, of which the host's disk may hold the image; it runs for some seconds and ends shut off"),
     State("rescued", "rescued", (), None, RESET, ACTIVE, "rescued", "the rescue: it is booted from its own disk, repaired or not"),
-    State("unshelving", "shelved", ("unshelving",), None, RESET, ACTIVE, "shelved", "without shared storage, what the shelved image held"),
+    State("unshelving", "shelved", ("unshelving", "powering-on"), None, RESET, ACTIVE, "shelved",
+          "without shared storage, what the shelved image held"),
     State("shelved", "shelved", (), None, RESET, HALTED, "shelved",
           "without shared storage, what the shelved image held; it runs for some seconds and ends shut off, not shelved"),
     State("resized, shut off", "resized", (), SHUT_DOWN, CONFIRM, HALTED, "resized", "the way back to the old flavor"),
     State("resized", "resized", (), None, CONFIRM, ACTIVE, "resized", "the way back to the old flavor"),
-    State("being built", "building", (), None, RESET, ACTIVE, "building",
-          "nothing: it had never run; ports and volumes that were not there yet are missing"),
+    State("being built", "building", (), None, LEAVE, ACTIVE,
+          cost="nothing: it had never run, and Nova evacuates no server that never ran; nova-compute sets it to ERROR when it starts again"),
     State("shelved and offloaded", "shelved_offloaded", (), None, LEAVE, STOPPED, cost="nothing: it is on no host"),
 )
 WORDS = tuple(dict.fromkeys(state.word for state in STATES if state.word))
-DEFAULT_WORDS = ("error", "paused", "resized", "building")
+DEFAULT_WORDS = ("error", "paused", "resized")
 _UNKNOWN = State("unknown", "", (), None, LEAVE, ACTIVE)
 
 

@@ -11,11 +11,11 @@ from tests.lab.common import wait_until
 def test_every_kind_at_once() -> None:
     story = Story()
     story.boot(running=1, stopped=1, volume=1, out=1)
-    locked, broken, paused, deleted = servers.boot(["locked", "broken", "paused", "deleted"], story.victim)
+    locked, broken, asleep, deleted = servers.boot(["locked", "broken", "asleep", "deleted"], story.victim)
     servers.action(locked, "lock", {"locked_reason": "mine"})
     servers.action(broken, "os-resetState", {"state": "error"})
-    servers.action(paused, "pause")
-    servers.wait_status([paused], "PAUSED")
+    servers.action(asleep, "suspend")
+    servers.wait_status([asleep], "SUSPENDED")
     story.cut_power()
     servers.nova("DELETE", f"/servers/{deleted}")
     story.recovered()
@@ -27,8 +27,8 @@ def test_every_kind_at_once() -> None:
     assert wait_until(lambda: moved(locked) and moved(broken), RECOVERED_LIMIT, 0.3)
     assert servers.show(locked)["locked"] and servers.show(locked)["locked_reason"] == "mine"
     assert not servers.show(broken)["locked"]
-    assert servers.host_of(servers.show(paused)) == story.victim
-    assert wait_until(lambda: "paused: Nova does not evacuate a server that is paused" in degraded_reason(), 40, 0.5), degraded_reason()
+    assert servers.host_of(servers.show(asleep)) == story.victim
+    assert wait_until(lambda: "asleep: it is suspended, and recover_states does not name suspended" in degraded_reason(), 40, 0.5), degraded_reason()
     healthy()
     story.before.update({locked: "ACTIVE", broken: "ACTIVE"})
     story.audit()

@@ -11,6 +11,10 @@ def test_the_parameter_page_is_up_to_date() -> None:
     assert docs.PAGE.read_text(encoding="utf-8") == docs.page(), "docs/parameters.md is out of date: python3 -m tests.docs"
 
 
+def test_the_page_of_states_is_up_to_date() -> None:
+    assert docs.STATES_PAGE.read_text(encoding="utf-8") == docs.states_page(), "docs/states.md is out of date: python3 -m tests.docs"
+
+
 def test_every_parameter_is_on_the_page_once() -> None:
     lines = docs.page().splitlines()
     for param in params.ALL:

@@ -1,0 +1,106 @@
+"""What holds an evacuation back: too many hosts at once, no power device, a Nova that has to notice by itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.scenario import RETURN_LIMIT, Story, healthy
+from tests.cluster.test_faults import degraded_reason
+from tests.lab import cluster, servers, watch
+from tests.lab import node as machine
+from tests.lab.common import wait_until
+from tests.nova.test_choices import update
+
+
+def both_die(story: Story, other: str) -> None:
+    """Two of three compute hosts lose their power."""
+    story.may_die.add(other)
+    story.cut_power()
+    machine.power_off(cluster.find(other))
+
+
+@pytest.fixture
+def stays_off() -> Iterator[None]:
+    """Fencing leaves a node off instead of starting it again."""
+    watch.on_controller("pcs", "property", "set", "stonith-action=off")
+    yield
+    watch.on_controller("pcs", "property", "set", "stonith-action=")
+
+
+def test_too_many_hosts_wait_for_a_person(stays_off: None) -> None:
+    story = Story()
+    story.boot(running=2, stopped=1)
+    more = servers.boot(["second"], "cmp-2")[0]
+    both_die(story, "cmp-2")
+    assert wait_until(lambda: "2 of 3 compute hosts are down, more than threshold=50 %" in degraded_reason(), 60, 0.5), degraded_reason()
+    assert "instance-ha release" in degraded_reason()
+    time.sleep(3)
+    assert not watch.evacuation_requests(story.begun)
+    assert watch.on_controller("instance-ha", "release").splitlines() == ["cmp-1: released", "cmp-2: released"]
+    story.before[more] = "ACTIVE"
+    story.recovered()
+    assert {servers.host_of(servers.show(uid)) for uid in story.before} == {"cmp-3"}
+    healthy()
+    del story.before[more]
+    story.audit()
+
+
+def test_held_hosts_that_come_back_keep_their_servers() -> None:
+    story = Story()
+    story.boot(running=2, stopped=0)
+    both_die(story, "cmp-2")
+    assert wait_until(lambda: len(watch.fencings(story.begun)) >= 2, 60, 0.5)
+    assert wait_until(lambda: watch.in_service("cmp-1") and watch.in_service("cmp-2"), RETURN_LIMIT, 0.5), "held hosts were kept out"
+    healthy()
+    story.stays = set(story.before)
+    story.audit()
+
+
+@pytest.fixture
+def no_power_device() -> Iterator[None]:
+    """cmp-1's level holds fence_nova alone."""
+    watch.on_controller("pcs", "stonith", "level", "remove", "1", "cmp-1")
+    watch.on_controller("pcs", "stonith", "level", "add", "1", "cmp-1", "fence-nova")
+    yield
+    watch.on_controller("pcs", "stonith", "level", "remove", "1", "cmp-1")
+    watch.on_controller("pcs", "stonith", "level", "add", "1", "cmp-1", "fence-cmp-1", "fence-nova")
+    update("quick_evacuate_level=")
+
+
+def test_a_level_without_a_power_device_has_to_be_wanted(no_power_device: None) -> None:
+    story = Story()
+    story.boot(running=1, stopped=1)
+    story.cut_power()
+    assert wait_until(lambda: "no power device before fence_nova" in degraded_reason(), 60, 0.5), degraded_reason()
+    assert not watch.evacuation_requests(story.begun)
+    update("quick_evacuate_level=1")
+    story.recovered()
+    healthy()
+    story.audit()
+
+
+def test_nova_may_be_left_to_notice_by_itself() -> None:
+    """Level 3: nobody forces the service down."""
+    story = Story()
+    story.boot(running=1, stopped=1)
+    update("quick_evacuate_level=3")
+    watch.on_controller("pcs", "stonith", "update", "fence-nova", "quick_evacuate_level=3")
+    forced = []
+    try:
+        story.cut_power()
+
+        def done() -> bool:
+            forced.append(servers.services()[story.victim]["forced_down"])
+            return all(servers.host_of(servers.show(uid)) != story.victim for uid in story.before)
+
+        assert wait_until(done, 120, 0.5)
+        story.recovered()
+        assert not any(forced)
+        healthy()
+        story.audit()
+    finally:
+        update("quick_evacuate_level=")
+        watch.on_controller("pcs", "stonith", "update", "fence-nova", "quick_evacuate_level=")

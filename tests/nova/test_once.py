@@ -1,0 +1,86 @@
+"""At most one evacuation of a server under way, whoever else is at it; and none that Nova lost is forgotten."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from tests.cluster.scenario import Story, healthy
+from tests.cluster.test_faults import wait_under_way
+from tests.lab import cloud, cluster, guests, servers, watch
+from tests.lab import node as machine
+from tests.lab.common import wait_until
+from tests.nova.test_choices import update
+
+OCF = "/usr/lib/ocf/resource.d/openstack/NovaEvacuate"
+
+
+def test_two_workers_at_once() -> None:
+    """As after a botched failover: a second worker runs where Pacemaker has none."""
+    story = Story()
+    story.boot(running=4, stopped=1)
+    home = watch.where_runs("nova-evacuate")
+    other = next(node for node in cluster.size().nodes if node.member and node.kind == "controller" and node.name != home)
+    given = {"OCF_RESKEY_cloud": "lab", "OCF_RESOURCE_INSTANCE": "second"}
+    assert machine.exec_in(other, [OCF, "start"], env=given).returncode == 0
+    try:
+        story.cut_power()
+        story.recovered()
+        healthy()
+    finally:
+        machine.exec_in(other, [OCF, "stop"], env=given)
+    story.audit()
+
+
+def test_a_person_at_the_same_time() -> None:
+    """One runs host-evacuate, one evacuates a server through Nova, one deletes a server, all while the worker is at it."""
+    guests.set_knob("spawn_delay", 4)
+    update("max_parallel=2")
+    try:
+        story = Story()
+        story.boot(running=6, stopped=1)
+        uids = list(story.before)
+        story.cut_power()
+        wait_under_way(story)
+        results = []
+        command = ["instance-ha", "host-evacuate", story.victim, "--host-is-off", "-f", "json"]
+        person = threading.Thread(target=lambda: results.append(machine.exec_in(cluster.find(watch.controller()), command, 180)))
+        person.start()
+        busy = {row["instance_uuid"] for row in servers.evacuations(story.victim)}
+        free = [uid for uid in uids if uid not in busy]
+        servers.evacuate(free[-1])
+        servers.nova("DELETE", f"/servers/{free[-2]}")
+        del story.before[free[-2]]
+        story.recovered()
+        person.join()
+        assert results[0].returncode == 0, results[0].stderr + results[0].stdout
+        assert wait_until(lambda: free[-2] not in servers.listed(), 30, 0.5)
+        healthy()
+        story.audit()
+    finally:
+        update("max_parallel=")
+
+
+def test_a_request_that_nova_lost_is_sent_again() -> None:
+    """The conductor dies while it waits for a scheduler that hangs: Nova's record stays at accepted for ever."""
+    story = Story()
+    story.boot(running=1, stopped=0)
+    update("stuck_timeout=30")
+    try:
+        story.cut_power()
+        time.sleep(4)
+        cloud.stop("nova-scheduler", "freeze")
+        assert wait_until(lambda: any(row["status"] == "accepted" for row in servers.evacuations(story.victim)), 30, 0.1), "no request"
+        time.sleep(1.5)
+        cloud.stop("nova-conductor", "kill")
+        cloud.stop("nova-scheduler", "thaw")
+        cloud.start("nova-conductor")
+        story.recovered(180)
+        healthy()
+        rows = servers.evacuations(story.victim)
+        story.audit(most_evacuations=2, lost=list(story.before))
+        assert sorted(row["status"] for row in rows if row["instance_uuid"] in story.before) == ["accepted", "completed"]
+    finally:
+        cloud.stop("nova-scheduler", "thaw")
+        cloud.start("nova-conductor")
+        update("stuck_timeout=")
