@@ -21,6 +21,7 @@ DONE = "done"            # it arrived, and there is no claim to take away
 LEFT = "left"            # it is not moved, and the reason says why
 
 MAX_PAUSE = 60.0         # longest pause between two tries
+AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's words
 SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
 
 
@@ -103,8 +104,15 @@ def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Mem
         return _moved(server, scene, rows, was, mine)
     if server.being_deleted:
         return _given_up(server, "its user is deleting it", was, mine)
-    if last and last.in_progress:
-        return _under_way(server, scene, policy, memory, rows, was, mine)
+    open_rows = [row for row in rows if row.in_progress and (row.id > scene.baseline or (server.task_state or "").startswith("rebuild"))]
+    # Only forced down is dead: a report that is late, as with the message bus away, says nothing of the rebuild.
+    alive = [row for row in open_rows if row.destination not in scene.dead_hosts]
+    if alive:
+        # Of several, Nova carries out the one with a destination, which need not be the newest: a lost request's record stays open.
+        current = max(alive, key=lambda row: (row.destination is not None, row.id))
+        return _under_way(server, scene, policy, memory, current, rows, was, mine)
+    if open_rows:
+        return _to_start(server, scene, policy, memory, rows, was, mine, dead=open_rows[-1])
     if memory.sent is not None:
         if scene.now - memory.sent < SETTLE:
             return Verdict(server, WAIT, "the answer to the request was lost; looking whether Nova has it", was)
@@ -117,7 +125,9 @@ def _given_up(server: Server, reason: str, was: str, mine: bool) -> Verdict:
 
 
 def _moved(server: Server, scene: HostScene, rows: Sequence[Migration], was: str, mine: bool) -> Verdict:
-    if rows and rows[-1].in_progress:
+    # A request that Nova lost keeps its record at accepted for ever; and Nova may carry out a later one under that older record.
+    here = [row for row in rows if row.destination == server.host]
+    if here and here[-1].in_progress:
         return Verdict(server, WAIT, f"being rebuilt on {server.host}", was)
     if server.being_deleted:
         return _given_up(server, "its user is deleting it", was, mine)
@@ -138,11 +148,8 @@ def _moved(server: Server, scene: HostScene, rows: Sequence[Migration], was: str
     return Verdict(server, UNLOCK if mine else DONE, f"arrived on {server.host}", was, final=True)
 
 
-def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str, mine: bool) -> Verdict:
-    last = rows[-1]
-    # Only forced down is dead: a report that is late, as with the message bus away, says nothing of the rebuild.
-    if last.destination in scene.dead_hosts:
-        return _to_start(server, scene, policy, memory, rows, was, mine, dead=last)
+def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, last: Migration, rows: Sequence[Migration], was: str,
+               mine: bool) -> Verdict:
     seen = f"{last.id} {last.status} {last.destination} {server.task_state} {last.updated}"
     if memory.progress[0] != seen:
         memory.progress, memory.quiet = (seen, scene.now), scene.now
@@ -174,7 +181,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
         return Verdict(server, LEFT, f"it is {state.name}, and recover_states does not name {state.word}", was, final=True)
     if memory.confirming is not None and server.vm_state == "resized" and scene.now - memory.confirming < SETTLE:
         return Verdict(server, WAIT, "its resize is being confirmed", was)
-    if failures and failures[-1].status in ARRIVED:
+    if any(row.status in ARRIVED for row in failures):
         return Verdict(server, WAIT, "Nova says done, and the server has not changed its host yet", was)
     wait = _pause(scene.now, policy, memory, failures, dead)
     no_room = memory.short or (bool(failures) and failures[-1].status == "error")
@@ -216,6 +223,8 @@ def _why_again(server: Server, failures: Sequence[Migration], memory: Memory, de
     if failures[-1].in_progress:
         return f"Nova lost try {len(failures)}: no scheduler took it"
     request = f" ({memory.request})" if memory.request else ""
+    if AFFINITY_VIOLATED in server.fault:
+        request += "; see docs/operations.md, server groups"
     return f"try {len(failures)} failed: {server.fault or failures[-1].status}{request}"
 
 

@@ -145,6 +145,8 @@ def write_compute(host: str) -> Path:
     }
     config = ETC / f"nova-compute-{host}.conf"
     _ini(config, sections)
+    # Without it a compute host refuses a member of a hard-affinity group whose other members are still on the dead host.
+    sections["workarounds"] = {"disable_group_policy_check_upcall": "true"}
     (state / "lock").mkdir(parents=True, exist_ok=True)
     LOGS.mkdir(parents=True, exist_ok=True)
     _write(state / "compute_id", str(uuid.uuid5(uuid.NAMESPACE_DNS, host)))

@@ -213,6 +213,28 @@ def test_error_of_our_own_making_is_no_question_of_policy() -> None:
     assert verdict(one, policy=Policy(recover=frozenset())).action == EVACUATE
 
 
+@pytest.mark.parametrize("rows", [
+    (row(1, "accepted", None), row(2, "pre-migrating")), (row(1, "pre-migrating"), row(2, "accepted", None))])
+def test_a_lost_requests_record_may_be_the_one_that_is_carried_out(rows: tuple[Migration, ...]) -> None:
+    """Nova's conductor takes the first record at accepted, whichever request it has in hand."""
+    memory, one = Memory(), server(task_state="rebuild_spawning")
+    for now in (1000.0, 1000.0 + Policy().stuck_timeout + 1):
+        found = verdict(one, memory, rows=rows, now=now)
+        assert found.action in (WAIT, LEFT) and "lost" not in found.reason
+    assert verdict(server(host="cmp-2"), rows=(row(1, "done"), row(2, "accepted", None))).action == decide.DONE
+
+
+def test_a_destination_that_died_does_not_hide_the_try_after_it() -> None:
+    rows = (row(1, "pre-migrating", "cmp-2"), row(2, "accepted", None))
+    assert verdict(server(task_state="rebuilding"), rows=rows, up="cmp-3", dead="cmp-1 cmp-2").action == WAIT
+
+
+def test_a_record_that_an_earlier_failure_left_open_does_not_count() -> None:
+    """Its server came back with its host, and nothing is being rebuilt."""
+    assert verdict(server(), rows=(row(1, "pre-migrating"),), baseline=1).action == EVACUATE
+    assert verdict(server(task_state="rebuild_spawning"), rows=(row(1, "pre-migrating"),), baseline=1).action == WAIT
+
+
 @pytest.mark.parametrize(("was", "state", "action"), [
     ("halted", "active", STOP), ("started", "stopped", START), ("paused", "active", PAUSE), ("active", "stopped", UNLOCK),
     ("stopped", "stopped", UNLOCK), ("halted", "stopped", UNLOCK), ("paused", "paused", UNLOCK), ("stopped", "active", UNLOCK)])
