@@ -80,7 +80,7 @@ class Host:
                 self.worker.say(f"{self.node}: the worker {record.worker} evacuates it")
                 return REST_PAUSE
             return self._evacuate(owned, service, services, alive)
-        return self._return(record, service, services, alive)
+        return self._return(record, service, alive)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
         name = decide.host_of(record.host or record.node, self.worker.domain, services)
@@ -197,7 +197,7 @@ class Host:
         worker.solved(self.node)
         return ""
 
-    def tell(self, acted: int, services: list[Service]) -> float:
+    def tell(self, acted: int) -> float:
         """The second half of a turn, when the worker has acted: say and record how far it is. Returns the pause."""
         assert self.look is not None
         look, record = self.look, self.record
@@ -218,7 +218,7 @@ class Host:
             return WATCH_PAUSE if acted else BUSY_PAUSE
         state = PARTLY if left else EVACUATED
         if record.reserve and state == EVACUATED:
-            record = reserve.give_back(self.worker, record, self.look.scene.migrations, services)
+            record = reserve.give_back(self.worker, record, look.scene.migrations)
         self.worker.cluster.replace(record.to(state, left=len(left)))
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
         return REST_PAUSE
@@ -235,7 +235,7 @@ class Host:
         self._updated = service.updated
         return self._moves >= (1 if self._cleaning else 2)
 
-    def _return(self, record: Record, service: Service, services: list[Service], alive: bool) -> float:
+    def _return(self, record: Record, service: Service, alive: bool) -> float:
         worker = self.worker
         if record.state == EVACUATED:
             if not alive:
@@ -253,7 +253,7 @@ class Host:
         if record.baseline is not None:
             mend(worker.nova, service.host, record.baseline)
         if record.reserve:
-            record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host), services))
+            record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host)))
         worker.cluster.clear(record)
         worker.say(f"{self.node}: back in service, record cleared")
         return BUSY_PAUSE

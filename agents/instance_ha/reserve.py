@@ -31,9 +31,9 @@ def call(worker: Worker, record: Record, host: Service, services: Sequence[Servi
     return record
 
 
-def give_back(worker: Worker, record: Record, migrations: Iterable[Migration], services: Sequence[Service]) -> Record:
+def give_back(worker: Worker, record: Record, migrations: Iterable[Migration]) -> Record:
     """Keep the reserved host back again, unless it was needed. The record without it, not stored yet."""
-    spare = _service(services, record.reserve)
+    spare = _service(worker.nova.services(), record.reserve)  # read again: it may have been enabled in this very turn
     if spare and spare.enabled:
         coming = any(row.in_progress and row.destination == spare.host for row in migrations)
         if coming or worker.nova.servers_on(spare.host):

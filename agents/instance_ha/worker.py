@@ -92,7 +92,7 @@ class Worker:
         if not looking:
             return pause
         acted = self._act(looking)
-        return min([pause, *(self._guarded(host.record, functools.partial(host.tell, acted[host.node], ask() or [])) for host in looking)])
+        return min([pause, *(self._guarded(host.record, functools.partial(host.tell, acted[host.node])) for host in looking)])
 
     def held(self, node: str) -> str:
         """Why a node's evacuation waits for a person, "" when it does not. Raises CloudUnreachable."""

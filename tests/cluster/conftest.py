@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.scenario import healthy
-from tests.lab import guests, servers
+from tests.lab import guests, servers, watch
 from tests.lab.up import laboratory
 
 
@@ -26,3 +26,11 @@ def calm(lab: None) -> Iterator[None]:
         guests.set_knob(knob, None)
     healthy()
     servers.delete_all()
+
+
+@pytest.fixture
+def stays_off() -> Iterator[None]:
+    """Fencing leaves a node off instead of starting it again."""
+    watch.on_controller("pcs", "property", "set", "stonith-action=off")
+    yield
+    watch.on_controller("pcs", "property", "set", "stonith-action=")

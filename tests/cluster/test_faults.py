@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -103,6 +104,9 @@ def test_a_spawn_that_fails_is_tried_again_in_the_former_state() -> None:
     guests.set_knob("fail_spawn", "1")
     story.cut_power()
     assert wait_until(lambda: any(row["status"] == "failed" for row in servers.evacuations(story.victim)), 60, 0.2)
+    told = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "status", "-f", "json"]).stdout
+    failed = [row["Reason"] for row in json.loads(told) if row["Evacuation"] == "failed"]
+    assert failed and all("fail_spawn" in reason and "(req-" in reason for reason in failed), "Nova's own reason and request id"
     guests.set_knob("fail_spawn", None)
     story.recovered()
     healthy()
@@ -147,7 +151,7 @@ def test_by_hand_a_live_host_is_refused() -> None:
     assert not watch.evacuation_requests(story.begun)
 
 
-def test_by_hand_a_dead_host_is_evacuated() -> None:
+def test_by_hand_a_dead_host_is_evacuated(stays_off: None) -> None:
     story = Story()
     story.boot(running=3, stopped=1, out=1)
     watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=false")
@@ -156,9 +160,12 @@ def test_by_hand_a_dead_host_is_evacuated() -> None:
         assert wait_until(lambda: "proof" in watch.records().get(story.victim, ""), 60, 0.3), "no confirmed record"
         assert not watch.evacuation_requests(story.begun)
         told = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "status", story.victim])
-        assert told.returncode == 1 and "confirmed" in told.stdout and "s0-0" in told.stdout
-        done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim, "-f", "json"], 120)
+        assert told.returncode == 1 and "proof" in told.stdout and "s0-0" in told.stdout
+        command = ["instance-ha", "host-evacuate", "--target", "cmp-3", "--generate-password", story.victim, "-f", "json"]
+        done = machine.exec_in(cluster.find(watch.controller()), command, 120)
         assert done.returncode == 0, done.stderr
+        rows = {row["Server"]: row for row in json.loads(done.stdout)}
+        assert all((row["Evacuated"], row["On"]) == ("yes", "cmp-3") and row["Password"] for uid, row in rows.items() if uid not in story.stays)
         story.recovered()
     finally:
         watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=true")

@@ -143,10 +143,10 @@ def write_compute(host: str) -> Path:
         "use_stderr": "false",
         "heal_instance_info_cache_interval": -1,
     }
-    config = ETC / f"nova-compute-{host}.conf"
-    _ini(config, sections)
     # Without it a compute host refuses a member of a hard-affinity group whose other members are still on the dead host.
     sections["workarounds"] = {"disable_group_policy_check_upcall": "true"}
+    config = ETC / f"nova-compute-{host}.conf"
+    _ini(config, sections)
     (state / "lock").mkdir(parents=True, exist_ok=True)
     LOGS.mkdir(parents=True, exist_ok=True)
     _write(state / "compute_id", str(uuid.uuid5(uuid.NAMESPACE_DNS, host)))

@@ -1,3 +1,3 @@
 """The protected laboratory, as tests/cluster has it."""
 
-from tests.cluster.conftest import calm, lab  # noqa: F401
+from tests.cluster.conftest import calm, lab, stays_off  # noqa: F401

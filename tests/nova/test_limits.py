@@ -22,14 +22,6 @@ def both_die(story: Story, other: str) -> None:
     machine.power_off(cluster.find(other))
 
 
-@pytest.fixture
-def stays_off() -> Iterator[None]:
-    """Fencing leaves a node off instead of starting it again."""
-    watch.on_controller("pcs", "property", "set", "stonith-action=off")
-    yield
-    watch.on_controller("pcs", "property", "set", "stonith-action=")
-
-
 def test_too_many_hosts_wait_for_a_person(stays_off: None) -> None:
     story = Story()
     story.boot(running=2, stopped=1)
