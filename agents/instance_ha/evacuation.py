@@ -194,6 +194,8 @@ class Evacuation:
         claim = Claim(self.host, verdict.was, self.incident, self.token)
         owned = bool(server.locked) and claim_of(server) is None
         if not owned and claim_of(server) != claim:
+            if server.locked:
+                self.nova.unlock(server.id)  # another worker's claim: Nova would keep its words
             self.nova.lock(server.id, claim.text())
             time.sleep(self.patience)
         asked = time.monotonic()

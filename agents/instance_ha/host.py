@@ -37,7 +37,8 @@ class Host:
         self.look: Look | None = None          # of this turn, while it evacuates
         self.record = record                   # as this turn left it
         self.may_start = False                 # whether this turn may send anything
-        self._paused = ""
+        self._paused = ""                      # why nothing may be begun now
+        self._control = ""                     # the same, as long as it is Nova's control plane
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
         self._owned: float | None = None       # when the record last had this worker's name
@@ -147,6 +148,8 @@ class Host:
         if record.baseline is None:
             record = self.worker.cluster.replace(_with(record.to(CONFIRMED, host=service.host), engine.prepare()))
         self._paused = self._reason_to_pause(service, services)
+        self._control = "" if self._paused else self._without_control_plane(services)
+        self._paused = self._paused or self._control
         if not self._paused:
             record = reserve.call(self.worker, record, service, services)
         look = engine.look(services, record.baseline or 0, not alive, record.kept, self.worker.dead_hosts(services))
@@ -185,16 +188,20 @@ class Host:
             worker.problem(f"held {self.node}", f"{self.node} is not evacuated: {held}")
             return held
         worker.solved(f"held {self.node}")
-        missing = [binary for binary in ("nova-scheduler", "nova-conductor") if not any(s.binary == binary and s.up for s in services)]
-        if missing:
-            worker.problem(self.node, f"{self.node} is not evacuated: Nova has no {' and no '.join(missing)} that is up")
-            return f"no {missing[0]} is up"
         others = [s for s in services if s.binary == "nova-compute" and s.up and s.host != service.host
                   and (s.enabled or (is_reserved(s) and worker.policy.reserved_hosts))]
         if not others:
             worker.problem(self.node, f"{self.node} is not evacuated: no other compute host is up and enabled")
             return "no other compute host is up and enabled"
-        worker.solved(self.node)
+        return ""
+
+    def _without_control_plane(self, services: list[Service]) -> str:
+        """What Nova lacks to carry an evacuation out, "" for nothing. It is awaited, and the host is not let in meanwhile."""
+        missing = [binary for binary in ("nova-scheduler", "nova-conductor") if not any(s.binary == binary and s.up for s in services)]
+        if missing:
+            self.worker.problem(self.node, f"{self.node} is not evacuated: Nova has no {' and no '.join(missing)} that is up")
+            return f"no {missing[0]} is up"
+        self.worker.solved(self.node)
         return ""
 
     def tell(self, acted: int) -> float:
@@ -212,7 +219,7 @@ class Host:
             self.worker.solved(f"left {self.node}")
         text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self._paused}" if self._paused else "")
         # Paused with nothing under way, its host may come back and keep its servers.
-        resting = decide.host_over(v for v in look.verdicts if not (self._paused and v.action == decide.QUEUED))
+        resting = decide.host_over(v for v in look.verdicts if not (self._paused and not self._control and v.action == decide.QUEUED))
         if acted or not resting:
             self._show(f"evacuating, {text}")
             return WATCH_PAUSE if acted else BUSY_PAUSE

@@ -158,7 +158,7 @@ class Nova:
         self._action(server_id, {"pause": None})
 
     def lock(self, server_id: str, reason: str) -> None:
-        """Lock a server for all but administrators; a lock that is there gets this reason."""
+        """Lock a server for all but administrators. A lock that is there keeps its reason when the server is of our own project."""
         self._action(server_id, {"lock": {"locked_reason": reason}})
 
     def unlock(self, server_id: str) -> None:

@@ -68,7 +68,7 @@ def test_a_request_that_nova_lost_is_sent_again() -> None:
     update("stuck_timeout=30")
     try:
         story.cut_power()
-        time.sleep(4)
+        assert wait_until(lambda: story.victim in watch.records(), 60, 0.1), "not recorded"
         cloud.stop("nova-scheduler", "freeze")
         assert wait_until(lambda: any(row["status"] == "accepted" for row in servers.evacuations(story.victim)), 30, 0.1), "no request"
         time.sleep(1.5)
