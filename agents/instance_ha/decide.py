@@ -30,7 +30,8 @@ class Memory:
     """What one worker remembers of one server between two turns; nothing that safety needs after its death.
 
     Times are the worker's monotonic seconds. `sent` is when a request went out whose row is not seen yet. `request` is Nova's
-    id of the last request. `confirming` is when a resize was confirmed. `short`: the refusal was a lack of room.
+    id of the last request. `confirming` is when a resize was confirmed, `foreign` when somebody else's claim was first seen.
+    `short`: the refusal was a lack of room.
     """
 
     sent: float | None = None
@@ -46,6 +47,7 @@ class Memory:
     refusals: int = 0
     short: bool = False
     confirming: float | None = None
+    foreign: float | None = None
 
 
 @dataclass(frozen=True)

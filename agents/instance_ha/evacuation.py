@@ -19,6 +19,7 @@ from .states import CONFIRM, RESET, kept_of, state_of
 from .window import SLOW
 
 SEND_DEADLINE = 5.0   # the last look at the server and at the record is no older than this when a request is sent
+CLAIM_AGE = 60.0      # seconds after which a person may take what somebody else has claimed and not sent
 LOG = logging.getLogger(__name__)
 
 
@@ -120,6 +121,12 @@ class Evacuation:
             return False
         return memory.sent is None or (not memory.lost and time.monotonic() - began < SLOW + self.patience)
 
+    def claim(self, verdicts: Iterable[Verdict]) -> None:
+        """Claim servers that are not evacuated for now, so that they are given back in the state they had if their host returns first."""
+        for verdict in verdicts:
+            if not verdict.server.locked:
+                self.nova.lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token).text())
+
     def _observe(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str]) -> HostScene:
         migrations = self.nova.evacuations(self.host)
         found = {server.id: server for server in self.nova.servers_on(self.host)}
@@ -193,6 +200,8 @@ class Evacuation:
         server, memory = verdict.server, self.memory[verdict.server.id]
         claim = Claim(self.host, verdict.was, self.incident, self.token)
         owned = bool(server.locked) and claim_of(server) is None
+        if self.patience and server.locked and not owned and self._claimed_by_another(server, memory):
+            return
         if not owned and claim_of(server) != claim:
             if server.locked:
                 self.nova.unlock(server.id)  # another worker's claim: Nova would keep its words
@@ -217,6 +226,15 @@ class Evacuation:
         memory.was = verdict.was if owned else ""
         memory.sent, memory.sent_after, memory.lost = time.monotonic(), look.scene.last_row, False
         self._send(verdict, memory, place)
+
+    def _claimed_by_another(self, server: Server, memory: Memory) -> bool:
+        """Whether somebody else claimed it and may still be at it: who has to give way takes only an old claim."""
+        claim = claim_of(server)
+        if claim is None or claim.token == self.token:
+            return False
+        if memory.foreign is None:
+            memory.foreign = time.monotonic()
+        return time.monotonic() - memory.foreign < CLAIM_AGE
 
     def _still(self, server: Server, claim: Claim, owned: bool) -> Server | None:
         """The server as it is now; None when something speaks against its evacuation."""

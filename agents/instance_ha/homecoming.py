@@ -6,14 +6,14 @@ import logging
 
 from .model import ARRIVED, Migration, Server, claim_of
 from .nova import Nova
-from .states import ACTIVE, SHUT_DOWN
+from .states import ACTIVE, HALTED, PAUSED, SHUT_DOWN, STARTED, STOPPED
 
 LOG = logging.getLogger(__name__)
 
 
 def release(nova: Nova, host: str) -> list[Server]:
-    """Give back the servers that are still on the host, which is up again: take our claims away, start those that ran.
-    Returns the servers that are not given back yet. Raises CloudError."""
+    """Give back the servers that we claimed and that are still on the host, which is up again: each is brought into the state it
+    had, and our claim is taken away. Returns the servers that are not given back yet. Raises CloudError."""
     waiting = []
     for server in nova.servers_on(host):
         claim = claim_of(server)
@@ -23,13 +23,26 @@ def release(nova: Nova, host: str) -> list[Server]:
         if server.task_state and not lost:
             waiting.append(server)
             continue
-        if claim.was == ACTIVE and server.vm_state == "stopped":
-            LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, host)
-            nova.start(server.id)
         if lost:
             LOG.warning("%s (%s): Nova lost its evacuation; it stayed on %s and needs a person", server.name, server.id, host)
+        else:
+            _restore(nova, host, server, claim.was)
         nova.unlock(server.id)
     return waiting
+
+
+def _restore(nova: Nova, host: str, server: Server, was: str) -> None:
+    """Its guest died with the host's power, whatever Nova says, and nova-compute does not start it."""
+    if was in (ACTIVE, STARTED):
+        LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, host)
+    if server.vm_state == "error" and was != PAUSED:
+        nova.reset(server.id)
+    if was in (ACTIVE, STARTED) and server.vm_state == "stopped":
+        nova.start(server.id)
+    elif was in (ACTIVE, STARTED) and server.vm_state in ("active", "error"):
+        nova.reboot(server.id)
+    elif was in (STOPPED, HALTED) and server.vm_state in ("active", "error"):
+        nova.stop(server.id)
 
 
 def mend(nova: Nova, host: str, baseline: int) -> None:

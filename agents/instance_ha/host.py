@@ -223,6 +223,8 @@ class Host:
         if acted or not resting:
             self._show(f"evacuating, {text}")
             return WATCH_PAUSE if acted else BUSY_PAUSE
+        assert self.engine is not None
+        self.engine.claim(v for v in look.verdicts if v.action == decide.QUEUED)
         state = PARTLY if left else EVACUATED
         if record.reserve and state == EVACUATED:
             record = reserve.give_back(self.worker, record, look.scene.migrations)

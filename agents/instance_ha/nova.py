@@ -154,6 +154,10 @@ class Nova:
     def confirm_resize(self, server_id: str) -> None:
         self._action(server_id, {"confirmResize": None})
 
+    def reboot(self, server_id: str) -> None:
+        """Start a server anew whose guest is dead although Nova has it as active (a hard reboot)."""
+        self._action(server_id, {"reboot": {"type": "HARD"}})
+
     def pause(self, server_id: str) -> None:
         self._action(server_id, {"pause": None})
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.cluster.scenario import RETURN_LIMIT, Story, healthy
 from tests.cluster.test_faults import degraded_reason
-from tests.lab import cluster, servers, watch
+from tests.lab import cluster, guests, servers, watch
 from tests.lab import node as machine
 from tests.lab.common import wait_until
 from tests.nova.test_choices import update
@@ -42,11 +42,15 @@ def test_too_many_hosts_wait_for_a_person(stays_off: None) -> None:
 
 def test_held_hosts_that_come_back_keep_their_servers() -> None:
     story = Story()
-    story.boot(running=2, stopped=0)
+    story.boot(running=2, stopped=1)
+    running = [uid for uid, status in story.before.items() if status == "ACTIVE"]
     both_die(story, "cmp-2")
     assert wait_until(lambda: len(watch.fencings(story.begun)) >= 2, 60, 0.5)
     assert wait_until(lambda: watch.in_service("cmp-1") and watch.in_service("cmp-2"), RETURN_LIMIT, 0.5), "held hosts were kept out"
     healthy()
+    assert wait_until(lambda: all(guests.running().get(uid) == ["cmp-1"] for uid in running), 30, 0.5), "they are not started again"
+    found = servers.listed()
+    assert [(found[uid]["status"], found[uid]["locked"]) for uid in story.before] == [("ACTIVE", False), ("ACTIVE", False), ("SHUTOFF", False)]
     story.stays = set(story.before)
     story.audit()
 
