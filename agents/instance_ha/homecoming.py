@@ -1,14 +1,99 @@
-"""The servers of a host that is back: those that stayed are given back, those that left are mended."""
+"""A host comes back: it is given back to Nova, the servers that stayed are given back, those that left are mended."""
 
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
-from .model import ARRIVED, Migration, Server, claim_of
+from . import decide, reserve
+from .errors import CloudRefused
+from .model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
 from .nova import Nova
 from .states import ACTIVE, HALTED, PAUSED, SHUT_DOWN, STARTED, STOPPED
 
+if TYPE_CHECKING:
+    from .worker import Worker
+
+BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
+REST_PAUSE = 2.0         # while a host waits for its return
+LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
+NAMED = 3                # servers that one sentence names
 LOG = logging.getLogger(__name__)
+
+
+class Homecoming:
+    """The return of one host."""
+
+    def __init__(self, worker: Worker, node: str) -> None:
+        self.worker, self.node = worker, node
+        self._updated = ""                     # the service's time stamp at the last look
+        self._moves = 0                        # how often it has moved since the node is online
+        self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
+        self._cleaning = False                 # guests that left were seen to be still on the host
+
+    def alive(self, view: ClusterView, service: Service) -> bool:
+        """Whether nova-compute reports again: the node is online and the service's time stamp moves. Once may be a person's
+        doing, since each change of a service moves it; once is enough when nova-compute was seen to clean up."""
+        node = view.nodes.get(self.node)
+        if node is None or not node.online:
+            self._updated, self._moves = "", 0
+            return False
+        if self._updated and service.updated != self._updated:
+            self._moves += 1
+        self._updated = service.updated
+        return self._moves >= (1 if self._cleaning else 2)
+
+    def step(self, record: Record, service: Service, alive: bool) -> float:
+        """One turn of a host whose evacuation is over. Returns the pause before the next one. Raises CloudError, ClusterError."""
+        worker = self.worker
+        if record.state == EVACUATED:
+            if not alive:
+                self._show("evacuated; waiting for its return")
+                return REST_PAUSE
+            record = worker.cluster.replace(record.to(RETURNING))
+        if service.forced_down or not service.up:
+            self._bring_up(service, alive)
+            return BUSY_PAUSE
+        if decide.is_ours(service) and not worker.policy.leave_disabled:
+            worker.nova.enable(service)
+            LOG.info("%s: enabled in Nova", service.host)
+        if release(worker.nova, service.host):
+            return REST_PAUSE
+        if record.baseline is not None:
+            mend(worker.nova, service.host, record.baseline)
+        if record.reserve:
+            record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host)))
+        worker.cluster.clear(record)
+        worker.say(f"{self.node}: back in service, record cleared")
+        return BUSY_PAUSE
+
+    def _bring_up(self, service: Service, alive: bool) -> None:
+        leaving = [row for row in self.worker.nova.evacuations(service.host) if row.status == "done"]
+        self._cleaning = self._cleaning or bool(leaving)
+        if leaving:
+            self._show(f"returning; nova-compute has to start and to remove {len(leaving)} guests that left")
+            self._linger(alive, [row.id for row in leaving])
+        elif not service.forced_down:
+            self._show("returning; waiting until Nova says it is up")
+        elif not alive:
+            self._show("returning; waiting for nova-compute to report")
+        else:
+            try:
+                self.worker.nova.force_down(service, False)
+            except CloudRefused as error:
+                self._show(f"returning; Nova does not take it yet: {error}")
+
+    def _linger(self, alive: bool, rows: list[int]) -> None:
+        """nova-compute closes one evacuation of a server when it starts. Of one that Nova lost and that was asked again there are
+        two, and it takes a second start; until then Nova does not take the host back."""
+        now = self.worker.clock()
+        self._lingers = (self._lingers or now) if alive else None
+        if self._lingers is not None and now - self._lingers > LINGER:
+            text = f"nova-compute runs, and Nova has {len(rows)} of its evacuations open ({', '.join(map(str, rows[:NAMED]))})"
+            self.worker.problem(self.node, f"{self.node} is not taken back: {text}; restart nova-compute on it once more")
+
+    def _show(self, text: str) -> None:
+        self.worker.show(self.node, text)
 
 
 def release(nova: Nova, host: str) -> list[Server]:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import decide, proof, reserve
-from .errors import CloudRefused
 from .evacuation import SEND_DEADLINE, Evacuation, Look, Prepared, arrived
-from .homecoming import mend, release
+from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Record, Service
 
@@ -17,11 +16,8 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
-BUSY_PAUSE = 0.25        # while servers move
-REST_PAUSE = 2.0         # while a host waits for its return
 TAKEOVER = SEND_DEADLINE + decide.SETTLE  # until then another worker's last request may not be seen in Nova yet
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
-NAMED = 3                # servers that one sentence names
 NO_POWER_NEEDED = 1      # quick_evacuate_level
 NOVA_NOTICES = 3
 LOG = logging.getLogger(__name__)
@@ -42,11 +38,9 @@ class Host:
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
         self._owned: float | None = None       # when the record last had this worker's name
-        self._updated = ""                     # the service's time stamp at the last look
-        self._moves = 0                        # how often it has moved since the node is online
+        self.homecoming = Homecoming(worker, record.node)
         self._prepare_at = worker.clock()
         self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
-        self._cleaning = False                 # guests that left were seen to be still on the host
 
     def reconfigure(self) -> None:
         """The worker has new parameters."""
@@ -74,14 +68,14 @@ class Host:
         if service is None:
             self.worker.problem(self.node, f"Nova knows no compute host for the node {self.node}; see the parameter domain")
             return REST_PAUSE
-        alive = self._alive(view, service)
+        alive = self.homecoming.alive(view, service)
         if record.state in (CONFIRMED, PARTLY):
             owned = self._own(record)
             if owned is None:
                 self.worker.say(f"{self.node}: the worker {record.worker} evacuates it")
                 return REST_PAUSE
             return self._evacuate(owned, service, services, alive)
-        return self._return(record, service, alive)
+        return self.homecoming.step(record, service, alive)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
         name = decide.host_of(record.host or record.node, self.worker.domain, services)
@@ -231,56 +225,6 @@ class Host:
         self.worker.cluster.replace(record.to(state, left=len(left)))
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
         return REST_PAUSE
-
-    def _alive(self, view: ClusterView, service: Service) -> bool:
-        """Whether nova-compute reports again: the node is online and the service's time stamp moves. Once may be a person's
-        doing, since each change of a service moves it; once is enough when nova-compute was seen to clean up."""
-        node = view.nodes.get(self.node)
-        if node is None or not node.online:
-            self._updated, self._moves = "", 0
-            return False
-        if self._updated and service.updated != self._updated:
-            self._moves += 1
-        self._updated = service.updated
-        return self._moves >= (1 if self._cleaning else 2)
-
-    def _return(self, record: Record, service: Service, alive: bool) -> float:
-        worker = self.worker
-        if record.state == EVACUATED:
-            if not alive:
-                self._show("evacuated; waiting for its return")
-                return REST_PAUSE
-            record = worker.cluster.replace(record.to(RETURNING))
-        if service.forced_down or not service.up:
-            self._bring_up(service, alive)
-            return BUSY_PAUSE
-        if decide.is_ours(service) and not worker.policy.leave_disabled:
-            worker.nova.enable(service)
-            LOG.info("%s: enabled in Nova", service.host)
-        if release(worker.nova, service.host):
-            return REST_PAUSE
-        if record.baseline is not None:
-            mend(worker.nova, service.host, record.baseline)
-        if record.reserve:
-            record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host)))
-        worker.cluster.clear(record)
-        worker.say(f"{self.node}: back in service, record cleared")
-        return BUSY_PAUSE
-
-    def _bring_up(self, service: Service, alive: bool) -> None:
-        leaving = [row for row in self.worker.nova.evacuations(service.host) if row.status == "done"]
-        self._cleaning = self._cleaning or bool(leaving)
-        if leaving:
-            self._show(f"returning; nova-compute has to start and to remove {len(leaving)} guests that left")
-        elif not service.forced_down:
-            self._show("returning; waiting until Nova says it is up")
-        elif not alive:
-            self._show("returning; waiting for nova-compute to report")
-        else:
-            try:
-                self.worker.nova.force_down(service, False)
-            except CloudRefused as error:
-                self._show(f"returning; Nova does not take it yet: {error}")
 
     def _show(self, text: str) -> None:
         self.worker.show(self.node, text)

@@ -16,7 +16,8 @@ from . import decide
 from .cluster import Cluster
 from .decide import Verdict
 from .errors import CloudError, CloudRefused, ClusterError, ConflictError, HostError
-from .host import BUSY_PAUSE, REST_PAUSE, Host
+from .homecoming import BUSY_PAUSE, REST_PAUSE
+from .host import Host
 from .limits import Failed, held
 from .model import CONFIRMED, EVACUATED, PARTLY, Aggregate, ClusterView, Record, Service
 from .nova import Nova
