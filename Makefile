@@ -1,4 +1,4 @@
-# Instance HA for OpenStack on Pacemaker.  make demo | test | check | install
+# Instance HA for OpenStack on Pacemaker.  make demo | test | stress | check | install
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -12,7 +12,7 @@ LAB = /usr/bin/python3 -m tests.lab
 LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
 FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
 
-.PHONY: demo test check install uninstall lab-down
+.PHONY: demo test stress check install uninstall lab-down
 
 demo:
 	@$(LAB) install
@@ -21,6 +21,10 @@ demo:
 test:
 	@$(LAB) install
 	@$(LABVENV)/bin/python -m tests.run
+
+stress:
+	@$(LAB) install
+	@$(LABVENV)/bin/python -m tests.stress $(STRESS)
 
 check:
 	@$(LAB) install

@@ -17,14 +17,15 @@ NO_SUCH_OBJECT = (6, 105)  # cibadmin: nothing matched (ENXIO as exit code, CRM_
 
 
 class Cluster:
-    """Pacemaker on this node. `attribute` names the node attribute that holds the records."""
+    """Pacemaker on this node. `attribute` names the node attribute that holds the records, `resource` the resource whose
+    parameters a view shows."""
 
-    def __init__(self, attribute: str = "evacuate") -> None:
-        self.attribute = attribute
+    def __init__(self, attribute: str = "evacuate", resource: str = "") -> None:
+        self.attribute, self.resource = attribute, resource
 
     def view(self) -> ClusterView:
         """The CIB, read once (cibadmin --query). Raises ClusterError, HostError."""
-        return read_cib(_xml(_must(["cibadmin", "--query"])), self.attribute)
+        return read_cib(_xml(_must(["cibadmin", "--query"])), self.attribute, self.resource)
 
     def local_node(self) -> str:
         """The cluster's name of this node."""
@@ -82,7 +83,7 @@ class Cluster:
         _must([*argv, "--delete"] if value is None else [*argv, "--update", value])
 
 
-def read_cib(root: Any, attribute: str) -> ClusterView:
+def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     """A CIB element as a ClusterView."""
     nodes = {node.name: node for node in _nodes(root)}
     records, broken = {}, {}
@@ -95,7 +96,10 @@ def read_cib(root: Any, attribute: str) -> ClusterView:
                 records[name] = record
             elif raw not in ("", "no"):
                 broken[name] = raw
-    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", {node: _levels(root, node) for node in records})
+    levels = {node: _levels(root, node) for node in records}
+    pairs = root.iterfind(f".//resources//primitive[@id='{resource}']/instance_attributes/nvpair") if resource else ()
+    parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
+    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters)
 
 
 def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:

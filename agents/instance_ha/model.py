@@ -124,14 +124,15 @@ class FenceEvent:
 
 @dataclass(frozen=True)
 class ClusterView:
-    """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; and the fencing levels of each
-    node on record, a level being its devices' fence agents in order."""
+    """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; the fencing levels of each node on
+    record, a level being its devices' fence agents in order; and the parameters of the resource that looks, {} for none."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
     broken: Mapping[str, str]
     quorate: bool
     levels: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

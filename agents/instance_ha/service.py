@@ -199,6 +199,7 @@ def main(instance: str) -> int:
         print(error, file=sys.stderr)
         return 1
     _beat(service, worker)
+    known: Mapping[str, str] | None = None
     while not stop.is_set():
         if reload.is_set():
             reload.clear()
@@ -211,6 +212,12 @@ def main(instance: str) -> int:
             worker.health.problems["bug"] = "the worker met a bug; its log has a traceback"
             pause = BUG_PAUSE
         _beat(service, worker)
+        if known and worker.parameters and worker.parameters != known:
+            # Pacemaker's own reload waits for whatever it is at, such as the 60 s of a start of the dead host's connection.
+            _take(service, known, worker.parameters)
+            reload.set()
+            pause = 0.0
+        known = worker.parameters
         stop.wait(pause)
     with contextlib.suppress(InstanceHaError):
         worker.leave()
@@ -232,13 +239,25 @@ def _build(service: Service, instance: str, old: Worker | None) -> Worker:
         old.reconfigure(nova, policy, values["domain"])
         old.patience = max(HEARTBEAT_LIMIT, ANSWERS * float(values["api_timeout"]))
         return old
-    cluster = Cluster(values["evacuate_attribute"])
+    cluster = Cluster(values["evacuate_attribute"], instance)
     token = f"{cluster.local_node()}.{os.getpid()}.{start_time(os.getpid())}"
     LOG.info("started, as %s", token)
     worker = Worker(cluster, nova, policy, token, values["domain"])
     worker.patience = max(HEARTBEAT_LIMIT, ANSWERS * float(values["api_timeout"]))
     worker.alive = lambda: _beat(service, worker)
     return worker
+
+
+def _take(service: Service, before: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Write down what has changed of the resource's parameters in the CIB. Wrong values are left to Pacemaker's reload to complain of."""
+    from . import params
+
+    changed = {name: now.get(name, "") for name in {*before, *now} if before.get(name) != now.get(name)}
+    try:
+        values = {**json.loads(service.settings.read_text()), **changed}
+        service.write_settings(params.resolve(params.of(params.OCF), values))
+    except (InstanceHaError, OSError, ValueError) as error:
+        LOG.warning("the new parameters cannot be taken: %s", error)
 
 
 def _reloaded(service: Service, instance: str, worker: Worker) -> Worker:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -53,6 +53,7 @@ class Worker:
         self._new_limits()
         self._aggregates: Sequence[Aggregate] = ()
         self._aggregates_read = float("-inf")
+        self.parameters: Mapping[str, str] | None = None  # of the resource, as the CIB last showed them
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
         self._shown: dict[str, str] = {}
@@ -77,6 +78,7 @@ class Worker:
             self.problem("cluster", str(error))
             return REST_PAUSE
         self.solved("cluster")
+        self.parameters = view.parameters
         self._forget(view)
         if not view.quorate:
             self.problem("quorum", "this part of the cluster has no quorum; nothing is done")
@@ -196,13 +198,16 @@ class Worker:
             view = self.cluster.view()
         except (ClusterError, HostError):
             return False
+        if view.parameters != self.parameters:
+            return False  # they have changed since this turn began: look at them first
         now = view.records.get(record.node)
         return view.quorate and now is not None and (now.id, now.worker, now.state) == (record.id, self.token, record.state)
 
     def show(self, node: str, text: str) -> None:
         """Tell people how a host stands: in the log, and as an attribute of this node, since crm_mon hides those of dead ones."""
-        self.say(f"{node}: {text}")
+        self.health.sentence = f"{node}: {text}"
         if self._shown.get(node) != text:
+            LOG.info("%s: %s", node, text)
             self.cluster.show(ATTRIBUTE + node, text)
             self._shown[node] = text
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.scenario import healthy
-from tests.lab import guests, servers, watch
+from tests.lab import bmc, cluster, guests, servers, watch
 from tests.lab.up import laboratory
 
 
@@ -30,7 +30,12 @@ def calm(lab: None) -> Iterator[None]:
 
 @pytest.fixture
 def stays_off() -> Iterator[None]:
-    """Fencing leaves a node off instead of starting it again."""
+    """Fencing leaves compute nodes off, and so does Pacemaker's unfencing, which asks their power devices too."""
+    nodes = [node for node in cluster.size().nodes if node.kind == "compute"]
     watch.on_controller("pcs", "property", "set", "stonith-action=off")
+    for node in nodes:
+        bmc.stay_off(node, True)
     yield
+    for node in nodes:
+        bmc.stay_off(node, False)
     watch.on_controller("pcs", "property", "set", "stonith-action=")

@@ -57,7 +57,7 @@ lab() {{ {python} -m tests.lab power "$1" {name} >> {log} 2>&1; }}
 while [ $# -ge 2 ]; do
     case $1=$2 in
     power=0|shutdown=*) lab off ;;
-    power=1) lab on ;;
+    power=1) [ -e {stay_off} ] || lab on ;;
     reset=*) lab off && lab on ;;
     boot=*|identify=*) ;;
     *) echo "not known: $1=$2" >> {log}; exit 1 ;;
@@ -73,7 +73,7 @@ def start(node: Node) -> None:
     (home / "state").mkdir(parents=True, exist_ok=True)
     program = _write(home / "power", PROGRAM.format(
         name=node.name, pidfile=shlex.quote(str(RUN / f"node-{node.name}.pid")), log=shlex.quote(str(home / "power.log")),
-        repository=shlex.quote(str(REPOSITORY)), python=shlex.quote(sys.executable),
+        repository=shlex.quote(str(REPOSITORY)), stay_off=shlex.quote(str(home / "stay-off")), python=shlex.quote(sys.executable),
     ), 0o755)
     lan = _write(home / "lan.conf", LAN.format(
         name=node.name, address=CLOUD_ADDRESS, port=node.bmc_port, program=program, user=USER, password=PASSWORD,
@@ -83,6 +83,15 @@ def start(node: Node) -> None:
     daemon.start(in_netns(["ipmi_sim", "-n", "-c", str(lan), "-f", str(emulation), "-s", str(home / "state")]))
     if not wait_until(lambda: daemon.pid is None or _listens(daemon.pid, node.bmc_port), 10) or daemon.pid is None:
         raise LabError(f"the BMC of {node.name} does not start; its log is {daemon.log}")
+
+
+def stay_off(node: Node, wanted: bool) -> None:
+    """Make a BMC deaf to "on", as that of a machine with a broken power supply; or not any more."""
+    flag = FOLDER / node.name / "stay-off"
+    if wanted:
+        flag.touch()
+    else:
+        flag.unlink(missing_ok=True)
 
 
 def stop(node: Node) -> None:

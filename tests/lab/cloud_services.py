@@ -122,7 +122,8 @@ def end_all() -> None:
     with concurrent.futures.ThreadPoolExecutor() as pool:
         # A dead database or broker makes nobody wait: their data are not kept.
         list(pool.map(end, reversed(NAMES)))
-    end("epmd")
+    for name in ("epmd", "fault-proxy"):  # the proxy: should a stress test not have ended it
+        end(name)
 
 
 def run_program(*argv: str, timeout: float = 180) -> str:
