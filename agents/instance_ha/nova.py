@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ MICROVERSION = "2.73"
 FORCE_MICROVERSION = "2.67"       # the last that takes a host past the scheduler
 PLACEMENT_MICROVERSION = "1.29"   # allocation candidates with their summaries, forbidden traits
 PAGE = 500
+READ_TRIES = 3
+QUICK = 1.0                       # seconds
 NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425, 429))
 LOG = logging.getLogger(__name__)
 
@@ -192,6 +195,17 @@ class Nova:
             marker = {"marker": rows[-1].get("uuid") or rows[-1]["id"]}
 
     def _call(self, method: str, path: str, body: Any, adapter: Any = None, query: Mapping[str, str] | None = None) -> Any:
+        """The answer's JSON. What only reads is asked again at once when a bad answer came quickly; what changes something never is."""
+        for last in [*[False] * (READ_TRIES - 1), True] if method == "GET" else [True]:
+            began = time.monotonic()
+            try:
+                return self._once(method, path, body, adapter, query)
+            except CloudUnreachable:
+                if last or time.monotonic() - began > QUICK:
+                    raise
+        raise AssertionError("not reached")
+
+    def _once(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None) -> Any:
         answer = self._raw(method, path, body, adapter or self._compute, query)
         try:
             return answer.json()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from instance_ha.errors import CloudRefused, CloudUnreachable
 from instance_ha.model import Service
-from instance_ha.nova import MICROVERSION, Nova
+from instance_ha.nova import FORCE_MICROVERSION, MICROVERSION, Nova
 from keystoneauth1 import adapter, noauth, session
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -107,6 +107,32 @@ def test_nonsense_is_no_answer(fake: Fake, call: Callable[[Nova], object], raw: 
     fake.says(200, raw=raw)
     with pytest.raises(CloudUnreachable):
         call(fake.nova)
+
+
+def test_what_only_reads_is_asked_again_at_once(fake: Fake) -> None:
+    fake.says(503, raw=b"<html>no</html>")
+    fake.answers.append(None)
+    fake.says(200, {"servers": [ROW]})
+    assert [server.id for server in fake.nova.servers_on("cmp-1")] == ["a1"]
+    for _ in range(3):
+        fake.says(503)
+    with pytest.raises(CloudUnreachable):
+        fake.nova.servers_on("cmp-1")
+    assert len(fake.asked) == 6
+
+
+def test_what_changes_something_is_sent_once(fake: Fake) -> None:
+    for call in (lambda: fake.nova.lock("a1", "x"), lambda: fake.nova.reset("a1"), lambda: fake.nova.stop("a1"), lambda: fake.nova.enable(SERVICE)):
+        fake.says(503)
+        with pytest.raises(CloudUnreachable):
+            call()
+    assert len(fake.asked) == 4
+
+
+def test_past_the_scheduler_goes_only_an_older_version(fake: Fake) -> None:
+    fake.says(200)
+    fake.nova.evacuate("a1", "cmp-2", force=True, password="x")
+    assert fake.asked == [("POST", "/servers/a1/action", {"evacuate": {"host": "cmp-2", "force": True, "adminPass": "x"}}, FORCE_MICROVERSION)]
 
 
 def test_pages_are_followed_to_the_last(fake: Fake) -> None:
