@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import decide, reserve
@@ -26,21 +27,23 @@ class Homecoming:
 
     def __init__(self, worker: Worker, node: str) -> None:
         self.worker, self.node = worker, node
-        self._updated = ""                     # the service's time stamp at the last look
+        self._seen: Service | None = None      # the service at the last look
         self._moves = 0                        # how often it has moved since the node is online
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
         self._cleaning = False                 # guests that left were seen to be still on the host
 
     def alive(self, view: ClusterView, service: Service) -> bool:
-        """Whether nova-compute reports again: the node is online and the service's time stamp moves. Once may be a person's
-        doing, since each change of a service moves it; once is enough when nova-compute was seen to clean up."""
+        """Whether nova-compute reports again: the node is online, and the service's time stamp moves while nothing else of it
+        does. Each change of a service moves it too, ours when we mark it down as well as a person's: so once is not
+        enough, unless nova-compute was seen to clean up."""
         node = view.nodes.get(self.node)
         if node is None or not node.online:
-            self._updated, self._moves = "", 0
+            self._seen, self._moves = None, 0
             return False
-        if self._updated and service.updated != self._updated:
-            self._moves += 1
-        self._updated = service.updated
+        if self._seen and service.updated != self._seen.updated:
+            # What nova-compute reports changes nothing but the time stamp, and whether Nova has it up.
+            self._moves += replace(self._seen, updated=service.updated, up=service.up) == service
+        self._seen = service
         return self._moves >= (1 if self._cleaning else 2)
 
     def step(self, record: Record, service: Service, alive: bool) -> float:
