@@ -30,7 +30,7 @@ def calm(lab: None) -> Iterator[None]:
 
 @pytest.fixture
 def stays_off() -> Iterator[None]:
-    """Fencing leaves compute nodes off, and so does Pacemaker's unfencing, which asks their power devices too. For Story.die_for_good."""
+    """Fencing leaves compute nodes off, and so does Pacemaker's unfencing, which asks their power devices too."""
     nodes = [node for node in cluster.size().nodes if node.kind == "compute"]
     watch.on_controller("pcs", "property", "set", "stonith-action=off")
     for node in nodes:
@@ -38,5 +38,4 @@ def stays_off() -> Iterator[None]:
     yield
     for node in nodes:
         bmc.stay_off(node, False)
-    watch.on_controller("pcs", "resource", "clear", "nova-compute-clone")
     watch.on_controller("pcs", "property", "set", "stonith-action=")

@@ -68,14 +68,6 @@ class Story:
         self.may_die.add(self.victim)
         machine.power_off(cluster.find(self.victim))
 
-    def die_for_good(self, host: str | None = None) -> None:
-        """As cut_power, with the fixture stays_off: the host does not come back, and Pacemaker wants nothing on it that would
-        have it unfenced, which waits for its power device."""
-        host = host or self.victim
-        self.may_die.add(host)
-        machine.power_off(cluster.find(host))
-        watch.on_controller("pcs", "resource", "ban", "nova-compute-clone", host)
-
     def recovered(self, limit: float = RECOVERED_LIMIT) -> None:
         """Wait until each protected server is elsewhere in the state it had. Raises LabError."""
         def there() -> bool:

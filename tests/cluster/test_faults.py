@@ -156,7 +156,7 @@ def test_by_hand_a_dead_host_is_evacuated(stays_off: None) -> None:
     story.boot(running=3, stopped=1, out=1)
     watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=false")
     try:
-        story.die_for_good()
+        story.cut_power()
         assert wait_until(lambda: "proof" in watch.records().get(story.victim, ""), 60, 0.3), "no confirmed record"
         assert not watch.evacuation_requests(story.begun)
         told = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "status", story.victim])
@@ -169,7 +169,6 @@ def test_by_hand_a_dead_host_is_evacuated(stays_off: None) -> None:
         story.recovered()
     finally:
         watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=true")
-    watch.on_controller("pcs", "resource", "clear", "nova-compute-clone")
     healthy()
     story.audit()
 
