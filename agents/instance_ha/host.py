@@ -33,6 +33,7 @@ class Host:
         self.look: Look | None = None          # of this turn, while it evacuates
         self.record = record                   # as this turn left it
         self.may_start = False                 # whether this turn may send anything
+        self.under_way = 0                     # evacuations that Nova is at work on, as of the last look
         self._paused = ""                      # why nothing may be begun now
         self._control = ""                     # the same, as long as it is Nova's control plane
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
@@ -151,7 +152,7 @@ class Host:
         if record.state == PARTLY and look.waiting and self.may_start:
             # fence_nova lets a partly evacuated node in, so the record has to change before anything is sent.
             record, self.may_start = self.worker.cluster.replace(record.to(CONFIRMED)), False
-        self.look, self.record = look, record
+        self.look, self.record, self.under_way = look, record, len(look.under_way)
         return BUSY_PAUSE
 
     def _hindrance(self, service: Service, services: list[Service]) -> str:

@@ -222,6 +222,9 @@ class Nova:
             options["params"] = query
         try:
             answer = adapter.request(path, method, **options)
+            if answer.status_code == 401:
+                # The token ran out while several asked at once: keystoneauth gets a new one for the first of them only. Nothing was carried out.
+                answer = adapter.request(path, method, **options)
         except (ka.Unauthorized, ka.AuthorizationFailure, ka.MissingRequiredOptions) as error:
             raise CloudRefused(f"Keystone refused the credentials: {one_line(error)}", 401) from None
         except (ka.CatalogException, ka.VersionNotAvailable) as error:

@@ -111,7 +111,7 @@ class Worker:
         waiting = [Waiting(node, v.server) for node, host in hosts.items() if host.look and host.may_start for v in host.look.waiting]
         unfinished = [v.server for host in looking if host.look for v in host.look.verdicts
                       if v.protected and v.action not in (decide.DONE, decide.LEFT)]
-        busy = {node: len(host.look.under_way) for node, host in hosts.items() if host.look}
+        busy = {node: host.under_way for node, host in self.hosts.items()}  # of those that were not looked at now, what was seen last
         chosen, reasons = self.queue.choose(waiting, unfinished, busy, self.window.size - sum(busy.values()))
         starting = {one.server.id for one in chosen}
         undecided = finished = 0
@@ -120,7 +120,9 @@ class Worker:
             assert host.look is not None and host.engine is not None
             undecided += host.look.undecided()
             host.look.queue(reasons if host.may_start else {v.server.id: "waits" for v in host.look.waiting})
-            jobs += [(host, v) for v in (*host.look.chores, *host.look.waiting) if v.action != decide.EVACUATE or v.server.id in starting]
+            begun = [v for v in host.look.waiting if v.server.id in starting]
+            jobs += [(host, v) for v in (*host.look.chores, *begun)]
+            host.under_way += len(begun)
             finished, host.engine.finished = finished + host.engine.finished, 0
         with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:
             smooth = list(pool.map(self._do, jobs))

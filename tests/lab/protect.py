@@ -43,12 +43,13 @@ def commands(size: Size) -> Iterator[str]:
         yield f"pcs node attribute {node.name} osprole=compute"
     for node in computes:
         yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
+    yield "pcs resource defaults update resource-stickiness=100"
     yield "pcs property set stonith-enabled=true concurrent-fencing=true"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing clone interleave=true")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
     yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
-           "meta failure-timeout=60s resource-stickiness=100")
+           "meta failure-timeout=60s")
     yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
 
 

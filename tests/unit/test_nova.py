@@ -129,6 +129,17 @@ def test_what_changes_something_is_sent_once(fake: Fake) -> None:
     assert len(fake.asked) == 4
 
 
+def test_a_token_that_ran_out_is_no_refusal(fake: Fake) -> None:
+    """Nothing was carried out, and another thread has got the new token already."""
+    fake.says(401)
+    fake.says(202)
+    fake.nova.lock("a1", "x")
+    fake.says(401)
+    fake.says(401)
+    with pytest.raises(CloudRefused):
+        fake.nova.lock("a1", "x")
+
+
 def test_past_the_scheduler_goes_only_an_older_version(fake: Fake) -> None:
     fake.says(200)
     fake.nova.evacuate("a1", "cmp-2", force=True, password="x")
