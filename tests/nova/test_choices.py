@@ -51,7 +51,7 @@ def test_the_plan_is_what_happens(aggregate: int) -> None:
     ids |= dict(zip(["volume"], servers.boot(["volume"], story.victim, volume=True, metadata={"HA_Enabled": "True", "restart_priority": "900"})))
     story.before = dict.fromkeys(ids.values(), "ACTIVE")
     story.stays = {ids["plain"], ids["amphora-1"]}
-    update("skip_servers=amphora-*", "protect_servers=pet-*")
+    update("skip_servers=amphora-*", "protect_servers=pet-*", "max_parallel=1")
     try:
         told = plan(story.victim)
         assert {name: row["Protected"] for name, row in told.items()} == {
@@ -68,7 +68,7 @@ def test_the_plan_is_what_happens(aggregate: int) -> None:
         story.audit()
         assert all(servers.host_of(servers.show(uid)) == story.victim for uid in story.stays)
     finally:
-        update("skip_servers=", "protect_servers=")
+        update("skip_servers=", "protect_servers=", "max_parallel=")
 
 
 def boot_with(name: str, flavor: str, host: str) -> str:

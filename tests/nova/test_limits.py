@@ -25,11 +25,12 @@ def held() -> Iterator[None]:
     servers.nova("DELETE", f"/os-aggregates/{aggregate}")
 
 
-def test_a_held_host_waits_for_a_person(held: None) -> None:
+def test_a_held_host_waits_for_a_person(held: None, stays_off: None) -> None:
     story = Story()
     story.boot(running=2, stopped=1)
     story.cut_power()
     assert wait_until(lambda: watch.records().get("cmp-1", "").startswith("partly"), 60, 0.2), "not held"
+    assert wait_until(lambda: "the aggregate rack are down, more than its max_failures=0" in degraded_reason(), 40, 0.5), degraded_reason()
     assert not watch.evacuation_requests(story.begun)
     assert watch.on_controller("instance-ha", "release").splitlines() == ["cmp-1: released"]
     story.recovered()
