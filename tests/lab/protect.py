@@ -44,7 +44,7 @@ def commands(size: Size) -> Iterator[str]:
     for node in computes:
         yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
     yield "pcs resource defaults update resource-stickiness=100"
-    yield "pcs property set stonith-enabled=true concurrent-fencing=true"
+    yield "pcs property set stonith-enabled=true concurrent-fencing=true load-threshold=1000%"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing clone interleave=true")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
