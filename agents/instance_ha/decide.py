@@ -72,8 +72,8 @@ class HostScene:
     """All that is known of one dead host in one turn. `servers` are those on it and those claimed for it anywhere.
 
     `dead_hosts` are forced down in Nova, or evacuated themselves: their power is off. `control_up`: a conductor and a scheduler
-    are up; `control_whole`: all of them are. `moving` are the destinations of the live migrations that the host's death broke off,
-    by server. `kept` is the record's."""
+    are up; `control_whole`: all of them were at work since the last look. `moving` are the destinations of the live migrations
+    that the host's death broke off, by server. `kept` is the record's."""
 
     host: str
     incident: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+FORBIDDEN = 403   # CloudRefused.status of what this user may not do or see
+
 
 class InstanceHaError(Exception):
     """Base of all errors that are shown to a user without a traceback."""

@@ -14,6 +14,7 @@ from .limits import aggregate_metadata
 from .model import ARRIVED, Aggregate, Claim, Migration, Server, Service, claim_of
 from .nova import Nova
 from .placing import Place, Placer
+from .pulse import Pulse
 from .selection import Policy, Ruling, order_key, rule_for
 from .states import CONFIRM, RESET, kept_of, state_of
 from .window import SLOW
@@ -81,6 +82,7 @@ class Evacuation:
         self.passwords: dict[str, str] = {}
         self.finished = 0                        # arrivals since the last time somebody asked
         self._moving: dict[str, str] | None = None
+        self._pulse = Pulse()
 
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
@@ -138,12 +140,13 @@ class Evacuation:
         if self.only:
             found = {key: server for key, server in found.items() if key == self.only}
         computes = [s for s in services if s.binary == "nova-compute"]
-        control = [s for s in services if s.binary in ("nova-conductor", "nova-scheduler") and s.enabled]
+        control = [s for s in services if s.binary in ("nova-conductor", "nova-scheduler")]
+        now = time.monotonic()
         scene = HostScene(
             self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations,
             up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=dead | frozenset(s.host for s in computes if s.forced_down),
-            control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"}, control_whole=all(s.up for s in control),
-            now=time.monotonic(), starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
+            control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"}, control_whole=self._pulse.beats(control, now),
+            now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
         )
         self._ask_for_requests(scene)
         return scene

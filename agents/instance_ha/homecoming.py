@@ -10,7 +10,7 @@ from . import decide, reserve
 from .errors import CloudRefused
 from .model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
 from .nova import Nova
-from .states import ACTIVE, HALTED, PAUSED, SHUT_DOWN, STARTED, STOPPED
+from .states import ACTIVE, HALTED, MOVING, PAUSED, SHUT_DOWN, STARTED, STOPPED
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -19,6 +19,8 @@ BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
 REST_PAUSE = 2.0         # while a host waits for its return
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
 NAMED = 3                # servers that one sentence names
+OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
+OURS = OURS_IN_PASSING | frozenset(("evacuate", "stop", "start", "pause"))
 LOG = logging.getLogger(__name__)
 
 
@@ -30,6 +32,7 @@ class Homecoming:
         self._seen: Service | None = None      # the service at the last look
         self._moves = 0                        # how often it has moved since the node is online
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
+        self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
         self._cleaning = False                 # guests that left were seen to be still on the host
 
     def alive(self, view: ClusterView, service: Service) -> bool:
@@ -60,7 +63,7 @@ class Homecoming:
         if decide.is_ours(service) and not worker.policy.leave_disabled:
             worker.nova.enable(service)
             LOG.info("%s: enabled in Nova", service.host)
-        if release(worker.nova, service.host):
+        if release(worker.nova, service.host, self._reboots):
             return REST_PAUSE
         if record.baseline is not None:
             mend(worker.nova, service.host, record.baseline)
@@ -99,9 +102,10 @@ class Homecoming:
         self.worker.show(self.node, text)
 
 
-def release(nova: Nova, host: str) -> list[Server]:
+def release(nova: Nova, host: str, reboots: dict[str, int]) -> list[Server]:
     """Give back the servers that we claimed and that are still on the host, which is up again: each is brought into the state it
-    had, and our claim is taken away. Returns the servers that are not given back yet. Raises CloudError."""
+    had, and our claim is taken away. `reboots` is the caller's memory of what was asked, by server, for when an answer gets lost.
+    Returns the servers that are not given back yet. Raises CloudError."""
     waiting = []
     for server in nova.servers_on(host):
         claim = claim_of(server)
@@ -114,13 +118,16 @@ def release(nova: Nova, host: str) -> list[Server]:
         if lost:
             LOG.warning("%s (%s): Nova lost its evacuation; it stayed on %s and needs a person", server.name, server.id, host)
         else:
-            _restore(nova, host, server, claim.was)
+            _restore(nova, host, server, claim.was, reboots)
         nova.unlock(server.id)
     return waiting
 
 
-def _restore(nova: Nova, host: str, server: Server, was: str) -> None:
+def _restore(nova: Nova, host: str, server: Server, was: str, reboots: dict[str, int]) -> None:
     """Its guest died with the host's power, whatever Nova says, and nova-compute does not start it."""
+    if was == MOVING:
+        LOG.warning("%s (%s): stayed on %s, and may run where its live migration was going; a person has to look", server.name, server.id, host)
+        return
     if was in (ACTIVE, STARTED):
         LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, host)
     if server.vm_state == "error" and was != PAUSED:
@@ -128,9 +135,17 @@ def _restore(nova: Nova, host: str, server: Server, was: str) -> None:
     if was in (ACTIVE, STARTED) and server.vm_state == "stopped":
         nova.start(server.id)
     elif was in (ACTIVE, STARTED) and server.vm_state in ("active", "error"):
-        nova.reboot(server.id)
+        _reboot(nova, server, reboots)
     elif was in (STOPPED, HALTED) and server.vm_state in ("active", "error"):
         nova.stop(server.id)
+
+
+def _reboot(nova: Nova, server: Server, reboots: dict[str, int]) -> None:
+    """A reboot leaves a server as it was, so only Nova's record of actions tells whether one whose answer was lost was carried out."""
+    count = sum(1 for action in nova.actions(server.id) if action.name == "reboot")
+    if count > reboots.setdefault(server.id, count):
+        return
+    nova.reboot(server.id)
 
 
 def mend(nova: Nova, host: str, baseline: int) -> None:
@@ -151,8 +166,9 @@ def _mend(nova: Nova, host: str, server: Server, row: Migration) -> None:
     actions = nova.actions(server.id)
     asked = next((action.started for action in actions if action.name == "evacuate"), "")
     late = [action for action in actions if action.name != "evacuate" and action.started < asked < action.updated]
-    if not late:
-        return
+    since = {action.name for action in actions if action.started > asked} - (OURS_IN_PASSING if server.task_state else OURS)
+    if not late or since or server.being_deleted:
+        return  # nothing old was done to it, or somebody has asked something of it since, which is not ours to undo
     LOG.warning("%s (%s): %s did an old %s (%s) to it although it is on %s; reset from %s", server.name, server.id, host,
                 late[0].name, late[0].request, row.destination, server.task_state or server.vm_state)
     nova.reset(server.id)

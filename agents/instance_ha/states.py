@@ -18,10 +18,11 @@ STOPPED = "stopped"    # Nova's evacuation makes it so; after a failed try it co
 HALTED = "halted"      # it comes back running and is stopped
 STARTED = "started"    # it comes back stopped and is started
 PAUSED = "paused"      # it comes back running and is paused
+MOVING = "moving"      # as active; but its guest may run at its live migration's destination, so nobody starts it on its old host
 
 SHUT_DOWN = 4          # Nova's power_state
 DELETING = frozenset(("deleting", "soft-deleting"))
-ENDS = {ACTIVE: "ACTIVE", STOPPED: "SHUTOFF", HALTED: "SHUTOFF", STARTED: "ACTIVE", PAUSED: "PAUSED"}
+ENDS = {ACTIVE: "ACTIVE", STOPPED: "SHUTOFF", HALTED: "SHUTOFF", STARTED: "ACTIVE", PAUSED: "PAUSED", MOVING: "ACTIVE"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ STATES = (
     State("shelving", "active", ("shelving*",), None, DIRECT, HALTED, cost="it ends shut off, not shelved; " + _IMAGE),
     State("rebooting", "active", ("reboot*",), None, DIRECT, ACTIVE),
     State("image being made", "active", ("image_*",), None, DIRECT, ACTIVE, cost=_IMAGE),
-    State("live migration", "active", ("migrating",), None, DIRECT, ACTIVE,
+    State("live migration", "active", ("migrating",), None, DIRECT, MOVING,
           cost="it goes to the migration's destination while that lives, where Nova refuses to start it if it runs there already"),
     State("resizing", "active", ("resize_*",), None, DIRECT, ACTIVE, cost=_RESIZE),
     State("rescuing", "active", ("rescuing",), None, DIRECT, ACTIVE, cost="it is booted from its own disk"),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from . import decide
 from .cluster import Cluster
 from .decide import Verdict
-from .errors import CloudError, CloudRefused, ClusterError, ConflictError, HostError
+from .errors import FORBIDDEN, CloudError, CloudRefused, ClusterError, ConflictError, HostError
 from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held
@@ -137,12 +137,14 @@ class Worker:
         return host.engine.act(verdict, host.look, lambda: self.may_act(host.record))
 
     def aggregates(self, fresh: bool = False) -> Sequence[Aggregate]:
-        """Nova's host aggregates, no older than a minute; none where Nova does not show them. Raises CloudUnreachable."""
+        """Nova's host aggregates, no older than a minute; none where Nova does not show them. Raises CloudError."""
         if fresh or self._aggregates_read <= self.clock() - AGGREGATES_AGE:
             try:
                 self._aggregates = self.nova.aggregates()
                 self.solved("aggregates")
             except CloudRefused as error:
+                if error.status != FORBIDDEN:
+                    raise
                 self.problem("aggregates", f"Nova does not show its host aggregates, so that what they say does not count: {error}")
             self._aggregates_read = self.clock()
         return self._aggregates

@@ -71,7 +71,7 @@ def _worker_besides(last: str) -> tuple[str, str]:
     while time.monotonic() < limit:
         for node in cluster.size().nodes:
             pid = machine.pid_of(node) if node.kind == "controller" else None
-            words = _read(Path(f"/proc/{pid}/root/{PIDFILE}")) if pid else ""
+            words = _read(Path("/proc", str(pid), "root", PIDFILE)) if pid else ""
             if words and f"{node.name} {words}" != last:
                 return node.name, words
         time.sleep(0.1)

@@ -1,12 +1,16 @@
-"""When a host counts as back."""
+"""When a host counts as back, and what is done to its servers then."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from instance_ha.homecoming import Homecoming
-from instance_ha.model import ClusterNode, ClusterView, Service
+import pytest
+from instance_ha.errors import CloudUnreachable
+from instance_ha.homecoming import Homecoming, mend, release
+from instance_ha.model import Claim, ClusterNode, ClusterView, Service
+
+from tests.unit.fake import ROW, Fake
 
 DOWN = Service("1", "nova-compute", "cmp-1", True, True, False, "", "10:00:00")
 
@@ -33,3 +37,64 @@ def test_what_is_changed_on_a_service_is_no_report_of_its_host() -> None:
     disabled = replace(forced, enabled=False, reason="instance-ha: fenced", updated="10:00:02")
     again = replace(disabled, reason="mine now", updated="10:00:03")
     assert not any(looks(DOWN, forced, disabled, disabled, again, again))
+
+
+def claimed(was: str, **more: object) -> dict[str, object]:
+    """A server's row that carries our claim."""
+    return {**ROW, "locked": True, "locked_reason": Claim("cmp-1", was, "3f9c", "me").text(), **more}
+
+
+def action(name: str, started: str, updated: str) -> dict[str, str]:
+    return {"action": name, "request_id": f"req-{name}", "start_time": f"2026-11-25T{started}", "updated_at": f"2026-11-25T{updated}"}
+
+
+def posted(fake: Fake) -> list[str]:
+    """The actions that were asked, by name."""
+    return [next(iter(body)) for method, _, body, _ in fake.asked if method == "POST"]
+
+
+def test_a_reboot_whose_answer_was_lost_is_looked_for(fake: Fake) -> None:
+    reboots: dict[str, int] = {}
+    fake.says(200, {"servers": [claimed("active")]})
+    fake.says(200, {"instanceActions": []})
+    fake.answers.append(None)
+    with pytest.raises(CloudUnreachable):
+        release(fake.nova, "cmp-1", reboots)
+    fake.says(200, {"servers": [claimed("active")]})
+    fake.says(200, {"instanceActions": [action("reboot", "10:00:00", "10:00:01")]})
+    fake.says(202)
+    assert release(fake.nova, "cmp-1", reboots) == []
+    assert posted(fake) == ["reboot", "unlock"]
+
+
+def test_a_server_whose_live_migration_broke_off_is_not_started_where_it_was(fake: Fake) -> None:
+    """Its guest may run at the destination."""
+    fake.says(200, {"servers": [claimed("moving")]})
+    fake.says(202)
+    release(fake.nova, "cmp-1", {})
+    assert posted(fake) == ["unlock"]
+
+
+EVACUATED = {"id": 7, "instance_uuid": "a1", "status": "completed", "source_compute": "cmp-1", "dest_compute": "cmp-2"}
+OLD = action("suspend", "10:00:00", "10:00:40")
+MOVE = action("evacuate", "10:00:10", "10:00:15")
+
+
+@pytest.mark.parametrize(("row", "actions", "asked"), [
+    ({"OS-EXT-STS:vm_state": "error"}, [MOVE, OLD], ["os-resetState"]),
+    ({"OS-EXT-STS:vm_state": "error", "OS-EXT-STS:power_state": 4}, [action("stop", "10:00:20", "10:00:21"), MOVE, OLD],
+     ["os-resetState", "os-stop"]),
+    ({"OS-EXT-STS:task_state": "rebuilding"}, [action("unlock", "10:00:16", "10:00:16"), MOVE, OLD], ["os-resetState"]),
+    ({"OS-EXT-STS:vm_state": "error"}, [MOVE, action("suspend", "10:00:00", "10:00:05")], []),       # nothing old was done to it
+    ({"OS-EXT-STS:vm_state": "error"}, [action("reboot", "10:00:50", "10:00:55"), MOVE, OLD], []),  # its user has asked something since
+    ({"OS-EXT-STS:task_state": "powering-off"}, [action("stop", "10:00:50", "10:00:50"), MOVE, OLD], []),
+    ({"OS-EXT-STS:task_state": "deleting"}, [MOVE, OLD], []),
+])
+def test_only_what_an_old_message_broke_is_mended(fake: Fake, row: dict[str, object], actions: list[object], asked: list[str]) -> None:
+    fake.says(200, {"migrations": [EVACUATED]})
+    fake.says(200, {"servers": [{**ROW, "OS-EXT-SRV-ATTR:host": "cmp-2", **row}]})
+    fake.says(200, {"instanceActions": actions})
+    for _ in asked:
+        fake.says(202)
+    mend(fake.nova, "cmp-1", 0)
+    assert posted(fake) == asked

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-import http.server
-import json
-import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 from instance_ha.errors import CloudRefused, CloudUnreachable
 from instance_ha.model import Service
 from instance_ha.nova import FORCE_MICROVERSION, MICROVERSION, Nova
-from keystoneauth1 import adapter, noauth, session
 
-Answer = tuple[int, dict[str, str], bytes]
+from tests.unit.fake import ROW, Fake
+
 SERVICE = Service("5f2c", "nova-compute", "cmp-1", True, False, True)
 # As seen from Nova 34.0.0.
 IN_USE = {"badRequest": {"code": 400, "message": "Compute service of cmp-1 is still in use."}}
-ROW = {"id": "a1", "name": "web", "status": "ACTIVE", "OS-EXT-SRV-ATTR:host": "cmp-1", "OS-EXT-STS:vm_state": "active",
-       "OS-EXT-STS:task_state": None, "OS-EXT-STS:power_state": 1, "locked": False, "locked_reason": None, "metadata": {},
-       "flavor": {"extra_specs": {"evacuable": "true"}}, "image": "", "tenant_id": "p"}
-
-
-class Fake:
-    """An HTTP server that answers from `answers`, in order, and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.answers: list[Answer | None] = []
-        self.asked: list[tuple[str, str, Any, str]] = []
-        fake = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def handle_any(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                fake.asked.append((self.command, self.path, json.loads(body) if body else None,
-                                   self.headers.get("X-OpenStack-Nova-API-Version", "")))
-                answer = fake.answers.pop(0)
-                if answer is None:  # the connection breaks after the request was taken
-                    self.connection.close()
-                    return
-                code, headers, content = answer
-                self.send_response(code)
-                for key, value in {"Content-Length": str(len(content)), "x-openstack-request-id": "req-1", **headers}.items():
-                    self.send_header(key, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_PUT = do_POST = handle_any
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        client = adapter.Adapter(
-            session.Session(noauth.NoAuth(f"http://127.0.0.1:{self.server.server_port}"), timeout=2), service_type="compute",
-            default_microversion=MICROVERSION, connect_retries=0)
-        self.nova = Nova(client, client, client)
-
-    def says(self, code: int, body: object = None, raw: bytes | None = None, **headers: str) -> None:
-        self.answers.append((code, headers, raw if raw is not None else json.dumps(body).encode() if body is not None else b""))
-
-
-@pytest.fixture
-def fake() -> Iterator[Fake]:
-    one = Fake()
-    yield one
-    one.server.shutdown()
-    one.server.server_close()
-    assert not one.answers, "an answer that nobody asked for"
 
 
 def test_an_evacuation_is_one_request_at_the_pinned_version(fake: Fake) -> None:

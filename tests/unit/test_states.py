@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from instance_ha import params, states
+from instance_ha.selection import Policy
 from instance_ha.states import DIRECT, LEAVE, kept_of, state_of
 
 from tests.unit.test_model import server
@@ -27,6 +28,7 @@ def test_an_unknown_state_is_never_touched() -> None:
 def test_names_are_unique_and_words_are_those_of_the_parameter() -> None:
     assert len({state.name for state in states.STATES}) == len(states.STATES)
     assert states.WORDS == params.STATE_WORDS and states.DEFAULT_WORDS == params.DEFAULT_STATE_WORDS
+    assert Policy().recover == frozenset(states.DEFAULT_WORDS)
     assert all(state.word for state in states.STATES if state.way not in (DIRECT, LEAVE)), "what is reset is the operator's choice"
 
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 from .. import credentials, params
 from ..cluster import Cluster
-from ..errors import ClusterError, ConfigurationError, HostError
-from ..model import ClusterView
+from ..errors import FORBIDDEN, CloudRefused, ClusterError, ConfigurationError, HostError
+from ..model import Aggregate, ClusterView
 from ..nova import Nova
 from ..process import run
 
@@ -72,6 +72,17 @@ def resource_parameters() -> dict[str, str]:
 def resource_values() -> dict[str, str]:
     """The resolved parameters for a command that does not ask the cloud."""
     return params.resolve(params.of(params.OCF), resource_parameters())
+
+
+def aggregates(nova: Nova) -> Sequence[Aggregate]:
+    """Nova's host aggregates; none, with a word on stderr, where this user may not see them."""
+    try:
+        return nova.aggregates()
+    except CloudRefused as error:
+        if error.status != FORBIDDEN:
+            raise
+        print(f"instance-ha: what host aggregates say does not count: {error}", file=sys.stderr)
+        return ()
 
 
 def connect(args: argparse.Namespace) -> tuple[Nova, dict[str, str]]:

@@ -22,7 +22,7 @@ from ..model import Server, Service, claim_of
 from ..nova import Nova
 from ..selection import Policy, policy_from
 from ..window import Queue, Waiting, Window
-from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, cluster_view, connect, print_rows
+from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows
 
 COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")
 GIVE_WAY = 1.0        # between claiming a server and sending, so that the worker wins when both want it
@@ -88,7 +88,7 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], host: str
         nova.force_down(service, True)
     token = f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}"
     policy = policy_from(values)
-    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, GIVE_WAY, args.target, only, nova.aggregates(), _password(args))
+    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, GIVE_WAY, args.target, only, aggregates(nova), _password(args))
     verdicts = _follow(evacuation, nova, policy, args.timeout)
     return _report(args, nova, evacuation, verdicts)
 

@@ -11,7 +11,7 @@ from ..evacuation import Evacuation
 from ..model import Server
 from ..selection import Policy, Ruling, group_of, order_key, policy_from, rank_of
 from ..states import ENDS, LEAVE, state_of
-from .common import ALL_DONE, SOME_LEFT, add_format, connect, print_rows
+from .common import ALL_DONE, SOME_LEFT, add_format, aggregates, connect, print_rows
 
 COLUMNS = ("Order", "Host", "Server", "Name", "Protected", "Rule", "Priority", "Group", "State", "Done", "Ends")
 
@@ -26,13 +26,13 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line a server, in the order in which they would be evacuated. Exit code 1 when a protected one would be left."""
     nova, values = connect(args)
-    policy, services, aggregates = policy_from(values), nova.services(), nova.aggregates()
+    policy, services, racks = policy_from(values), nova.services(), aggregates(nova)
     found: list[tuple[str, Server, Ruling]] = []
     for name in args.hosts:
         host = decide.host_of(name, values["domain"], services)
         if host is None:
             raise ConfigurationError(f"Nova knows no compute host {name!r}; see: instance-ha hosts")
-        engine = Evacuation(nova, host, "plan", "plan", policy, aggregates=aggregates)
+        engine = Evacuation(nova, host, "plan", "plan", policy, aggregates=racks)
         found += [(host, server, engine.ruling(server)) for server in nova.servers_on(host)]
     found.sort(key=lambda one: (not one[2].protected, order_key(one[1])))
     rows = [_row(number, *one, policy) for number, one in enumerate(found, 1)]

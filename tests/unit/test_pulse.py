@@ -1,0 +1,38 @@
+"""When a request counts as lost by Nova."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from instance_ha.model import Service
+from instance_ha.pulse import PULSE, Pulse
+
+UP = Service("7", "nova-conductor", "ctl-1", True, True, False, "", "0")
+
+
+def beats(*looks: tuple[float, str]) -> list[bool]:
+    """What a pulse says at these times, at which the conductor shows these time stamps."""
+    pulse = Pulse()
+    return [pulse.beats([replace(UP, updated=stamp)], now) for now, stamp in looks]
+
+
+def test_a_conductor_that_reports_is_at_work() -> None:
+    assert beats((0.0, "0"), (10.0, "10"), (20.0, "20"), (45.0, "20")) == [False, True, True, True]
+
+
+def test_one_that_died_is_not_although_nova_says_up() -> None:
+    assert beats((0.0, "0"), (10.0, "10"), (20.0, "10"), (30.0, "10"), (10.0 + PULSE, "10"))[-1] is False
+
+
+def test_what_nobody_saw_does_not_count() -> None:
+    """Nova's API was away, and the conductor may have been too; it is back with the request in its queue."""
+    assert beats((0.0, "0"), (10.0, "10"), (11.0 + PULSE, "40"), (15.0 + PULSE, "45")) == [False, True, False, True]
+
+
+def test_one_of_several_is_enough_to_wait() -> None:
+    pulse = Pulse()
+    other = replace(UP, id="8", binary="nova-scheduler")
+    assert not pulse.beats([UP, other], 0.0)
+    assert not pulse.beats([replace(UP, updated="10"), other], 10.0)
+    assert not pulse.beats([replace(UP, updated="20"), replace(other, updated="20", up=False)], 20.0)
+    assert pulse.beats([replace(UP, updated="30"), replace(other, updated="30")], 25.0)
