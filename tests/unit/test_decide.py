@@ -211,6 +211,9 @@ def test_what_the_policy_names_is_recovered(state: str) -> None:
 def test_error_of_our_own_making_is_no_question_of_policy() -> None:
     one = server(vm_state="error", locked=True, locked_reason=CLAIM.text())
     assert verdict(one, policy=Policy(recover=frozenset())).action == EVACUATE
+    owned = server(vm_state="error", locked=True, locked_reason="its owner's")
+    memory = Memory(failed={1: 0.0})
+    assert verdict(owned, memory, policy=Policy(recover=frozenset()), rows=(row(1, "failed"),)).action == EVACUATE
 
 
 @pytest.mark.parametrize("rows", [

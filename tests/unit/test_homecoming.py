@@ -67,9 +67,10 @@ def test_a_reboot_whose_answer_was_lost_is_looked_for(fake: Fake) -> None:
     assert posted(fake) == ["reboot", "unlock"]
 
 
-def test_a_server_whose_live_migration_broke_off_is_not_started_where_it_was(fake: Fake) -> None:
+@pytest.mark.parametrize("state", ["active", "error", "stopped"])
+def test_a_server_whose_live_migration_broke_off_is_left_as_it_is(fake: Fake, state: str) -> None:
     """Its guest may run at the destination."""
-    fake.says(200, {"servers": [claimed("moving")]})
+    fake.says(200, {"servers": [claimed("moving", **{"OS-EXT-STS:vm_state": state})]})
     fake.says(202)
     release(fake.nova, "cmp-1", {})
     assert posted(fake) == ["unlock"]
