@@ -160,10 +160,13 @@ def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory,
     # A conductor that is not up may hang with the request in its hands, and carry it out when it wakes.
     if not scene.control_whole or memory.quiet is None:
         memory.quiet = scene.now
-    if last.status == "accepted" and not last.destination and scene.now - memory.quiet > policy.stuck_timeout:
+    untaken = last.status == "accepted" and not last.destination
+    if untaken and scene.now - memory.quiet > policy.stuck_timeout:
         return _to_start(server, scene, policy, memory, rows, was, mine)
-    if scene.now - memory.progress[1] > policy.stuck_timeout:
-        reason = f"stuck: migration {last.id} is {last.status} and has not moved for {policy.stuck_timeout:g} s"
+    # One that may turn out to be lost is not given up before that can be known: the quiet begins later than the standstill.
+    limit = policy.stuck_timeout * (2 if untaken else 1)
+    if scene.now - memory.progress[1] > limit:
+        reason = f"stuck: migration {last.id} is {last.status} and has not moved for {limit:g} s"
         return Verdict(server, LEFT, reason, was, retry=True)
     return Verdict(server, WAIT, f"{last.status}, to {last.destination or 'a host not chosen yet'}", was)
 

@@ -132,6 +132,18 @@ def test_a_request_that_no_scheduler_took_is_sent_again() -> None:
     assert verdict(one, memory, rows=rows, now=2000.0).action == EVACUATE
 
 
+def test_a_request_that_may_be_lost_is_not_given_up_before_that_is_known() -> None:
+    """The conductors are seen at work only some seconds after the request: stuck would let the host in with it."""
+    memory, rows = Memory(), (row(1, "accepted", None),)
+    one, limit = server(task_state="rebuilding"), Policy().stuck_timeout
+    assert verdict(one, memory, rows=rows, now=1000.0, control_whole=False).action == WAIT
+    assert verdict(one, memory, rows=rows, now=1010.0, control_whole=False).action == WAIT
+    assert verdict(one, memory, rows=rows, now=1005.0 + limit).action == WAIT
+    assert "lost try 1" in verdict(one, memory, rows=rows, now=1011.0 + limit).reason
+    assert "stuck" in verdict(one, Memory(progress=("1 accepted None rebuilding ", 0.0), quiet=0.0), rows=rows, now=2 * limit + 1,
+                              control_whole=False).reason
+
+
 @pytest.mark.parametrize("fields", [{"control_up": False, "control_whole": False}, {"control_whole": False}])
 def test_a_conductor_that_may_wake_with_the_request_is_waited_for(fields: dict[str, bool]) -> None:
     memory, rows = Memory(), (row(1, "accepted", None),)
