@@ -9,11 +9,13 @@ from typing import Any
 from lxml import etree
 
 from .errors import ClusterError, ConflictError
-from .model import ClusterNode, ClusterView, FenceEvent, Record, clean, parse_record
+from .model import DISMISSED, LEGACY_YES, ClusterNode, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
 
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
 NO_SUCH_OBJECT = (6, 105)  # cibadmin: nothing matched (ENXIO as exit code, CRM_EX_NOSUCH)
+# A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
+FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
 
 
 class Cluster:
@@ -50,6 +52,35 @@ class Cluster:
             raise ClusterError(f"the fencing record of {record.node} was written, but the cluster does not show it")
         return stored
 
+    def add(self, record: Record) -> Record:
+        """Store a record where there is none. Raises ConflictError when there is one by now."""
+        root = _xml(_must(["cibadmin", "--query", "--scope", "nodes"]))
+        entry = next((node for node in root.iterfind("node") if node.get("uname") == record.node), None)
+        node = etree.Element("node", id=record.node, uname=record.node, type="remote") if entry is None else etree.Element("node", dict(entry.attrib))
+        pairs = etree.SubElement(node, "instance_attributes", id=f"nodes-{node.get('id')}")
+        etree.SubElement(pairs, "nvpair", id=f"nodes-{node.get('id')}-{self.attribute}", name=self.attribute, value=record.text())
+        if entry is None:
+            path, parent = f"//nodes[not(node[@uname='{record.node}'])]", etree.Element("nodes")
+            parent.append(node)
+            node = parent
+        else:
+            path = f"//nodes/node[@uname='{record.node}'][not(instance_attributes/nvpair[@name='{self.attribute}'])]"
+        self._change(record, ["--modify", "--xml-text", etree.tostring(node, encoding="unicode"), "--xpath", path])
+        return parse_record(record.node, record.text()) or record
+
+    def dismiss(self, node: str) -> None:
+        """Put a person's "no" in place of the record of a node, whatever that says."""
+        _must(["crm_attribute", "--type", "nodes", "--node", node, "--name", self.attribute, "--update", DISMISSED])
+
+    def end_dismissal(self, node: str) -> None:
+        """Remove a person's "no". Raises ConflictError when that has changed."""
+        self.clear(Record(node, "", "", raw=DISMISSED))
+
+    def transient_yes(self) -> list[str]:
+        """The nodes for which fence_compute has set its record, which is a transient attribute that the CIB need not show."""
+        done = run(["attrd_updater", "--query", "--all", "--name", self.attribute], TOOL_TIMEOUT)
+        return [host for host, value in _ATTRIBUTE.findall(done.out) if value == LEGACY_YES]
+
     def replace(self, record: Record) -> Record:
         """Store a record in place of exactly the value it was read with. Raises ConflictError when that has changed."""
         text = record.text()
@@ -64,7 +95,10 @@ class Cluster:
 
     def _swap(self, record: Record, what: list[str]) -> None:
         path = f"//nodes/node[@uname='{record.node}']//nvpair[@name='{self.attribute}' and @value='{record.raw}']"
-        done = run(["cibadmin", *what, "--xpath", path], TOOL_TIMEOUT)
+        self._change(record, [*what, "--xpath", path])
+
+    def _change(self, record: Record, what: list[str]) -> None:
+        done = run(["cibadmin", *what], TOOL_TIMEOUT)
         if done.code in NO_SUCH_OBJECT:
             raise ConflictError(f"the record of {record.node} was changed meanwhile")
         if done.code:
@@ -86,7 +120,7 @@ class Cluster:
 def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     """A CIB element as a ClusterView."""
     nodes = {node.name: node for node in _nodes(root)}
-    records, broken = {}, {}
+    records, broken, dismissed = {}, {}, set()
     for element in root.iterfind("configuration/nodes/node"):
         name = element.get("uname") or element.get("id") or ""
         for pair in element.iterfind(f"instance_attributes/nvpair[@name='{attribute}']"):
@@ -94,12 +128,15 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
             record = parse_record(name, raw)
             if record:
                 records[name] = record
-            elif raw not in ("", "no"):
+            elif raw == DISMISSED:
+                dismissed.add(name)
+            elif raw:
                 broken[name] = raw
-    levels = {node: _levels(root, node) for node in records}
+    levels = {name: _levels(root, name) for name in {*records, *(node.name for node in nodes.values() if node.online is False)}}
     pairs = root.iterfind(f".//resources//primitive[@id='{resource}']/instance_attributes/nvpair") if resource else ()
     parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
-    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters)
+    agents = frozenset(p.get("type") or "" for p in root.iter("primitive") if p.get("class") == "stonith")
+    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), agents)
 
 
 def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:
@@ -130,10 +167,12 @@ def _nodes(root: Any) -> Iterable[ClusterNode]:
         if p.get("type") == "remote" and p.get("provider") == "pacemaker"
     }
     members = {e.get("uname") for e in root.iterfind("configuration/nodes/node") if e.get("type") != "remote"}
-    for name in sorted(filter(None, remotes | members | set(states))):
+    # What was removed from the configuration may have a state for a while, and is no node any more.
+    there = {name for name, state in states.items() if name and state.get("in_ccm") not in (None, "false", "0")}
+    for name in sorted(filter(None, remotes | members | there)):
         state = states.get(name)
         remote = name in remotes or (state is not None and state.get("remote_node") == "true")
-        yield ClusterNode(name, remote, _online(state, remote), _fenced_mark(state) if remote else 0)
+        yield ClusterNode(name, remote, _online(state, remote), _mark(state, remote))
 
 
 def _online(state: Any, remote: bool) -> bool | None:
@@ -143,9 +182,18 @@ def _online(state: Any, remote: bool) -> bool | None:
     return in_ccm and (remote or state.get("crmd") not in ("offline", "0", None))
 
 
-def _fenced_mark(state: Any) -> int:
-    text = state.get("node_fenced", "0") if state is not None else "0"
-    return int(text) if text.isdigit() else 0
+def _mark(state: Any, remote: bool) -> str:
+    if state is None:
+        return ""
+    if remote:
+        epoch = state.get("node_fenced", "0")
+        return f"node_fenced:{epoch}" if epoch.isdigit() and int(epoch) else ""
+    origin = state.get("crm-debug-origin")
+    down = state.get("crmd") in ("offline", "0") and (state.get("join"), state.get("expected")) == ("down", "down")
+    return f"node_state:{origin}" if down and origin in FENCING_WROTE_IT else ""
+
+
+_ATTRIBUTE = re.compile(r'name="[^"]*" host="([^"]*)" value="([^"]*)"')
 
 
 def _nvpair_with(pair: Any, value: str) -> str:

@@ -10,14 +10,15 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from . import credentials, decide, metadata, params, proof
+from . import credentials, decide, entry, metadata, params, proof
 from .cluster import Cluster
 from .errors import CloudError, CloudUnreachable, ConfigurationError, InstanceHaError
-from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, Record, Service
+from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, Record, Service
 
 OK, FAILED, OFF = 0, 1, 2
 MOST_SEEN = 8          # fencing times that a record remembers
 NOVA_NOTICES = "3"     # quick_evacuate_level
+AT_ONCE = "at_once"    # let_in
 SILENT = frozenset(("2", "disabled"))
 DOCS = {"shortdesc": metadata.FENCE_SHORT, "longdesc": metadata.FENCE_LONG, "vendorurl": "https://www.openstack.org"}
 
@@ -98,9 +99,14 @@ class Agent:
         view = self.cluster.view()
         node = self._node(set(view.nodes))
         seen = [e.completed for e in self.cluster.history(node) if e.action in proof.OFF_ACTIONS and e.completed]
+        # Dying again while it is evacuated, or a controller's start that fences what it cannot reach: the same evacuation goes on.
+        before = view.records.get(node)
+        going_on = before is not None and before.state in (FENCED, CONFIRMED, PARTLY)
         record = self.cluster.write(Record(
             node, FENCED, uuid.uuid4().hex[:8], int(time.time()), self.cluster.local_node(),
-            host=self.plug if self.plug != node else "", seen=tuple(seen[:MOST_SEEN])))
+            host=self.plug if self.plug != node else "", seen=tuple(seen[:MOST_SEEN]),
+            baseline=before.baseline if before and going_on else None, kept=before.kept if before and going_on else {},
+            reserve=before.reserve if before else ""))
         logging.info("fencing of %s recorded as %s", node, record.id)
         if params.boolean(self.values["record_only"]) or self.values["quick_evacuate_level"] == NOVA_NOTICES:
             return OK
@@ -122,21 +128,12 @@ class Agent:
 
     def on(self) -> int:
         """Let the node in when its evacuation is over; fail at once, saying how far it is, otherwise."""
+        if self.values["let_in"] == AT_ONCE:
+            return OK
         view = self.cluster.view()
-        node = self._node(set(view.nodes))
-        if node in view.broken:
-            logging.error("the fencing record of %s cannot be read: %r; correct or delete the node attribute", node, view.broken[node])
-            return FAILED
-        record = view.records.get(node)
-        if record is None or record.state == RETURNING:
-            return OK
-        if record.state in (EVACUATED, PARTLY):
-            self.cluster.replace(record.to(RETURNING))
-            logging.info("%s is let in, %d of its servers are still on it", node, record.left)
-            return OK
-        words = {FENCED: "its evacuation has not begun", CONFIRMED: "its evacuation is under way"}
-        logging.error("%s is not let in yet: %s (record %s)", node, words[record.state], record.id)
-        return FAILED
+        done, sentence = entry.let_in(self.cluster, view, self._node(set(view.nodes)))
+        logging.log(logging.INFO if done else logging.ERROR, "%s", sentence)
+        return OK if done else FAILED
 
     def status(self) -> int:
         """0 when Nova has the service up and enabled, 2 when it is down, 1 when Nova cannot be asked."""
@@ -180,13 +177,10 @@ class Agent:
 
     def _node(self, nodes: set[str]) -> str:
         """Pacemaker's name of the node that is meant: nodename, the plug, or the one with the plug's short name."""
-        for name in (self.nodename, self.plug):
-            if name in nodes:
-                return name
-        wanted = self.nodename or self.plug
-        if not wanted:
+        names = [name for name in (self.nodename, self.plug) if name]
+        if not names:
             raise ConfigurationError("which node? give plug (or port)")
-        short = [node for node in nodes if node.split(".")[0].lower() == wanted.split(".")[0].lower()]
-        if len(short) == 1:
-            return short[0]
-        raise ConfigurationError(f"{wanted!r} is no node of this cluster; it has {', '.join(sorted(nodes))}")
+        node = entry.node_of(names, nodes)
+        if node is None:
+            raise ConfigurationError(f"{names[0]!r} is no node of this cluster; it has {', '.join(sorted(nodes))}")
+        return node

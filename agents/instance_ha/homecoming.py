@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import decide, reserve
 from .errors import CloudRefused
+from .evacuation import Evacuation
 from .model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
 from .nova import Nova
 from .states import ACTIVE, HALTED, MOVING, PAUSED, SHUT_DOWN, STARTED, STOPPED
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
 REST_PAUSE = 2.0         # while a host waits for its return
+SURE = 2                 # reports of nova-compute after which it counts as running
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
 NAMED = 3                # servers that one sentence names
 OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
@@ -24,30 +27,40 @@ OURS = OURS_IN_PASSING | frozenset(("evacuate", "stop", "start", "pause"))
 LOG = logging.getLogger(__name__)
 
 
+class Reports:
+    """How often a nova-compute was seen to report: its time stamp moves while nothing else of the service does. Each change of
+    a service moves it too, ours when we mark it down as well as a person's."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._seen: Service | None = None      # the service at the last look
+
+    def look(self, service: Service) -> int:
+        """The count, after one more look."""
+        if self._seen and service.updated != self._seen.updated:
+            # What nova-compute reports changes nothing but the time stamp, and whether Nova has it up.
+            self.count += replace(self._seen, updated=service.updated, up=service.up) == service
+        self._seen = service
+        return self.count
+
+
 class Homecoming:
     """The return of one host."""
 
     def __init__(self, worker: Worker, node: str) -> None:
         self.worker, self.node = worker, node
-        self._seen: Service | None = None      # the service at the last look
-        self._moves = 0                        # how often it has moved since the node is online
+        self._reports = Reports()              # since the node is online
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
         self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
         self._cleaning = False                 # guests that left were seen to be still on the host
 
     def alive(self, view: ClusterView, service: Service) -> bool:
-        """Whether nova-compute reports again: the node is online, and the service's time stamp moves while nothing else of it
-        does. Each change of a service moves it too, ours when we mark it down as well as a person's: so once is not
-        enough, unless nova-compute was seen to clean up."""
+        """Whether the node is online and its nova-compute reports again. Once is not enough, unless nova-compute was seen to clean up."""
         node = view.nodes.get(self.node)
         if node is None or not node.online:
-            self._seen, self._moves = None, 0
+            self._reports = Reports()
             return False
-        if self._seen and service.updated != self._seen.updated:
-            # What nova-compute reports changes nothing but the time stamp, and whether Nova has it up.
-            self._moves += replace(self._seen, updated=service.updated, up=service.up) == service
-        self._seen = service
-        return self._moves >= (1 if self._cleaning else 2)
+        return self._reports.look(service) >= (1 if self._cleaning else SURE)
 
     def step(self, record: Record, service: Service, alive: bool) -> float:
         """One turn of a host whose evacuation is over. Returns the pause before the next one. Raises CloudError, ClusterError."""
@@ -65,6 +78,8 @@ class Homecoming:
             LOG.info("%s: enabled in Nova", service.host)
         if release(worker.nova, service.host, self._reboots):
             return REST_PAUSE
+        if record.proof:
+            revive(worker.nova, service.host, self._protected, self._reboots)
         if record.baseline is not None:
             mend(worker.nova, service.host, record.baseline)
         if record.reserve:
@@ -98,8 +113,22 @@ class Homecoming:
             text = f"nova-compute runs, and Nova has {len(rows)} of its evacuations open ({', '.join(map(str, rows[:NAMED]))})"
             self.worker.problem(self.node, f"{self.node} is not taken back: {text}; restart nova-compute on it once more")
 
+    def _protected(self, server: Server) -> bool:
+        worker = self.worker
+        return Evacuation(worker.nova, server.host or "", "", "", worker.policy, aggregates=worker.aggregates()).ruling(server).protected
+
     def _show(self, text: str) -> None:
         self.worker.show(self.node, text)
+
+
+def revive(nova: Nova, host: str, protected: Callable[[Server], bool], reboots: dict[str, int]) -> None:
+    """Start again the protected servers that stayed on a host that was fenced and is up again before they were evacuated: Nova has
+    them as active for some minutes, and starts none. Raises CloudError."""
+    for server in nova.servers_on(host):
+        idle = server.vm_state == "active" and not server.task_state and claim_of(server) is None
+        if idle and protected(server) and nova.guest_runs(server.id) is False:
+            LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, host)
+            _reboot(nova, server, reboots)
 
 
 def release(nova: Nova, host: str, reboots: dict[str, int]) -> list[Server]:
@@ -135,7 +164,8 @@ def _restore(nova: Nova, host: str, server: Server, was: str, reboots: dict[str,
     if was in (ACTIVE, STARTED) and server.vm_state == "stopped":
         nova.start(server.id)
     elif was in (ACTIVE, STARTED) and server.vm_state in ("active", "error"):
-        _reboot(nova, server, reboots)
+        if server.vm_state == "error" or not nova.guest_runs(server.id):
+            _reboot(nova, server, reboots)
     elif was in (STOPPED, HALTED) and server.vm_state in ("active", "error"):
         nova.stop(server.id)
 

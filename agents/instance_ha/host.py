@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from . import decide, proof, reserve
 from .evacuation import SEND_DEADLINE, Evacuation, Look, Prepared, arrived
-from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, Homecoming
+from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming, Reports
 from .limits import is_reserved
 from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Record, Service
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 TAKEOVER = SEND_DEADLINE + decide.SETTLE  # until then another worker's last request may not be seen in Nova yet
+DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
 NOVA_NOTICES = 3
@@ -39,6 +40,9 @@ class Host:
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
         self._owned: float | None = None       # when the record last had this worker's name
+        self._sure = False                     # that the record speaks of now
+        self._doubted: float | None = None     # since when it is not sure
+        self._reports = Reports()              # meanwhile
         self.homecoming = Homecoming(worker, record.node)
         self._prepare_at = worker.clock()
         self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
@@ -56,6 +60,10 @@ class Host:
         Raises CloudError, ClusterError, ConflictError.
         """
         self.look = None
+        if self.node not in view.nodes and self._is_gone(record, ask):
+            self.worker.cluster.clear(record)
+            LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
+            return BUSY_PAUSE
         if record.state == FENCED:
             record = self._confirm(view, record)
             if record.state == FENCED:
@@ -75,12 +83,42 @@ class Host:
             if owned is None:
                 self.worker.say(f"{self.node}: the worker {record.worker} evacuates it")
                 return REST_PAUSE
+            doubt = "" if alive else self._doubt(view, owned, service)
+            if doubt:
+                self._show(f"{record.state}; {doubt}")
+                return BUSY_PAUSE
             return self._evacuate(owned, service, services, alive)
         return self.homecoming.step(record, service, alive)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
         name = decide.host_of(record.host or record.node, self.worker.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
+
+    def _is_gone(self, record: Record, ask: Callable[[], list[Service] | None]) -> bool:
+        """Whether there is nothing to do any more for a node that was taken out of the cluster."""
+        if record.state in (EVACUATED, RETURNING):
+            return True
+        services = ask()
+        return services is not None and self._service(record, services) is None
+
+    def _doubt(self, view: ClusterView, record: Record, service: Service) -> str:
+        """What speaks against the host's being down now, "" for nothing. A record can be older than its host's return: it was
+        restored with an older CIB, or the host was back before anybody could mark it down."""
+        node, now = view.nodes.get(self.node), self.worker.clock()
+        if self._sure or proof.is_current(record, node, service):
+            self._sure = True
+            return ""
+        if self._doubted is None:
+            self._doubted = now
+        if self._reports.look(service) >= SURE:
+            self.worker.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
+                                f" If this is an old record: instance-ha dismiss {self.node}")
+            return "nova-compute reports"
+        if now - self._doubted < DOUBT or (service.up and not service.forced_down):
+            return "looking whether nova-compute runs on it"
+        self.worker.solved(self.node)
+        self._sure = True
+        return ""
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
         found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
@@ -135,7 +173,7 @@ class Host:
         if alive and record.state == PARTLY:
             self.worker.cluster.replace(record.to(RETURNING))
             return BUSY_PAUSE
-        hindrance = self._hindrance(service, services)
+        hindrance = "" if alive else self._hindrance(service)
         if hindrance:
             self._show(f"{record.state}; {hindrance}")
             return BUSY_PAUSE
@@ -155,7 +193,7 @@ class Host:
         self.look, self.record, self.under_way = look, record, len(look.under_way)
         return BUSY_PAUSE
 
-    def _hindrance(self, service: Service, services: list[Service]) -> str:
+    def _hindrance(self, service: Service) -> str:
         """What has to be done or awaited before the servers are looked at."""
         worker, now = self.worker, self.worker.clock()
         level = worker.policy.quick_evacuate_level
@@ -232,4 +270,6 @@ class Host:
 
 
 def _with(record: Record, prepared: Prepared) -> Record:
-    return record.to(record.state, baseline=prepared.baseline, kept=prepared.kept)
+    """What the record says already is older, and stays."""
+    baseline = prepared.baseline if record.baseline is None else record.baseline
+    return record.to(record.state, baseline=baseline, kept={**prepared.kept, **record.kept})

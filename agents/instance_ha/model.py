@@ -13,6 +13,7 @@ PARTLY = "partly"          # nothing is under way; some servers could not be mov
 RETURNING = "returning"    # the node was let in; nova-compute has to clean up and to be enabled
 STATES = (FENCED, CONFIRMED, EVACUATED, PARTLY, RETURNING)
 LEGACY_YES = "yes"         # what fence_compute writes
+DISMISSED = "no"           # a person says that the node is to be left alone until it is back
 
 DISABLED_BY_US = "instance-ha:"
 IN_PROGRESS = frozenset(("queued", "preparing", "accepted", "pre-migrating", "running", "migrating", "post-migrating"))
@@ -103,13 +104,13 @@ def _number(text: str | None) -> int | None:
 
 @dataclass(frozen=True)
 class ClusterNode:
-    """A node as the CIB has it. `online` is None when the CIB holds no state of it. `fenced_mark` is a remote node's
-    node_fenced epoch, 0 when Pacemaker has not fenced it since it was last up."""
+    """A node as the CIB has it. `online` is None when the CIB holds no state of it. `mark` is how its state says that Pacemaker
+    has fenced it since it was last up, by a device or by a person's confirmation; "" when it does not say so."""
 
     name: str
     remote: bool = False
     online: bool | None = None
-    fenced_mark: int = 0
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,8 +125,9 @@ class FenceEvent:
 
 @dataclass(frozen=True)
 class ClusterView:
-    """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; the fencing levels of each node on
-    record, a level being its devices' fence agents in order; and the parameters of the resource that looks, {} for none."""
+    """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; the fencing levels of each node that
+    is on record or offline, a level being its devices' fence agents in order; the parameters of the resource that looks, {} for
+    none; the nodes that a person has dismissed; and the fence agents of all devices."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
@@ -133,6 +135,8 @@ class ClusterView:
     quorate: bool
     levels: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    dismissed: frozenset[str] = frozenset()
+    agents: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

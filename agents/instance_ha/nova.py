@@ -161,6 +161,14 @@ class Nova:
         """Start a server anew whose guest is dead although Nova has it as active (a hard reboot)."""
         self._action(server_id, {"reboot": {"type": "HARD"}})
 
+    def guest_runs(self, server_id: str) -> bool | None:
+        """Whether a server's guest runs, asked of its hypervisor now (GET diagnostics); None when that cannot tell."""
+        try:
+            state = self._get(f"/servers/{server_id}/diagnostics").get("state")
+        except CloudRefused as error:
+            return False if error.status == 409 else None
+        return None if state is None else bool(state == "running")
+
     def pause(self, server_id: str) -> None:
         self._action(server_id, {"pause": None})
 

@@ -91,6 +91,10 @@ FENCING: tuple[Param, ...] = (
           "means: a host that is still alive then runs its servers twice and destroys their data. "
           "3: Nova is not told; it has to notice by itself, after its service_down_time. Give both agents the same level.",
           kind="select", choices=("1", "2", "3"), default="2"),
+    Param("let_in", "When a returned node is unfenced",
+          "evacuated: not before its evacuation is over; until then unfencing fails and Pacemaker asks again each second, and what requires "
+          "unfencing does not start. at_once: always. Only where nova-compute's own unit waits: see instance-ha wait-until-evacuated.",
+          kind="select", choices=("evacuated", "at_once"), default="evacuated", agents=_FENCE_ONLY),
     Param("no_shared_storage", "Accepted and without effect: Nova finds out for itself since 2.14", kind="boolean", default="false",
           aliases=("on_shared_storage",)),
     Param("instance_filtering", "Accepted and without effect: the worker selects the servers", kind="boolean", default="true", agents=_FENCE_ONLY),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from .model import ClusterNode, FenceEvent, Record
+from .model import ClusterNode, FenceEvent, Record, Service
 
 RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))
 OFF_ACTIONS = frozenset(("off", "reboot"))
@@ -21,8 +21,8 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
         return "", "Pacemaker is still fencing it"
     if node is None:
         return "", "the cluster knows no such node"
-    if node.remote and node.fenced_mark and node.online is False:
-        return f"node_fenced:{node.fenced_mark}", ""
+    if node.mark and node.online is False:
+        return node.mark, ""
     # A record remembers the newest fencings before it: what is older than one of those came before it too.
     # One that does not tell, an older agent's or a person's, may be later than all of them, so that none counts.
     known = record.seen
@@ -34,6 +34,13 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     if node.online:
         return "", "Pacemaker says it is online and knows of no fencing since the record was written"
     return "", "Pacemaker has not confirmed its fencing yet"
+
+
+def is_current(record: Record, node: ClusterNode | None, service: Service) -> bool:
+    """Whether a record with a proof speaks of now, and not of a fencing that its host has long come back from, as one does that was
+    restored with an older CIB: Pacemaker's mark is still the proof's, or Nova's is this record's."""
+    marked_by_pacemaker = node is not None and node.online is False and bool(node.mark) and node.mark == record.proof
+    return marked_by_pacemaker or (service.forced_down and f"({record.id})" in service.reason)
 
 
 def level_fault(levels: Sequence[Sequence[str]]) -> str:

@@ -19,6 +19,7 @@ from .errors import FORBIDDEN, CloudError, CloudRefused, ClusterError, ConflictE
 from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held
+from .missed import Missing
 from .model import CONFIRMED, EVACUATED, PARTLY, Aggregate, ClusterView, Record, Service
 from .nova import Nova
 from .selection import Policy
@@ -56,6 +57,8 @@ class Worker:
         self.parameters: Mapping[str, str] | None = None  # of the resource, as the CIB last showed them
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
+        self.services_known: Sequence[Service] = ()   # Nova's, as of the last look
+        self.missing = Missing(self)
         self._shown: dict[str, str] = {}
 
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
@@ -86,9 +89,13 @@ class Worker:
         self.solved("quorum")
         for node, raw in view.broken.items():
             self.problem(f"record {node}", f"the record of {node} cannot be read: {raw[:60]!r}; correct or delete the node attribute")
-        if not view.records:
-            return self._idle()
         ask = functools.cache(self._services)
+        try:
+            self.missing.look(view, ask)
+        except (ClusterError, HostError) as error:
+            self.problem("cluster", str(error))
+        if not view.records:
+            return self._idle(ask)
         self._held = functools.cache(lambda: self._limits(view, ask() or []))
         pause = min(self._one(view, record, ask) for _, record in sorted(view.records.items()))
         looking = [host for node, host in self.hosts.items() if node in view.records and host.look]
@@ -156,10 +163,10 @@ class Worker:
                          if (host := decide.host_of(record.host or record.node, self.domain, services))
                          and not any(s.host == host and s.binary == "nova-compute" and s.up for s in services))
 
-    def _idle(self) -> float:
+    def _idle(self, ask: Callable[[], object]) -> float:
         if self.clock() - self._nova_looked >= NOVA_LOOK:
             self._nova_looked = self.clock()
-            self._services()
+            ask()
         self.say("nothing is on record")
         return IDLE_PAUSE
 
@@ -170,6 +177,7 @@ class Worker:
             self.problem("nova", f"Nova cannot be asked: {error}")
             return None
         self.solved("nova")
+        self.services_known = services
         return services
 
     def _one(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:

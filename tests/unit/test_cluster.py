@@ -6,7 +6,7 @@ import pytest
 from instance_ha import cluster as door
 from instance_ha.cluster import Cluster, read_cib
 from instance_ha.errors import ClusterError, ConflictError
-from instance_ha.model import ClusterNode, FenceEvent, clean, parse_record
+from instance_ha.model import ClusterNode, FenceEvent, Record, clean, parse_record
 from instance_ha.process import Outcome
 from lxml import etree
 
@@ -59,11 +59,12 @@ HISTORY = """<pacemaker-result api-version="2.25" request="stonith_admin --histo
 def test_nodes_records_and_levels() -> None:
     view = read_cib(etree.fromstring(CIB), "evacuate")
     assert view.quorate
-    assert view.nodes["cmp-1"] == ClusterNode("cmp-1", True, False, 1795559437)
+    assert view.nodes["cmp-1"] == ClusterNode("cmp-1", True, False, "node_fenced:1795559437")
     assert view.nodes["cmp-2"].online is True and view.nodes["cmp-3"].online is None
     assert view.nodes["ctl-1"].online is False and not view.nodes["ctl-2"].remote
     assert view.records == {"cmp-1": parse_record("cmp-1", VALUE)} and view.broken == {"cmp-2": "junk"}
-    assert view.levels == {"cmp-1": (("fence_ipmilan", "fence_nova"), ("fence_nova",), ("fence_ipmilan",))}
+    assert view.levels == {"cmp-1": (("fence_ipmilan", "fence_nova"), ("fence_nova",), ("fence_ipmilan",)), "ctl-1": ()}
+    assert view.agents == {"fence_ipmilan", "fence_nova"}
 
 
 class Tools:
@@ -75,6 +76,54 @@ class Tools:
     def __call__(self, argv: list[str], timeout: float) -> Outcome:
         self.asked.append(argv)
         return self.answers.pop(0)
+
+
+@pytest.mark.parametrize(("state", "online", "mark"), [
+    ('in_ccm="false" crmd="offline" crm-debug-origin="send_stonith_update" join="down" expected="down"', False, "node_state:send_stonith_update"),
+    ('in_ccm="false" crmd="offline" crm-debug-origin="post_cache_update" join="down" expected="down"', False, ""),     # a clean stop
+    ('in_ccm="false" crmd="offline" crm-debug-origin="do_state_transition" join="down" expected="member"', False, ""),  # lost, not fenced yet
+    ('in_ccm="true" crmd="online" crm-debug-origin="do_update_resource" join="member" expected="member"', True, ""),
+])
+def test_a_full_member_that_was_fenced_and_one_that_was_stopped_differ_in_what_wrote_its_state(state: str, online: bool, mark: str) -> None:
+    root = etree.fromstring(CIB.replace('in_ccm="false" crmd="offline" join="down" expected="down"', state))
+    assert read_cib(root, "evacuate").nodes["ctl-1"] == ClusterNode("ctl-1", False, online, mark)
+
+
+def test_a_state_without_a_configuration_is_no_node() -> None:
+    """Pacemaker keeps the state of a remote node for a while after its resource was deleted."""
+    root = etree.fromstring(CIB.replace('<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>', ""))
+    assert "cmp-1" not in read_cib(root, "evacuate").nodes
+
+
+def test_a_no_is_a_persons_dismissal() -> None:
+    view = read_cib(etree.fromstring(CIB.replace('value="junk"', 'value="no"')), "evacuate")
+    assert view.dismissed == {"cmp-2"} and not view.broken
+
+
+NODES = """<nodes>
+  <node id="1" uname="ctl-1"/>
+  <node type="remote" id="cmp-1" uname="cmp-1">
+    <instance_attributes id="nodes-cmp-1"><nvpair id="nodes-cmp-1-osprole" name="osprole" value="compute"/></instance_attributes>
+  </node>
+</nodes>"""
+
+
+@pytest.mark.parametrize(("node", "path"), [("cmp-1", "//nodes/node[@uname='cmp-1']["), ("cmp-9", "//nodes[not(node[@uname='cmp-9'])]")])
+def test_a_record_is_added_only_where_there_is_none(monkeypatch: pytest.MonkeyPatch, node: str, path: str) -> None:
+    record = Record(node, "fenced", "3f9c")
+    tools = Tools(Outcome(0, NODES, ""), Outcome(0, "", ""), Outcome(0, NODES, ""), Outcome(105, "", "Call failed: No such device or address"))
+    monkeypatch.setattr(door, "run", tools)
+    assert Cluster().add(record).raw == record.text()
+    assert any(word.startswith(path) and "not(" in word for word in tools.asked[1])
+    with pytest.raises(ConflictError):
+        Cluster().add(record)
+
+
+def test_what_fence_compute_set_is_read_from_its_transient_attribute(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = 'name="evacuate" host="cmp-1" value="yes"\nname="evacuate" host="cmp-2" value="no"\nname="evacuate" host="ctl-1" value=""\n'
+    monkeypatch.setattr(door, "run", Tools(Outcome(0, said, ""), Outcome(78, "", "attribute does not exist")))
+    assert Cluster().transient_yes() == ["cmp-1"]
+    assert Cluster().transient_yes() == []
 
 
 def test_history(monkeypatch: pytest.MonkeyPatch) -> None:

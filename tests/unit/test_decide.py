@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from instance_ha import decide, model
 from instance_ha.decide import EVACUATE, LEFT, PAUSE, START, STOP, UNLOCK, WAIT, HostScene, Memory, server_verdict
 from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service
-from instance_ha.proof import level_fault, proof_of_fencing
+from instance_ha.proof import is_current, level_fault, proof_of_fencing
 from instance_ha.selection import Policy, Ruling
 
 from tests.unit.test_model import server
 
 RECORD = Record("cmp-1", model.FENCED, "3f9c", seen=("100",))
-DOWN = ClusterNode("cmp-1", remote=True, online=False, fenced_mark=0)
+DOWN = ClusterNode("cmp-1", remote=True, online=False)
+MARK = "node_fenced:77"
 CLAIM = Claim("cmp-1", "active", "3f9c", "me")
 
 
@@ -39,11 +42,12 @@ def verdict(one: Server, memory: Memory | None = None, policy: Policy | None = N
 # Fenced first
 
 @pytest.mark.parametrize(("node", "events"), [
-    (ClusterNode("cmp-1", True, False, 77), []),                       # a person's confirmation leaves only this
-    (ClusterNode("cmp-1", True, False, 77), [event("success")]),
-    (ClusterNode("cmp-1", True, True, 0), [event("success")]),         # it is back already
+    (ClusterNode("cmp-1", True, False, MARK), []),                       # a person's confirmation leaves only this
+    (ClusterNode("cmp-1", True, False, MARK), [event("success")]),
+    (ClusterNode("cmp-1", True, True), [event("success")]),         # it is back already
     (ClusterNode("cmp-1", False, False), [event("success", action="off")]),
-    (ClusterNode("cmp-1", True, False, 77), [event("failed", "102", "on"), event("success")]),
+    (ClusterNode("cmp-1", False, False, "node_state:send_stonith_update"), []),
+    (ClusterNode("cmp-1", True, False, MARK), [event("failed", "102", "on"), event("success")]),
 ])
 def test_proof(node: ClusterNode, events: list[FenceEvent]) -> None:
     assert proof_of_fencing(RECORD, node, events)[0]
@@ -55,11 +59,11 @@ def test_proof(node: ClusterNode, events: list[FenceEvent]) -> None:
     (DOWN, [event("success", "100"), event("success", "99"), event("success", "98")], "not confirmed"),
     (DOWN, [event("failed", "102"), event("success", "101")], "last fencing failed"),
     (DOWN, [event("pending", ""), event("success", "101")], "still fencing"),
-    (ClusterNode("cmp-1", True, False, 77), [event("pending", "")], "still fencing"),
-    (ClusterNode("cmp-1", True, True, 0), [], "online"),
-    (ClusterNode("cmp-1", True, None, 0), [], "not confirmed"),
-    (ClusterNode("cmp-1", True, False, 0), [event("success", "102", "on")], "not confirmed"),
-    (ClusterNode("cmp-1", False, False, 77), [], "not confirmed"),
+    (ClusterNode("cmp-1", True, False, MARK), [event("pending", "")], "still fencing"),
+    (ClusterNode("cmp-1", True, True), [], "online"),
+    (ClusterNode("cmp-1", True, None), [], "not confirmed"),
+    (ClusterNode("cmp-1", True, False), [event("success", "102", "on")], "not confirmed"),
+    (ClusterNode("cmp-1", False, False), [], "not confirmed"),         # a clean stop of a full member leaves no mark
     (None, [], "no such node"),
 ])
 def test_no_proof(node: ClusterNode | None, events: list[FenceEvent], word: str) -> None:
@@ -84,7 +88,7 @@ def test_a_level_with_its_power_device_first_is_trusted(levels: tuple[tuple[str,
 def test_a_record_that_knows_no_earlier_fencings_is_proven_by_the_mark_alone(raw: str) -> None:
     legacy = model.parse_record("cmp-1", raw)
     assert legacy is not None
-    assert proof_of_fencing(legacy, ClusterNode("cmp-1", True, False, 77), [event("success")])[0]
+    assert proof_of_fencing(legacy, ClusterNode("cmp-1", True, False, MARK), [event("success")])[0]
     for node in (ClusterNode("cmp-1", True, True), ClusterNode("cmp-1", True, False), ClusterNode("cmp-1", False, False)):
         assert not proof_of_fencing(legacy, node, [event("success")])[0]
 
@@ -93,6 +97,23 @@ def test_a_first_fencing_is_proven_when_the_node_is_back_already() -> None:
     record = model.parse_record("cmp-1", Record("cmp-1", model.FENCED, "3f9c", seen=()).text())
     assert record is not None and record.seen == ()
     assert proof_of_fencing(record, ClusterNode("cmp-1", True, True), [event("success")])[0]
+
+
+SERVICE = model.Service("1", "nova-compute", "cmp-1", True, True, False)
+
+
+@pytest.mark.parametrize(("node", "service", "current"), [
+    (ClusterNode("cmp-1", True, False, MARK), SERVICE, True),
+    (ClusterNode("cmp-1", True, True), replace(SERVICE, forced_down=True, enabled=False, reason="instance-ha: fenced (3f9c)"), True),
+    (ClusterNode("cmp-1", True, True), SERVICE, False),                                   # restored with an older CIB, and in service
+    (ClusterNode("cmp-1", True, False, "node_fenced:99"), SERVICE, False),                # fenced anew: that has a record of its own
+    (ClusterNode("cmp-1", True, True, MARK), SERVICE, False),
+    (ClusterNode("cmp-1", True, False), replace(SERVICE, forced_down=True, reason="instance-ha: fenced (another)"), False),
+    (ClusterNode("cmp-1", True, True), replace(SERVICE, reason="instance-ha: fenced (3f9c)"), False),
+    (None, SERVICE, False),
+])
+def test_a_record_speaks_of_now_only_with_a_mark_that_its_host_is_still_down(node: ClusterNode | None, service: model.Service, current: bool) -> None:
+    assert is_current(Record("cmp-1", model.CONFIRMED, "3f9c", proof=MARK), node, service) is current
 
 
 # Once

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from instance_ha.errors import CloudUnreachable
-from instance_ha.homecoming import Homecoming, mend, release
+from instance_ha.homecoming import Homecoming, mend, release, revive
 from instance_ha.model import Claim, ClusterNode, ClusterView, Service
 
 from tests.unit.fake import ROW, Fake
@@ -44,6 +44,10 @@ def claimed(was: str, **more: object) -> dict[str, object]:
     return {**ROW, "locked": True, "locked_reason": Claim("cmp-1", was, "3f9c", "me").text(), **more}
 
 
+SHUT_OFF = {"conflictingRequest": {
+    "code": 409, "message": "Instance a1 in power state shutdown. Cannot get_diagnostics while the instance is in this state."}}
+
+
 def action(name: str, started: str, updated: str) -> dict[str, str]:
     return {"action": name, "request_id": f"req-{name}", "start_time": f"2026-11-25T{started}", "updated_at": f"2026-11-25T{updated}"}
 
@@ -56,15 +60,52 @@ def posted(fake: Fake) -> list[str]:
 def test_a_reboot_whose_answer_was_lost_is_looked_for(fake: Fake) -> None:
     reboots: dict[str, int] = {}
     fake.says(200, {"servers": [claimed("active")]})
+    fake.says(409, SHUT_OFF)
     fake.says(200, {"instanceActions": []})
     fake.answers.append(None)
     with pytest.raises(CloudUnreachable):
         release(fake.nova, "cmp-1", reboots)
     fake.says(200, {"servers": [claimed("active")]})
+    fake.says(409, SHUT_OFF)
     fake.says(200, {"instanceActions": [action("reboot", "10:00:00", "10:00:01")]})
     fake.says(202)
     assert release(fake.nova, "cmp-1", reboots) == []
     assert posted(fake) == ["reboot", "unlock"]
+
+
+def test_what_runs_is_not_rebooted(fake: Fake) -> None:
+    """A record can be older than its host's return: then everything on the host runs."""
+    fake.says(200, {"servers": [claimed("active")]})
+    fake.says(200, {"state": "running", "driver": "libvirt"})
+    fake.says(202)
+    release(fake.nova, "cmp-1", {})
+    assert posted(fake) == ["unlock"]
+
+
+@pytest.mark.parametrize(("row", "answer", "asked"), [
+    ({}, (409, SHUT_OFF), ["reboot"]),
+    ({}, (200, {"state": "running"}), []),
+    ({}, (501, {"notImplemented": {"message": "Unable to get diagnostics, functionality not implemented", "code": 501}}), None),
+    ({}, (400, {"badRequest": {"message": "no", "code": 400}}), []),
+    ({"OS-EXT-STS:vm_state": "stopped"}, None, []),
+    ({"OS-EXT-STS:task_state": "powering-off"}, None, []),
+    ({"name": "mine"}, None, []),
+])
+def test_only_protected_servers_that_do_not_run_are_started_again(fake: Fake, row: dict[str, object], answer: tuple[int, object] | None,
+                                                                  asked: list[str] | None) -> None:
+    fake.says(200, {"servers": [{**ROW, **row}]})
+    for _ in range(1 if asked is not None else 3):
+        if answer:
+            fake.says(*answer)
+    if asked:
+        fake.says(200, {"instanceActions": []})
+        fake.says(202)
+    if asked is None:
+        with pytest.raises(CloudUnreachable):
+            revive(fake.nova, "cmp-1", lambda server: server.name != "mine", {})
+    else:
+        revive(fake.nova, "cmp-1", lambda server: server.name != "mine", {})
+        assert posted(fake) == asked
 
 
 @pytest.mark.parametrize("state", ["active", "error", "stopped"])

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InstanceHaError
-from . import evacuate, hosts, plan, release, status
+from . import dismiss, evacuate, gate, hosts, plan, release, status
 from .common import NOTHING_TRIED, add_cloud_options
 
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--debug", action="store_true", help="log every request on stderr")
     add_cloud_options(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (evacuate, hosts, plan, release, status):
+    for module in (evacuate, hosts, plan, release, dismiss, gate, status):
         module.add(commands)
     args = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if args.debug else logging.ERROR, format="%(levelname)s: %(message)s")

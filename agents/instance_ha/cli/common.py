@@ -55,14 +55,19 @@ def cloud_values(args: argparse.Namespace) -> dict[str, str]:
 
 def resource_parameters() -> dict[str, str]:
     """The parameters of this cluster's NovaEvacuate resource; {} when there is no cluster here, or none in it."""
+    try:
+        return resource_parameters_or_error()
+    except (ClusterError, HostError):
+        return {}
+
+
+def resource_parameters_or_error() -> dict[str, str]:
+    """The same; raises ClusterError or HostError when the cluster cannot be asked."""
     from lxml import etree
 
-    try:
-        done = run(["cibadmin", "--query", "--scope", "resources"], TOOL_TIMEOUT)
-    except HostError:
-        return {}
+    done = run(["cibadmin", "--query", "--scope", "resources"], TOOL_TIMEOUT)
     if done.code:
-        return {}
+        raise ClusterError(f"cibadmin failed with {done.code}: {done.sentence}")
     for primitive in etree.fromstring(done.out.encode()).iter("primitive"):
         if primitive.get("type") == "NovaEvacuate" and primitive.get("provider") == "openstack":
             return {pair.get("name"): pair.get("value") for pair in primitive.iterfind("instance_attributes/nvpair")}

@@ -1,0 +1,125 @@
+"""A worker on a cluster whose records do not tell everything: the CIB and Pacemaker's tools as they were seen to answer."""
+
+from __future__ import annotations
+
+import pytest
+from instance_ha import cluster as door
+from instance_ha.cluster import Cluster
+from instance_ha.missed import GRACE, newest_succeeded
+from instance_ha.model import FenceEvent
+from instance_ha.process import Outcome
+from instance_ha.selection import Policy
+from instance_ha.worker import Worker
+
+from tests.unit.fake import Fake
+
+REMOTE = '<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>'
+FENCED = '<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="false" node_fenced="1795559437"/>'
+ONLINE = '<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="true" node_fenced="0"/>'
+STOPPED = '<node_state id="3" uname="cmp-1" in_ccm="false" crmd="offline" crm-debug-origin="post_cache_update" join="down" expected="down"/>'
+EVENT = """<pacemaker-result><list name="fencing history" count="1">
+<fence_event action="reboot" target="cmp-1" status="{status}" completed="2026-11-25 04:00:00Z"/></list></pacemaker-result>"""
+UP = {"id": "5", "binary": "nova-compute", "host": "cmp-1", "status": "enabled", "state": "up", "forced_down": False, "disabled_reason": None}
+MARKED = {**UP, "status": "disabled", "state": "down", "forced_down": True, "disabled_reason": "instance-ha: fenced by Pacemaker (3f9c)"}
+
+
+def cib(state: str, attribute: str = "", remote: bool = True, power: str = "fence_ipmilan", recorder: str = "fence_nova") -> str:
+    kind = "type='remote' id='cmp-1'" if remote else "id='3'"
+    pair = f"<nvpair id='r' name='evacuate' value='{attribute}'/>" if attribute else ""
+    return f"""<cib have-quorum="1"><configuration><nodes><node {kind} uname="cmp-1"><instance_attributes id="nodes-cmp-1">{pair}
+      </instance_attributes></node></nodes><resources>{REMOTE if remote else ""}<primitive id="p" class="stonith" type="{power}"/>
+      <primitive id="n" class="stonith" type="{recorder}"/></resources>
+      <fencing-topology><fencing-level index="1" devices="p,n" target="cmp-1" id="l"/></fencing-topology></configuration>
+      <status>{state}</status></cib>"""
+
+
+class Pacemaker:
+    """Its tools: the CIB, the history, fence_compute's attribute."""
+
+    def __init__(self, cib: str, history: str = "success", yes: str = "") -> None:
+        self.cib, self.history, self.yes, self.changes = cib, history, yes, []  # type: ignore[var-annotated]
+
+    def __call__(self, argv: list[str], timeout: float) -> Outcome:
+        if argv[:2] == ["cibadmin", "--query"]:
+            start = self.cib.index("<nodes>")
+            return Outcome(0, self.cib[start:self.cib.index("</nodes>") + 8] if "--scope" in argv else self.cib, "")
+        if argv[0] == "stonith_admin":
+            return Outcome(0, EVENT.format(status=self.history), "")
+        if argv[0] == "attrd_updater":
+            return Outcome(0, self.yes, "")
+        if argv[0] == "crm_node":
+            return Outcome(0, "ctl-1\n", "")
+        self.changes.append(" ".join(argv))
+        return Outcome(0, "", "")
+
+
+def turns(fake: Fake, monkeypatch: pytest.MonkeyPatch, tools: Pacemaker, service: dict[str, object], count: int = 3) -> list[str]:
+    """What a worker changes in the CIB within some turns that are as long apart as the grace."""
+    monkeypatch.setattr(door, "run", tools)
+    now = [100.0]
+    worker = Worker(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0])
+    for _ in range(count):
+        fake.answers.clear()
+        fake.says(200, {"services": [service]})
+        worker.turn()
+        now[0] += GRACE
+    fake.answers.clear()
+    return tools.changes
+
+
+def test_a_fenced_host_without_a_record_gets_one(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = turns(fake, monkeypatch, Pacemaker(cib(FENCED)), UP)
+    assert changes and 'value="fenced;id=' in changes[0] and "--modify" in changes[0]
+
+
+def test_not_before_it_was_missing_for_a_while(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not turns(fake, monkeypatch, Pacemaker(cib(FENCED)), UP, 1)
+
+
+@pytest.mark.parametrize("cib_text", [
+    cib(FENCED, "no"),                                                        # a person has dismissed it
+    cib(FENCED, "junk"),                                                      # told of, and left to a person
+    cib(ONLINE),
+    cib('<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="false" node_fenced="0"/>'),   # cleanly stopped
+    cib(FENCED, recorder="fence_ipmilan"),                                    # not meant to be recorded
+])
+def test_others_get_none(fake: Fake, monkeypatch: pytest.MonkeyPatch, cib_text: str) -> None:
+    assert not turns(fake, monkeypatch, Pacemaker(cib_text), UP)
+
+
+def test_a_node_that_nova_does_not_know_gets_none(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not turns(fake, monkeypatch, Pacemaker(cib(FENCED)), {**UP, "host": "another"})
+
+
+def test_a_host_that_is_back_and_still_marked_down_by_us_is_let_return(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = turns(fake, monkeypatch, Pacemaker(cib(ONLINE)), MARKED)
+    assert changes and 'value="returning;id=' in changes[0]
+
+
+@pytest.mark.parametrize("service", [UP, {**MARKED, "disabled_reason": "broken fan"}, {**MARKED, "forced_down": False}])
+def test_a_host_that_others_marked_is_left_to_them(fake: Fake, monkeypatch: pytest.MonkeyPatch, service: dict[str, object]) -> None:
+    assert not turns(fake, monkeypatch, Pacemaker(cib(ONLINE)), service)
+
+
+@pytest.mark.parametrize(("history", "service", "recorded"), [("success", MARKED, True), ("failed", MARKED, False), ("success", UP, False)])
+def test_a_full_member_whose_record_is_gone(fake: Fake, monkeypatch: pytest.MonkeyPatch, history: str, service: dict[str, object],
+                                            recorded: bool) -> None:
+    """Fenced and cleanly stopped look alike once the coordinator has changed: Nova's mark and the history tell."""
+    changes = turns(fake, monkeypatch, Pacemaker(cib(STOPPED, remote=False), history), service)
+    assert any("fenced;id=" in change and "seen=-" in change for change in changes) is recorded
+
+
+def test_what_fence_compute_wrote_is_taken_over(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = 'name="evacuate" host="cmp-1" value="yes"\n'
+    assert turns(fake, monkeypatch, Pacemaker(cib(STOPPED, remote=False, recorder="fence_compute"), yes=said), UP)
+    assert not turns(fake, monkeypatch, Pacemaker(cib(STOPPED, remote=False), yes=said), UP)
+
+
+def test_a_dismissal_ends_when_the_host_is_back(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = turns(fake, monkeypatch, Pacemaker(cib(ONLINE, "no")), UP)
+    assert changes and "--delete" in changes[0] and "@value='no'" in changes[0]
+
+
+def test_the_newest_fencing_counts() -> None:
+    events = [FenceEvent("cmp-1", "on", "failed", "3"), FenceEvent("cmp-1", "off", "success", "2"), FenceEvent("cmp-1", "reboot", "failed", "1")]
+    assert newest_succeeded(events) and not newest_succeeded(events[2:]) and not newest_succeeded([])
