@@ -6,6 +6,7 @@ PYTHONDIR = $(PREFIX)/lib/instance-ha
 SBINDIR   = $(PREFIX)/sbin
 BINDIR    = $(PREFIX)/bin
 OCFDIR    = $(PREFIX)/lib/ocf/resource.d/openstack
+MANDIR    = $(PREFIX)/share/man
 FENCEAGENTSLIBDIR ?= /usr/share/fence
 
 LAB = /usr/bin/python3 -m tests.lab
@@ -42,7 +43,9 @@ install:
 	$(FILL) agents/fence_nova > '$(DESTDIR)$(SBINDIR)/fence_nova' && chmod 0755 '$(DESTDIR)$(SBINDIR)/fence_nova'
 	$(FILL) agents/instance-ha > '$(DESTDIR)$(BINDIR)/instance-ha' && chmod 0755 '$(DESTDIR)$(BINDIR)/instance-ha'
 	$(FILL) ocf/openstack/NovaEvacuate > '$(DESTDIR)$(OCFDIR)/NovaEvacuate' && chmod 0755 '$(DESTDIR)$(OCFDIR)/NovaEvacuate'
+	cd agents && PYTHONDONTWRITEBYTECODE=1 '$(PYTHON)' -m instance_ha.manual '$(DESTDIR)$(MANDIR)'
 
 uninstall:
 	rm -rf '$(DESTDIR)$(PYTHONDIR)'
+	rm -f '$(DESTDIR)$(MANDIR)/man8/fence_nova.8' '$(DESTDIR)$(MANDIR)/man8/instance-ha.8' '$(DESTDIR)$(MANDIR)/man7/ocf_openstack_NovaEvacuate.7'
 	rm -f '$(DESTDIR)$(SBINDIR)/fence_nova' '$(DESTDIR)$(BINDIR)/instance-ha' '$(DESTDIR)$(OCFDIR)/NovaEvacuate'

@@ -111,6 +111,15 @@ class Cluster:
                 return pair
         raise ConflictError(f"the record of {record.node} was changed meanwhile")
 
+    def remote_connection(self, node: str, up: bool) -> None:
+        """Have Pacemaker stop a remote node's resources and its connection, in this order and without fencing it; or start them again."""
+        change = ["--delete-parameter", "target-role"] if up else ["--set-parameter", "target-role", "--parameter-value", "Stopped"]
+        _must(["crm_resource", "--resource", node, "--meta", *change])
+
+    def standby(self, node: str, on: bool) -> None:
+        """Have Pacemaker stop what runs on a full member, and start nothing there; or end that."""
+        _must(["crm_attribute", "--node", node, "--name", "standby", *(["--update", "on"] if on else ["--delete"])])
+
     def show(self, name: str, value: str | None) -> None:
         """Set (None: remove) a transient attribute of this node, for people who look at crm_mon."""
         argv = ["crm_attribute", "--lifetime", "reboot", "--node", self.local_node(), "--name", name]

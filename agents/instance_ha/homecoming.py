@@ -78,8 +78,7 @@ class Homecoming:
             LOG.info("%s: enabled in Nova", service.host)
         if release(worker.nova, service.host, self._reboots):
             return REST_PAUSE
-        if record.proof:
-            revive(worker.nova, service.host, self._protected, self._reboots)
+        revive(worker.nova, service.host, self._protected, self._reboots)
         if record.baseline is not None:
             mend(worker.nova, service.host, record.baseline)
         if record.reserve:

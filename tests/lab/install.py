@@ -16,7 +16,7 @@ from tests.lab.common import STATE, VENV, LabError, run, say
 PACKAGES = (
     "pacemaker", "pacemaker-cli-utils", "corosync", "pcs", "crmsh", "fence-agents", "resource-agents", "openipmi", "ipmitool",
     "rabbitmq-server", "mariadb-server", "iproute2", "util-linux", "python3-venv", "python3-openstacksdk", "python3-lxml",
-    "python3-pycurl", "python3-pexpect", "python3-requests",
+    "python3-pycurl", "python3-pexpect", "python3-requests", "groff-base",
 )
 REMOTE = "pacemaker-remote"   # conflicts with pacemaker, so it is unpacked beside it
 REMOTE_ROOT = STATE / REMOTE  # its /usr is REMOTE_ROOT/usr

@@ -9,20 +9,27 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InstanceHaError
-from . import dismiss, evacuate, gate, hosts, plan, release, status
+from . import dismiss, evacuate, gate, hosts, maintenance, plan, release, status
 from .common import NOTHING_TRIED, add_cloud_options
 
+COMMANDS = (status, hosts, plan, evacuate, release, dismiss, maintenance, gate)
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Exit code 0: all that was asked is so; 1: some of it is not; 2: nothing was tried."""
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(prog="instance-ha", description="Instance HA for OpenStack on Pacemaker, by hand.")
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--debug", action="store_true", help="log every request on stderr")
     add_cloud_options(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (evacuate, hosts, plan, release, dismiss, gate, status):
+    for module in COMMANDS:
         module.add(commands)
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit code 0: all that was asked is so; 1: some of it is not; 2: nothing was tried."""
+    args = make_parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if args.debug else logging.ERROR, format="%(levelname)s: %(message)s")
     try:
         return int(args.run(args))

@@ -1,0 +1,104 @@
+"""instance-ha maintenance: planned work on a compute host is no failure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .. import decide
+from ..cluster import Cluster
+from ..errors import ClusterError, ConfigurationError
+from ..model import ClusterNode, Service
+from ..nova import Nova
+from .common import ALL_DONE, SOME_LEFT, cluster_view, connect
+
+REASON = "maintenance:"        # how the disabled_reason begins; a person's, to the worker
+LIMIT = 180.0                  # seconds for Pacemaker and nova-compute to follow
+LOOK = 1.0
+
+
+def add(commands: Any) -> None:
+    text = "take a compute host out of service for planned work, without a fencing, and put it back"
+    parser = commands.add_parser("maintenance", help=text, description=text)
+    parser.add_argument("what", choices=("on", "off"))
+    parser.add_argument("host", metavar="HOST", help="by Nova's or Pacemaker's name")
+    parser.add_argument("--reason", default="planned work", help="what Nova shows of it")
+    parser.add_argument("--keep-servers", action="store_true", help="go on although servers are on it; nothing protects them meanwhile")
+    parser.add_argument("--timeout", type=float, default=LIMIT, metavar="SECONDS", help=f"how long the host may take; default: {LIMIT:g}")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit code 1 when the host has not followed in time; 2 when nothing was tried."""
+    nova, values = connect(args)
+    found = cluster_view(values)
+    if found is None:
+        raise ClusterError("this machine is on no running cluster: run it on a controller")
+    cluster, view = found
+    services = nova.services()
+    host = decide.host_of(args.host, values["domain"], services)
+    service = next((s for s in services if s.binary == "nova-compute" and s.host == host), None)
+    node = next((n for n in view.nodes.values() if host and decide.host_of(n.name, values["domain"], services) == host), None)
+    if service is None or node is None:
+        raise ConfigurationError(f"{args.host!r} is not both a compute host of Nova and a node of this cluster; see: instance-ha hosts")
+    if node.name in view.records:
+        raise ConfigurationError(f"{node.name} is on record ({view.records[node.name].state}); see: instance-ha status {node.name}")
+    if args.what == "on":
+        return _on(args, nova, cluster, node, service)
+    return _off(args, nova, cluster, node, service)
+
+
+def _on(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNode, service: Service) -> int:
+    servers = nova.servers_on(service.host)
+    if servers and not args.keep_servers:
+        names = ", ".join(server.name for server in servers[:3])
+        raise ConfigurationError(f"{len(servers)} servers are on {service.host} ({names}{', ...' if len(servers) > 3 else ''}): "
+                                 "move them first (openstack server migrate --live-migration), or give --keep-servers")
+    if service.enabled:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        nova.disable(service, f"{REASON} {args.reason} (since {since} by {os.environ.get('USER', 'root')})")
+    print(f"{service.host}: disabled in Nova")
+    if node.remote:
+        cluster.remote_connection(node.name, False)
+    else:
+        cluster.standby(node.name, True)
+    if not _wait(lambda: not _is_up(nova, service) and not (node.remote and cluster.view().nodes[node.name].online), args.timeout):
+        print(f"instance-ha: {service.host} has not followed within {args.timeout:g} s; see crm_mon", file=sys.stderr)
+        return SOME_LEFT
+    last = "" if node.remote else "; stop Pacemaker on it (pcs cluster stop, or systemctl stop pacemaker corosync) before you switch it off"
+    print(f"{node.name}: out of service; Pacemaker does not fence it for being off{last}")
+    return ALL_DONE
+
+
+def _off(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNode, service: Service) -> int:
+    if node.remote:
+        cluster.remote_connection(node.name, True)
+    else:
+        cluster.standby(node.name, False)
+    if not _wait(lambda: _is_up(nova, service), args.timeout):
+        print(f"instance-ha: nova-compute on {service.host} is not up within {args.timeout:g} s; see crm_mon; then again: "
+              f"instance-ha maintenance off {args.host}", file=sys.stderr)
+        return SOME_LEFT
+    if not service.enabled and service.reason.startswith(REASON):
+        nova.enable(service)
+        print(f"{service.host}: back in service")
+    else:
+        print(f"{service.host}: back; in Nova it is {'enabled' if service.enabled else 'disabled: ' + (service.reason or 'no reason given')}")
+    return ALL_DONE
+
+
+def _is_up(nova: Nova, service: Service) -> bool:
+    return any(s.id == service.id and s.up and not s.forced_down for s in nova.services())
+
+
+def _wait(done: Callable[[], bool], limit: float) -> bool:
+    end = time.monotonic() + limit
+    while not done():
+        if time.monotonic() > end:
+            return False
+        time.sleep(LOOK)
+    return True
