@@ -75,6 +75,12 @@ def records() -> dict[str, str]:
             for pair in node.findall("instance_attributes/nvpair[@name='evacuate']")}
 
 
+def fence_events(node: str) -> list[dict[str, str]]:
+    """What Pacemaker's fencers remember of a node, newest first: action, status, completed, ... of each fencing."""
+    text = on_controller("stonith_admin", "--history", node, "--verbose", "--output-as=xml", check=False)
+    return [dict(event.attrib) for event in ElementTree.fromstring(text).iter("fence_event") if event.get("target") == node] if text else []
+
+
 def where_runs(resource: str) -> str | None:
     """The node that runs a resource, as crm_mon has it."""
     root = ElementTree.fromstring(on_controller("crm_mon", "--one-shot", "--output-as=xml"))

@@ -1,0 +1,148 @@
+"""Records that are missing, old, or of hosts that are no more; and a nova-compute that Pacemaker does not start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.scenario import Story, healthy
+from tests.lab import bmc, cluster, guests, servers, watch
+from tests.lab import node as machine
+from tests.lab.common import wait_until
+
+LIMIT = 60.0
+AGENT = "/usr/lib/ocf/resource.d/lab/nova-compute"
+UNIT = f"#!/bin/sh\nsetsid sh -c 'instance-ha wait-until-evacuated 2>> /var/log/gate.log && {AGENT} start' &\n"
+
+
+def write_record(host: str, value: str) -> None:
+    watch.on_controller("crm_attribute", "--type", "nodes", "--node", host, "--name", "evacuate", "--update", value)
+
+
+def spawns(host: str) -> int:
+    return sum(1 for event in guests.journal() if event["event"] == "spawn" and event["host"] == host)
+
+
+def test_a_persons_confirmation_is_enough_without_a_record() -> None:
+    """The power device fails, so fence_nova is never called; a person looks, and confirms."""
+    story = Story()
+    story.boot(running=2, stopped=1, out=1)
+    victim = cluster.find(story.victim)
+    bmc.stop(victim)
+    try:
+        story.cut_power()
+        assert wait_until(lambda: any(e.get("status") == "failed" for e in watch.fence_events(story.victim)), LIMIT, 0.5), "no fencing was tried"
+        assert not watch.records() and not watch.evacuation_requests(story.begun)
+        watch.on_controller("stonith_admin", "--confirm", story.victim)
+        story.recovered()
+    finally:
+        bmc.start(victim)
+    healthy()
+    assert not guests.twice() and not watch.overlapping(servers.evacuations(story.victim))
+
+
+def test_a_record_that_is_lost_is_written_again(stays_off: None) -> None:
+    guests.set_knob("spawn_delay", 5)
+    story = Story()
+    story.boot(running=3, stopped=1)
+    story.cut_power()
+    assert wait_until(lambda: servers.evacuations(story.victim), LIMIT, 0.1)
+    before = watch.records()[story.victim]
+    watch.on_controller("crm_attribute", "--type", "nodes", "--node", story.victim, "--name", "evacuate", "--delete")
+    assert wait_until(lambda: watch.records().get(story.victim, before) != before, LIMIT, 0.2), "no new record"
+    story.recovered()
+    healthy()
+    story.audit()
+
+
+@pytest.mark.parametrize("record", [
+    "confirmed;id=old;by=ctl-1;proof=node_fenced:1764000000;baseline=0;worker=gone", "evacuated;id=old;proof=node_fenced:1764000000;baseline=0",
+    "partly;id=old;proof=history:reboot@2026-11-25_04:00:00Z;baseline=0;left=1"])
+def test_an_old_record_of_a_host_in_service_does_no_harm(record: str) -> None:
+    """As a CIB that was restored has it."""
+    story = Story()
+    story.boot(running=2, stopped=1)
+    before = spawns(story.victim)
+    write_record(story.victim, record)
+    assert wait_until(lambda: not watch.records(), LIMIT, 0.5), watch.records()
+    assert watch.in_service(story.victim) and spawns(story.victim) == before
+    assert not watch.evacuation_requests(story.begun)
+    assert {uid: servers.listed()[uid]["status"] for uid in story.before} == story.before
+    healthy()
+    story.audit()
+
+
+def test_a_record_of_a_host_that_is_no_more_is_cleared() -> None:
+    entry = ('<node id="cmp-99" type="remote" uname="cmp-99"><instance_attributes id="nodes-cmp-99">'
+             '<nvpair id="nodes-cmp-99-evacuate" name="evacuate" value="confirmed;id=gone;proof=node_fenced:1"/></instance_attributes></node>')
+    watch.on_controller("cibadmin", "--create", "--scope", "nodes", "--xml-text", entry)
+    try:
+        assert wait_until(lambda: not watch.records(), LIMIT, 0.5), watch.records()
+        log = "".join(path.read_text() for path in watch.NODES.glob("ctl-*/log/syslog"))
+        assert "cmp-99 is no node of the cluster any more; its record is cleared" in log
+    finally:
+        watch.on_controller("cibadmin", "--delete", "--scope", "nodes", "--xml-text", '<node id="cmp-99"/>')
+
+
+def test_a_dismissed_host_is_left_alone_until_it_is_back(stays_off: None) -> None:
+    story = Story()
+    story.boot(running=2, stopped=0)
+    watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=false")
+    try:
+        story.cut_power()
+        assert wait_until(lambda: "proof" in watch.records().get(story.victim, ""), LIMIT, 0.3)
+        watch.on_controller("instance-ha", "dismiss", story.victim)
+    finally:
+        watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=true")
+    assert not wait_until(lambda: watch.evacuation_requests(story.begun), 10, 0.5), "a dismissed host was evacuated"
+    assert watch.records() == {story.victim: "no"}
+    for node in cluster.size().nodes:
+        bmc.stay_off(node, False)
+    healthy()
+    assert wait_until(lambda: all(s["status"] == "ACTIVE" and s["OS-EXT-STS:power_state"] == 1 for s in servers.listed().values()), LIMIT, 0.5)
+    assert all(servers.host_of(s) == story.victim for s in servers.listed().values())
+    story.audit()
+
+
+@pytest.fixture
+def units() -> Iterator[None]:
+    """nova-compute is a unit that starts at boot, and not Pacemaker's."""
+    computes = [node for node in cluster.size().nodes if node.kind == "compute"]
+    watch.on_controller("pcs", "stonith", "update", "fence-nova", "let_in=at_once")
+    watch.on_controller("pcs", "resource", "disable", "nova-compute-clone", "--wait=60", timeout=90)
+    scripts = [machine.folder(node) / "boot.d" / "nova-compute" for node in computes]
+    for node, script in zip(computes, scripts):
+        script.write_text(UNIT)
+        script.chmod(0o755)
+        machine.exec_in(node, ["/bin/sh", "-c", UNIT.splitlines()[1]])
+    servers.wait_computes([node.name for node in computes], 60)
+    yield
+    for node, script in zip(computes, scripts):
+        script.unlink()
+        machine.exec_in(node, [AGENT, "stop"])
+    watch.on_controller("pcs", "stonith", "update", "fence-nova", "let_in=")
+    watch.on_controller("pcs", "resource", "enable", "nova-compute-clone", "--wait=60", timeout=90)
+
+
+def test_a_unit_of_nova_compute_waits_at_the_gate(units: None) -> None:
+    guests.set_knob("spawn_delay", 8)
+    story = Story()
+    story.boot(running=3, stopped=1)
+    story.cut_power()
+    host = cluster.find(story.victim)
+    early = []
+
+    def over() -> bool:
+        if machine.is_on(host) and watch.records().get(story.victim, "").startswith(("fenced", "confirmed")):
+            early.append(machine.exec_in(host, [AGENT, "monitor"]).returncode == 0)
+        return watch.records().get(story.victim, "").startswith(("returning", "evacuated"))
+
+    assert wait_until(over, LIMIT, 0.3), watch.records()
+    assert early and not any(early), "nova-compute ran before its servers had been moved"
+    story.recovered()
+    healthy()
+    told = (machine.folder(host) / "log" / "gate.log").read_text()
+    assert "waiting: cmp-1 is not let in yet" in told and "is let in" in told
+    assert not [e for e in watch.fence_events(story.victim) if e.get("action") == "on" and e.get("status") == "failed"], "unfencing was refused"
+    story.audit()
