@@ -186,7 +186,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
         return Verdict(server, LEFT, f"it is {state.name}, and recover_states does not name {state.word}", was, final=True)
     if memory.confirming is not None and server.vm_state == "resized" and scene.now - memory.confirming < SETTLE:
         return Verdict(server, WAIT, "its resize is being confirmed", was)
-    if any(row.status in ARRIVED for row in failures):
+    if scene.starts and any(row.status in ARRIVED for row in failures):
         return Verdict(server, WAIT, "Nova says done, and the server has not changed its host yet", was)
     wait = _pause(scene.now, policy, memory, failures, dead)
     no_room = memory.short or (bool(failures) and failures[-1].status == "error")

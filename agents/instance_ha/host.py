@@ -183,7 +183,7 @@ class Host:
         self._paused = self._reason_to_pause(service, services)
         self._control = "" if self._paused else self._without_control_plane(services)
         self._paused = self._paused or self._control
-        if not self._paused:
+        if not self._paused and not alive:
             record = reserve.call(self.worker, record, service, services)
         look = engine.look(services, record.baseline or 0, not alive, record.kept, self.worker.dead_hosts(services))
         self.may_start = not self._paused

@@ -38,8 +38,8 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
 
 def is_current(record: Record, node: ClusterNode | None, service: Service) -> bool:
     """Whether a record with a proof speaks of now, and not of a fencing that its host has long come back from, as one does that was
-    restored with an older CIB: Pacemaker's mark is still the proof's, or Nova's is this record's."""
-    marked_by_pacemaker = node is not None and node.online is False and bool(node.mark) and node.mark == record.proof
+    restored with an older CIB: Pacemaker still says so itself, or Nova's mark is this record's."""
+    marked_by_pacemaker = node is not None and node.online is False and bool(node.mark)
     return marked_by_pacemaker or (service.forced_down and f"({record.id})" in service.reason)
 
 

@@ -106,7 +106,7 @@ SERVICE = model.Service("1", "nova-compute", "cmp-1", True, True, False)
     (ClusterNode("cmp-1", True, False, MARK), SERVICE, True),
     (ClusterNode("cmp-1", True, True), replace(SERVICE, forced_down=True, enabled=False, reason="instance-ha: fenced (3f9c)"), True),
     (ClusterNode("cmp-1", True, True), SERVICE, False),                                   # restored with an older CIB, and in service
-    (ClusterNode("cmp-1", True, False, "node_fenced:99"), SERVICE, False),                # fenced anew: that has a record of its own
+    (ClusterNode("cmp-1", True, False, "node_fenced:99"), SERVICE, True),                 # fenced again
     (ClusterNode("cmp-1", True, True, MARK), SERVICE, False),
     (ClusterNode("cmp-1", True, False), replace(SERVICE, forced_down=True, reason="instance-ha: fenced (another)"), False),
     (ClusterNode("cmp-1", True, True), replace(SERVICE, reason="instance-ha: fenced (3f9c)"), False),
