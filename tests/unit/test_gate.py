@@ -30,6 +30,7 @@ def gate(monkeypatch: pytest.MonkeyPatch, cib: str, code: int = 0) -> tuple[int,
         changes.append(" ".join(argv))
         return Outcome(0, "", "")
 
+    monkeypatch.setattr("shutil.which", lambda name, path: f"/usr/sbin/{name}")
     monkeypatch.setattr(door, "run", run)
     monkeypatch.setattr(common, "run", run)
     return main(["wait-until-evacuated", "--timeout", "0.01"]), changes
@@ -56,6 +57,12 @@ def test_everything_else_waits(monkeypatch: pytest.MonkeyPatch, text: str, capsy
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     assert gate(monkeypatch, text) == (1, [])
     assert "waiting: " in capsys.readouterr().err
+
+
+def test_a_machine_without_pacemaker_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("shutil.which", lambda name, path: None)
+    assert main(["wait-until-evacuated"]) == 2
+    assert "not installed" in capsys.readouterr().err
 
 
 def test_a_cluster_that_cannot_be_asked_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import time
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from .. import entry, params
 from ..cluster import Cluster
 from ..errors import ClusterError, ConfigurationError, ConflictError, HostError
+from ..process import CLEAN_ENVIRONMENT
 from .common import ALL_DONE, SOME_LEFT, resource_parameters_or_error
 
 LOOK = 2.0       # seconds between two looks at the cluster
@@ -26,6 +28,8 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Return when the node may start. Exit code 1 when it may not within the limit; 2 when it is no node of the cluster."""
+    if not shutil.which("cibadmin", path=CLEAN_ENVIRONMENT["PATH"]):
+        raise ConfigurationError("Pacemaker's tools are not installed on this machine (pacemaker, or pacemaker-remote with pacemaker-cli)")
     began, told = time.monotonic(), ""
     while True:
         ready, sentence = _look(args.node)
