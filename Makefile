@@ -1,4 +1,4 @@
-# Instance HA for OpenStack on Pacemaker.  make demo | test | stress | check | install
+# Instance HA for OpenStack on Pacemaker.  make demo | test | stress | faults | chaos | bench | check | install
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -11,9 +11,11 @@ FENCEAGENTSLIBDIR ?= /usr/share/fence
 
 LAB = /usr/bin/python3 -m tests.lab
 LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
+SEED   ?= 1
+ROUNDS ?= 20
 FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
 
-.PHONY: demo test stress check install uninstall lab-down
+.PHONY: demo test stress faults chaos bench check install uninstall lab-down
 
 demo:
 	@$(LAB) install
@@ -26,6 +28,18 @@ test:
 stress:
 	@$(LAB) install
 	@$(LABVENV)/bin/python -m tests.stress $(STRESS)
+
+faults:
+	@$(LAB) install
+	@$(LABVENV)/bin/python -m tests.faults $(FAULTS)
+
+chaos:
+	@$(LAB) install
+	@$(LABVENV)/bin/python -m tests.chaos --seed $(SEED) --rounds $(ROUNDS)
+
+bench:
+	@$(LAB) install
+	@$(LABVENV)/bin/python -m tests.bench $(BENCH)
 
 check:
 	@$(LAB) install

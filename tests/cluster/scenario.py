@@ -17,7 +17,7 @@ RETURN_LIMIT = 150.0
 LOOK = 0.3
 
 
-def healthy() -> None:
+def healthy(limit: float = HEALTHY_LIMIT) -> None:
     """Wait until every node is on, online and serves, and nothing is on record. Raises LabError saying what is not."""
     size = cluster.size()
     hosts = [node.name for node in size.nodes if node.kind == "compute"]
@@ -38,8 +38,8 @@ def healthy() -> None:
         reason = f"offline {missing}, not in service {bad}, on record {kept}, worker on {worker}"
         return not missing and not bad and not kept and worker is not None
 
-    if not wait_until(all_well, HEALTHY_LIMIT, LOOK):
-        raise LabError(f"the laboratory is not healthy after {HEALTHY_LIMIT:g} s: {reason}")
+    if not wait_until(all_well, limit, LOOK):
+        raise LabError(f"the laboratory is not healthy after {limit:g} s: {reason}")
 
 
 @dataclass

@@ -50,13 +50,13 @@ class Incident:
         """The servers that must move."""
         return {uid: known for uid, known in self.before.items() if known.protected}
 
-    def boot(self, count: int, priorities: bool = False) -> None:
-        """`count` servers, evenly on the victims: running, stopped and opted out ones; with `priorities` of three kinds."""
+    def boot(self, count: int, priorities: bool = False, opted_out: int = OPTED_OUT) -> None:
+        """`count` servers, evenly on the victims: running, stopped and, one of `opted_out`, not protected; with `priorities` of three kinds."""
         plan: list[tuple[str, int]] = [(self.victims[n % len(self.victims)], n // len(self.victims)) for n in range(count)]
 
         def one(place: tuple[str, int]) -> tuple[str, Before]:
             host, n = place
-            out = n % OPTED_OUT == OPTED_OUT - 1
+            out = n % opted_out == opted_out - 1
             word = PRIORITIES[n % 3] if priorities else ""
             status = "ACTIVE" if out or HABITS[n % 4] == "running" else "SHUTOFF"
             metadata = {**({"evacuable": "false"} if out else {}), **({"restart_priority": word} if word else {})}

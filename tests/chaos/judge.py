@@ -1,0 +1,99 @@
+"""What must hold at the end, whatever was done; and what is kept when it does not."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.chaos.acts import Player
+from tests.cluster.scenario import secrets_in_logs
+from tests.lab import cluster, guests, servers, watch
+from tests.lab.common import LOGS, NODES, STATE, LabError, wait_until
+
+SETTLED_LIMIT = 300.0
+LOOK = 1.0
+
+
+def settle(wanted: dict[str, str], touched: set[str], limit: float = SETTLED_LIMIT) -> list[str]:
+    """Wait until each server is on a host that is up, in the state it is to have; those that are not have to be named in crm_mon.
+    Raises AssertionError."""
+    wrong: list[str] = []
+
+    def settled() -> bool:
+        try:
+            wrong[:] = look(wanted, touched)
+        except (LabError, OSError, KeyError) as error:
+            wrong[:] = [str(error)]
+        return not wrong
+
+    if wait_until(settled, limit, LOOK):
+        return []
+    told = " ".join(reason for _, _, reason in watch.failures(degraded=True))
+    silent = [words for words in wrong if words.split()[0] not in told]
+    assert not silent, f"left behind, and nobody is told: {silent}; crm_mon says: {told or 'nothing'}"
+    return wrong
+
+
+def look(wanted: dict[str, str], touched: set[str]) -> list[str]:
+    """The servers that are not as they should be, each beginning with its name. What a user has touched may be stopped, run, or be gone."""
+    found, running, services = servers.listed(), guests.running(), servers.services()
+    wrong = []
+    for uid, status in wanted.items():
+        server = found.get(uid)
+        if server is None:
+            wrong += [] if uid in touched else [f"{uid} is gone"]
+            continue
+        host, now = servers.host_of(server), server["status"]
+        right = now == status or (uid in touched and now in ("ACTIVE", "SHUTOFF"))
+        runs = running.get(uid, []) == ([host] if now == "ACTIVE" else [])
+        if not right or not runs or server["OS-EXT-STS:task_state"] or server["locked"] or services[str(host)]["state"] != "up":
+            wrong.append(f"{server['name']} is {now}/{server['OS-EXT-STS:task_state']} on {host}, wanted {status}, runs on {running.get(uid)}"
+                         f"{', locked' if server['locked'] else ''}")
+    return wrong
+
+
+def audit(begun: float, split: int, homes: dict[str, str], player: Player) -> None:
+    """What must hold whatever was drawn. `homes` are the hosts of the servers before. Raises AssertionError."""
+    requests = {uid: times for uid, times in watch.evacuation_requests(begun).items() if uid in homes and uid not in player.touched}
+    ends: dict[str, float] = {}
+    for fencing in watch.fencings(begun):
+        ends[fencing.node] = min(fencing.end, ends.get(fencing.node, fencing.end))
+    rows = [row for row in servers.evacuations() if row["instance_uuid"] in homes and not came_to_nothing(row, player.may_die)]
+    early = {uid: times for uid, times in requests.items() if min(times) < ends.get(homes[uid], float("inf"))}
+    failed = [f for f in watch.failures() if "nova-evacuate" in f[0] and not (player.killed_worker and "monitor" in f[0])]
+    assert len(guests.twice()) == split, f"a guest ran on two hosts: {guests.twice()[split:]}"
+    assert not early, f"requests before the fencing was complete: {early}, fenced {ends}"
+    assert set(ends) <= player.may_die, f"fenced although not meant to die: {set(ends) - player.may_die}"
+    overlaps = watch.overlapping(rows)
+    assert not overlaps, f"two evacuations of a server at once: {[row for row in rows if row['instance_uuid'] in overlaps]}"
+    assert not failed, f"the agent failed: {failed}"
+    assert not secrets_in_logs(), f"the password is in {secrets_in_logs()}"
+
+
+def came_to_nothing(row: dict[str, object], dead: set[str]) -> bool:
+    """Whether Nova lost this request itself (its record stays at accepted for ever, with no destination), or its destination died with it."""
+    return (row["status"] == "accepted" and not row["dest_compute"]) or (row["dest_compute"] in dead and row["status"] not in ("done", "completed"))
+
+
+def keep(name: str) -> Path:
+    """Copy what tells how it came to this: all logs, the CIB, Nova's tables."""
+    folder = STATE / "kept" / f"{name}-{time.strftime('%H%M%S')}"
+    folder.mkdir(parents=True)
+    shutil.copytree(LOGS, folder / "openstack", dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    for node in cluster.size().nodes:
+        shutil.copytree(NODES / node.name / "log", folder / node.name, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+    tables: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("migrations", servers.evacuations), ("servers", servers.listed), ("services", servers.services), ("guests", guests.journal))
+    asks: list[tuple[str, Callable[[], str]]] = [
+        ("cib.xml", lambda: watch.on_controller("cibadmin", "--query")), ("crm_mon.txt", lambda: watch.on_controller("crm_mon", "-1A")),
+        *((f"{name}.json", functools.partial(lambda read: json.dumps(read(), indent=1), read)) for name, read in tables)]
+    for name, ask in asks:
+        try:
+            (folder / name).write_text(ask())
+        except (LabError, OSError) as error:
+            (folder / name).write_text(str(error))
+    return folder

@@ -1,0 +1,212 @@
+"""make faults: the whole fault matrix in the real cluster, unattended; the table goes to docs/faults.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import itertools
+import os
+import random
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.acts import Player, restore
+from tests.chaos.judge import audit, keep, settle
+from tests.cluster.scenario import healthy
+from tests.faults.rows import MEMBER, Row, rows
+from tests.lab import cluster, guests, servers, up, watch
+from tests.lab.common import REPOSITORY, LabError, Size, say, wait_until
+
+PAGE = REPOSITORY / "docs" / "faults.md"
+SETTLED_LIMIT, HEALTHY_LIMIT = 240.0, 240.0
+KINDS = {"remote": Size(controllers=3, computes=4), MEMBER: Size(controllers=3, computes=3, member_computes=True)}
+HEAD = """# The fault matrix
+
+Made by `make faults` on {date}, in the laboratory on {cores} cores. Each row is one scenario of [tests/faults/rows.py](../tests/faults/rows.py)
+in a real Pacemaker cluster with a real Nova; after each of them the audits are made that are part of none: no guest ran on two hosts at
+once, no evacuation was asked before the fencing was complete, no server had two evacuations at work, no protected server was left behind
+that nobody was told of, nothing was fenced that was not meant to die, no resource of the agents failed, no secret is in any log.
+
+Seconds count from the failure: until the (first) host was fenced, until the first request to evacuate, until the last server was at work on
+its new host. The laboratory notices a dead remote after 5 to 10 s, and its hypervisor takes no time, or four seconds for each server in rows
+of the kind "in the middle".
+
+"""
+
+
+@dataclass
+class Outcome:
+    """What a row gave."""
+
+    row: Row
+    error: str = ""
+    fenced: float | None = None
+    first: float | None = None
+    recovered: float | None = None
+    took: float = 0.0
+
+
+@dataclass
+class Listener:
+    """Collects what the monitor says to people while a row runs."""
+
+    heard: set[str] = field(default_factory=set)
+    _end: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Listener:
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+
+    def _listen(self) -> None:
+        while not self._end.wait(2.0):
+            try:
+                self.heard |= {reason for _, _, reason in watch.failures(degraded=True)}
+            except (LabError, OSError, ValueError, SyntaxError):
+                continue
+
+
+def main() -> int:
+    """0 when every row is green."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--only", action="append", metavar="PATTERN", help="rows whose 'group: name' matches; may be given again")
+    parser.add_argument("--list", action="store_true", help="print the rows and do nothing")
+    parser.add_argument("--keep", action="store_true", help="leave the last laboratory up")
+    args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    chosen = [row for row in rows() if not args.only or any(re.search(pattern, f"{row.group}: {row.name}") for pattern in args.only)]
+    if args.list:
+        print("\n".join(f"{row.group}: {row.name}" for row in chosen))
+        return 0
+    began, outcomes = time.monotonic(), []
+    try:
+        for kind, own in itertools.groupby(chosen, key=lambda row: row.kind):
+            outcomes += run_kind(KINDS[kind], [*own])
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    finally:
+        if not args.keep:
+            up.take_down()
+        print("\n" + table(outcomes), flush=True)
+    bad = [outcome for outcome in outcomes if outcome.error]
+    print(f"faults: {len(outcomes) - len(bad)} of {len(chosen)} rows as they should be, {time.monotonic() - began:.0f} s")
+    if not args.only and len(outcomes) == len(chosen):
+        write(outcomes)
+    return 1 if bad or len(outcomes) < len(chosen) else 0
+
+
+def run_kind(size: Size, own: Sequence[Row]) -> Iterator[Outcome]:
+    """The rows of one kind of laboratory; one that cannot be made healthy is brought up anew."""
+    good = up.is_up() and cluster.size() == size
+    for row in own:
+        if not good:
+            up.bring_up(size)
+        outcome = one(row)
+        yield outcome
+        seconds = [f"{name} {value:.1f}" for name in ("fenced", "first", "recovered") if (value := getattr(outcome, name)) is not None]
+        say(f"  {'FAILED: ' + outcome.error if outcome.error else 'ok'}  ({', '.join(seconds)}; {outcome.took:.0f} s)")
+        good = not outcome.error
+
+
+def one(row: Row) -> Outcome:
+    """One row. What went wrong is in the outcome; then everything that tells how is kept."""
+    outcome, began = Outcome(row), time.monotonic()
+    say(f"\n=== {row.group}: {row.name}")
+    try:
+        _play(row, outcome)
+    except (AssertionError, LabError, OSError, KeyError) as error:
+        outcome.error = f"{type(error).__name__}: {error}"[:600]
+        say(f"  {outcome.error}\n  kept in {keep('faults-' + re.sub('[^a-z]+', '-', row.name))}")
+    outcome.took = time.monotonic() - began
+    return outcome
+
+
+def _play(row: Row, outcome: Outcome) -> None:
+    wanted, homes, stays = _boot(row)
+    begun, split = time.time(), len(guests.twice())
+    player = Player(row.acts, random.Random(row.name), [*wanted])
+    failure = begun + min((act.at for act in row.acts if act.name in ("power", "cable", "freeze", "remoted")), default=0.0)
+    with Listener() as listener:
+        player.play()
+        restore()
+        wrong = settle(wanted, set(), SETTLED_LIMIT)
+        assert not wrong, f"not recovered: {wrong}"
+        if row.told:
+            assert wait_until(lambda: any(row.told in reason for reason in listener.heard), 30, 1), f"nobody said {row.told!r}: {listener.heard}"
+    if row.reason:
+        _kept_disabled(row)
+    healthy(HEALTHY_LIMIT)
+    ends = [fencing.end for fencing in watch.fencings(begun) if fencing.node in row.victims]
+    asked = {uid: times for uid, times in watch.evacuation_requests(begun).items() if uid in homes}
+    outcome.fenced = min(ends) - failure if ends else None
+    outcome.first = min(min(times) for times in asked.values()) - failure if asked else None
+    arrivals = [event["time"] for event in guests.journal() if event["time"] > begun and event["host"] != homes.get(event["uuid"], event["host"])]
+    outcome.recovered = max(arrivals) - failure if asked and arrivals else None
+    audit(begun, split, homes, player)
+    _hosts(row, homes, stays, asked)
+    assert not settle(wanted, set()), "no longer as they should be"
+    servers.delete_all()
+    watch.on_controller("pcs", "resource", "cleanup", check=False)
+
+
+def _boot(row: Row) -> tuple[dict[str, str], dict[str, str], set[str]]:
+    """On each victim two running, one stopped, and one server that is not protected: the states they are to end in, and their hosts."""
+    wanted, homes, stays = {}, {}, set()
+    for host in row.victims:
+        ids = servers.boot([f"{host}-{n}" for n in range(3)], host)
+        out = servers.boot([f"{host}-out"], host, metadata={"evacuable": "false"})
+        servers.action(ids[2], "os-stop")
+        servers.wait_status([ids[2]], "SHUTOFF")
+        wanted.update({ids[0]: "ACTIVE", ids[1]: "ACTIVE", ids[2]: "SHUTOFF"})
+        homes.update(dict.fromkeys((*ids, *out), host))
+        stays |= {*out}
+    return wanted, homes, stays
+
+
+def _hosts(row: Row, homes: dict[str, str], stays: set[str], asked: dict[str, list[float]]) -> None:
+    """That those moved which had to, and nothing else, and none of them too often."""
+    found = servers.listed()
+    moved = {uid for uid, host in homes.items() if servers.host_of(found[uid]) != host}
+    assert not moved & stays and not set(asked) & stays, "a server was evacuated that is not protected"
+    if row.moves is not None:
+        assert moved == (set(homes) - stays if row.moves else set()), f"moved: {len(moved)} of {len(homes) - len(stays)}"
+    counts = {uid: len(times) for uid, times in asked.items()}
+    assert all(count <= row.most for count in counts.values()), f"more requests than meant: {counts}"
+
+
+def _kept_disabled(row: Row) -> None:
+    """The service is given back as a person had left it; then the person enables it."""
+    def kept() -> bool:
+        service = servers.services()[row.victims[0]]
+        return (service["state"], service["status"], service["forced_down"], service["disabled_reason"]) == ("up", "disabled", False, row.reason)
+
+    assert wait_until(lambda: not watch.records() and kept(), HEALTHY_LIMIT, 1), servers.services()[row.victims[0]]
+    servers.set_service(row.victims[0], status="enabled")
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The rows as a table of Markdown."""
+    lines = ["| | scenario | outcome | fenced | first request | all back |", "| --- | --- | --- | --- | --- | --- |"]
+    for o in outcomes:
+        numbers = ["" if value is None else f"{value:.1f}" for value in (o.fenced, o.first, o.recovered)]
+        verdict = "FAILED: " + o.error.replace("|", "/") if o.error else "as it should be"
+        lines.append(f"| {o.row.group} | {o.row.name} | {verdict} | {' | '.join(numbers)} |")
+    return "\n".join(lines)
+
+
+def write(outcomes: Sequence[Outcome]) -> None:
+    """docs/faults.md."""
+    PAGE.write_text(HEAD.format(date=datetime.date.today().isoformat(), cores=os.cpu_count()) + table(outcomes) + "\n")
+    say(f"written: {PAGE.relative_to(REPOSITORY)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""The fault matrix as data: what is done when, and what must hold at the end besides the audits, which are part of no row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tests.chaos.plan import SERVICES, Act
+
+VICTIM, SECOND, THIRD = "cmp-1", "cmp-2", "cmp-3"
+DIES = Act(0.0, "power", VICTIM)
+SLOW = Act(0.0, "spawn_delay", "4", 40.0)     # so that the middle of an evacuation lasts
+MIDDLE = 12.0                                 # a host that loses its power is being evacuated then
+REMOTE, MEMBER = "remote", "member"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scenario. `told` is what the worker has to say to people meanwhile. `moves`: whether the servers must end elsewhere;
+    None where they need not (their host may be back first). `most` is how many evacuations of one server there may be. `victims`
+    get the servers. `reason` is the disabled_reason that the victim's service has to keep."""
+
+    group: str
+    name: str
+    acts: tuple[Act, ...]
+    kind: str = REMOTE
+    told: str = ""
+    moves: bool | None = True
+    most: int = 1
+    victims: tuple[str, ...] = (VICTIM,)
+    reason: str = ""
+
+
+def before(at: float, *acts: Act) -> tuple[Act, ...]:
+    """The victim dies `at` seconds after the first of these."""
+    return (*acts, Act(at, "power", VICTIM))
+
+
+def middle(*acts: Act, slow: Act = SLOW) -> tuple[Act, ...]:
+    """The victim dies, and these are done while it is evacuated."""
+    return (slow, DIES, *acts)
+
+
+def rows() -> Iterator[Row]:
+    """Every row, in the order in which they are run."""
+    yield from _deaths()
+    yield from _records()
+    yield from _proof()
+    yield from _control_plane()
+    yield from _cluster()
+    yield from _members()
+
+
+def _deaths() -> Iterator[Row]:
+    group = "death"
+    yield Row(group, "power", (DIES,))
+    yield Row(group, "cable", (Act(0, "cable", VICTIM),))
+    yield Row(group, "kernel hangs", (Act(0, "freeze", VICTIM),))
+    yield Row(group, "pacemaker_remoted alone is killed", (Act(0, "remoted", VICTIM),))
+    yield Row(group, "nova-compute alone is killed", (Act(0, "nova_compute", VICTIM),), moves=False)
+    yield Row(group, "back before anyone can act", before(2, Act(0, "service", "nova-api", 45)), moves=None)
+    yield Row(group, "dies again while it is evacuated", middle(Act(MIDDLE + 4, "power", VICTIM)))
+    yield Row(group, "a destination dies in the middle", middle(Act(MIDDLE, "destination")), most=3)
+    yield Row(group, "two hosts at once", (DIES, Act(0, "power", SECOND)), victims=(VICTIM, SECOND))
+    yield Row(group, "all but one at once", (Act(0, "parameter", "threshold=100", 60), *(Act(2, "power", f"cmp-{n}") for n in (1, 2, 3))),
+              victims=(VICTIM, SECOND, THIRD))
+    yield Row(group, "does not come back for a minute", (Act(0, "stays_off", VICTIM, 70), Act(1, "power", VICTIM)))
+
+
+def _records() -> Iterator[Row]:
+    group = "record"
+    yield Row(group, "the worker's controller dies in the middle", middle(Act(MIDDLE, "controller")))
+    yield Row(group, "all controllers lose power in the middle", middle(Act(MIDDLE, "controllers", lasts=5)))
+    yield Row(group, "an older CIB is restored in the middle", (Act(0, "save_cib"), Act(1, "spawn_delay", "4", 40), Act(2, "power", VICTIM),
+                                                                Act(MIDDLE + 3, "restore_cib")))
+    yield Row(group, "a CIB with an old record is restored", middle(Act(MIDDLE + 1, "save_cib"), Act(90, "restore_cib")))
+    yield Row(group, "the record is deleted as soon as it is written", (DIES, Act(0.1, "delete_record", VICTIM)))
+    yield Row(group, "half a record", (Act(0, "write", f"{VICTIM} confirmed;id", 25),), moves=False, told="cannot be read")
+    yield Row(group, "a record of a live host", (Act(0, "write", f"{VICTIM} fenced;id=byhand", 25),), moves=False, told="online")
+    yield Row(group, "a record in the old agent's words, then a fencing", (Act(0, "write", f"{VICTIM} {VICTIM}@1700000000"), Act(2, "power", VICTIM)))
+
+
+def _proof() -> Iterator[Row]:
+    group = "proof"
+    yield Row(group, "the power device does not answer, a person confirms",
+              (Act(0, "bmc", VICTIM, 60), Act(1, "power", VICTIM), Act(30, "confirm", VICTIM)))
+    yield Row(group, "the power device does not answer for 40 s", (Act(0, "bmc", VICTIM, 40), Act(1, "power", VICTIM)))
+    yield Row(group, "fence_nova alone in the level", (Act(0, "level_alone", VICTIM, 45), Act(5, "power", VICTIM)),
+              told="no power device", moves=None)
+    yield Row(group, "fence_nova before the power device", (Act(0, "level_order", VICTIM, 45), Act(5, "power", VICTIM)),
+              told="no power device", moves=None)
+    yield Row("return", "a person had disabled the service", (Act(0, "person_disables", f"{VICTIM} broken fan"), Act(1, "power", VICTIM)),
+              reason="broken fan")
+
+
+def _control_plane() -> Iterator[Row]:
+    for name in SERVICES:
+        yield Row("control plane", f"{name} is down before, for 45 s", before(2, Act(0, "service", name, 45)), moves=None)
+        yield Row("control plane", f"{name} goes down in the middle, for 30 s", middle(Act(MIDDLE, "service", name, 30)), most=4)
+    yield Row("control plane", "nova-api hangs before, for 45 s", before(2, Act(0, "freeze_service", "nova-api", 45)), moves=None)
+    yield Row("control plane", "keystone hangs in the middle, for 20 s", middle(Act(MIDDLE, "freeze_service", "keystone", 20)))
+    yield Row("control plane", "the API's address moves: it hangs, breaks, and answers anew",
+              middle(Act(MIDDLE - 2, "freeze_service", "nova-api", 8), Act(MIDDLE + 6.5, "service", "nova-api", 3)))
+
+
+def _cluster() -> Iterator[Row]:
+    group = "cluster"
+    yield Row(group, "the worker's controller is cut off", middle(Act(MIDDLE, "cut_off")))
+    yield Row(group, "no quorum for 25 s", middle(Act(MIDDLE, "two_controllers", lasts=25)))
+    yield Row(group, "the DC dies in the middle", middle(Act(MIDDLE, "dc")))
+    yield Row(group, "the worker is moved", middle(Act(MIDDLE, "move", lasts=15)))
+    yield Row(group, "maintenance mode for 15 s", middle(Act(MIDDLE, "maintenance_mode", lasts=15)))
+    yield Row(group, "the worker's resource is unmanaged for 15 s", middle(Act(MIDDLE, "unmanage", lasts=15)))
+    yield Row(group, "the worker is disabled for 15 s", middle(Act(MIDDLE, "disable", lasts=15)))
+    yield Row(group, "pcs resource cleanup", middle(Act(MIDDLE, "cleanup")))
+    yield Row(group, "the worker is killed", middle(Act(MIDDLE, "kill_worker")))
+
+
+def _members() -> Iterator[Row]:
+    group = "full members"
+    yield Row(group, "power", (DIES,), MEMBER)
+    yield Row(group, "cable", (Act(0, "cable", VICTIM),), MEMBER)
+    yield Row(group, "kernel hangs", (Act(0, "freeze", VICTIM),), MEMBER)
+    yield Row(group, "the power device does not answer, a person confirms",
+              (Act(0, "bmc", VICTIM, 60), Act(1, "power", VICTIM), Act(30, "confirm", VICTIM)), MEMBER)
+    yield Row(group, "the record is deleted as soon as it is written", (DIES, Act(0.1, "delete_record", VICTIM)), MEMBER)
+    yield Row(group, "the worker's controller dies in the middle", middle(Act(MIDDLE, "controller")), MEMBER)
+    yield Row(group, "all controllers lose power in the middle", middle(Act(MIDDLE, "controllers", lasts=5)), MEMBER)
