@@ -9,10 +9,13 @@ from typing import Any
 from lxml import etree
 
 from .errors import ClusterError, ConflictError
+from .incident import Incident, newest_first, parse_incident
 from .model import DISMISSED, LEGACY_YES, ClusterNode, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
 
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
+HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
+HISTORY_ROOM = 50         # incidents that are remembered
 NO_SUCH_OBJECT = (6, 105)  # cibadmin: nothing matched (ENXIO as exit code, CRM_EX_NOSUCH)
 # A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
 FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
@@ -111,6 +114,27 @@ class Cluster:
                 return pair
         raise ConflictError(f"the record of {record.node} was changed meanwhile")
 
+    def incidents(self) -> dict[str, Incident]:
+        """The history, by id. Raises ClusterError, HostError."""
+        root = _xml(_must(["cibadmin", "--query", "--scope", "crm_config"]))
+        found = (parse_incident(pair.get("value") or "") for pair in root.iterfind(f"cluster_property_set[@id='{HISTORY}']/nvpair"))
+        return {one.id: one for one in found if one}
+
+    def remember(self, incident: Incident) -> dict[str, Incident]:
+        """Write an incident into the history, or over what is there of it, and drop the oldest beyond HISTORY_ROOM.
+        The history as it is then. Raises ClusterError, HostError."""
+        key = _history_key(incident)
+        properties = etree.Element("cluster_property_set", id=HISTORY)
+        etree.SubElement(properties, "nvpair", id=f"{HISTORY}-{key}", name=f"instance-ha-{key}", value=incident.text())
+        text = etree.tostring(properties, encoding="unicode")
+        _must(["cibadmin", "--modify", "--allow-create", "--scope", "crm_config", "--xml-text", text])
+        known = self.incidents()
+        for old in newest_first(known)[HISTORY_ROOM:]:
+            path = f"//cluster_property_set[@id='{HISTORY}']/nvpair[@id='{HISTORY}-{_history_key(old)}']"
+            if run(["cibadmin", "--delete", "--xpath", path], TOOL_TIMEOUT).code == 0:
+                del known[old.id]
+        return known
+
     def remote_connection(self, node: str, up: bool) -> None:
         """Have Pacemaker stop a remote node's resources and its connection, in this order and without fencing it; or start them again."""
         change = ["--delete-parameter", "target-role"] if up else ["--set-parameter", "target-role", "--parameter-value", "Stopped"]
@@ -124,6 +148,11 @@ class Cluster:
         """Set (None: remove) a transient attribute of this node, for people who look at crm_mon."""
         argv = ["crm_attribute", "--lifetime", "reboot", "--node", self.local_node(), "--name", name]
         _must([*argv, "--delete"] if value is None else [*argv, "--update", value])
+
+
+def _history_key(incident: Incident) -> str:
+    """Its id as XML takes it in an id."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", incident.id)
 
 
 def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
