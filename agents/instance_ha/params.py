@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
 
@@ -151,6 +152,13 @@ EVACUATION: tuple[Param, ...] = (
           default="", agents=_OCF_ONLY),
     Param("leave_disabled", "Leave the service of a returned host disabled until a person enables it", kind="boolean", default="false",
           agents=_OCF_ONLY),
+    Param("metrics_directory", "Directory for node_exporter's text-file collector",
+          "The worker writes instance_ha_RESOURCE.prom there, whole, at least every 10 s, and removes it when it is stopped. The directory must "
+          "be there on each controller. Empty: no metrics.", agents=_OCF_ONLY),
+    Param("hook", "Command or URL that is told of incidents",
+          "An absolute path: called for each event with a JSON object on standard input and INSTANCE_HA_ variables. An http or https URL: gets "
+          "the object as a POST. A call has 20 s. What hangs or fails is told in the log and holds nothing up. Empty: none. "
+          "docs/operations.md lists the events.", agents=_OCF_ONLY, secret=True),
     Param("log_level", "Least severity that is logged", kind="select", choices=("debug", "info", "warning", "error"),
           default="info", agents=_OCF_ONLY),
 )
@@ -190,7 +198,19 @@ def check(param: Param, text: str) -> str:
             raise ConfigurationError(f"recover_states names {', '.join(unknown)}; it may name none, {', '.join(STATE_WORDS)}")
     if any(ord(char) < 32 for char in text):
         raise ConfigurationError(f"{param.name} holds a control character")
+    if param.name == "metrics_directory" and text and not text.startswith("/"):
+        raise ConfigurationError(f"{param.name}={text!r} is no absolute path")
+    if param.name == "hook" and text and not text.startswith("/") and not _is_url(text):
+        raise ConfigurationError("hook is neither an absolute path nor an http or https URL")  # it may hold a key: not shown
     return text
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+    except ValueError:
+        return False
 
 
 def _check_number(param: Param, text: str) -> str:
@@ -216,3 +236,10 @@ def resolve(params: Iterable[Param], given: Mapping[str, str]) -> dict[str, str]
         text = next((words[name] for name in (param.name, *param.aliases) if words.get(name)), "")
         values[param.name] = check(param, text)
     return values
+
+
+def in_force(values: Mapping[str, str]) -> dict[str, str]:
+    """The resolved parameters that say how hosts are evacuated and that are not the default; a secret one only as "set"."""
+    of_cloud = {param.name for param in CLOUD}
+    return {param.name: "set" if param.secret else values[param.name] for param in of(OCF)
+            if param.name not in of_cloud and values.get(param.name, param.default) != param.default}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +14,8 @@ from .errors import HostError
 
 # Pacemaker's tools change their behaviour with OCF_RESKEY_CRM_meta_* and PCMK_* in their environment.
 CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+KILL_GRACE = 2.0      # seconds for the kernel to end what was killed
+SAID_ROOM = 10000     # bytes of what somebody else's command says that are looked at
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,32 @@ def run(argv: Sequence[str], timeout: float) -> Outcome:
     except subprocess.TimeoutExpired:
         raise HostError(f"{argv[0]} did not end within {timeout:g} s") from None
     return Outcome(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
+
+
+def tell(argv: Sequence[str], text: str, more: Mapping[str, str], timeout: float) -> Outcome:
+    """Run somebody else's command to its end, with `text` on its standard input and `more` in its environment.
+
+    After `timeout` seconds it is killed with all that it has started. Files take the place of pipes, which something that it has
+    left behind could hold open for ever. Raises HostError when it is missing, cannot be run, or does not end in time.
+    """
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        given.write(text.encode())
+        given.seek(0)
+        try:
+            process = subprocess.Popen(list(argv), stdin=given, stdout=said, stderr=said, cwd="/", env={**CLEAN_ENVIRONMENT, **more},
+                                       start_new_session=True, close_fds=True)
+        except OSError as error:
+            raise HostError(f"{argv[0]} cannot be run: {error.strerror}") from None
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(KILL_GRACE)
+            raise HostError(f"{argv[0]} did not end within {timeout:g} s") from None
+        said.seek(0)
+        return Outcome(code, said.read(SAID_ROOM).decode(errors="replace"), "")
 
 
 def spawn_detached(argv: Sequence[str], environment: Mapping[str, str], log: str, keep: Sequence[int] = ()) -> int:
