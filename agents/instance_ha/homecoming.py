@@ -76,11 +76,12 @@ class Homecoming:
         if decide.is_ours(service) and not worker.policy.leave_disabled:
             worker.nova.enable(service)
             LOG.info("%s: enabled in Nova", service.host)
-        if release(worker.nova, service.host, self._reboots):
+        nova = worker.nova.about(record.id)
+        if release(nova, service.host, self._reboots):
             return REST_PAUSE
-        revive(worker.nova, service.host, self._protected, self._reboots)
+        revive(nova, service.host, self._protected, self._reboots)
         if record.baseline is not None:
-            mend(worker.nova, service.host, record.baseline)
+            mend(nova, service.host, record.baseline)
         if record.reserve:
             record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host)))
         worker.cluster.clear(record)

@@ -50,7 +50,7 @@ class Host:
     def reconfigure(self) -> None:
         """The worker has new parameters."""
         if self.engine:
-            self.engine.nova = self.engine.placer.nova = self.worker.nova
+            self.engine.nova = self.engine.placer.nova = self.worker.nova.about(self.incident)
             self.engine.policy = self.worker.policy
 
     def step(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
@@ -150,7 +150,8 @@ class Host:
     def _engine(self, host: str) -> Evacuation:
         worker = self.worker
         if self.engine is None:
-            self.engine = Evacuation(worker.nova, host, self.incident, worker.token, worker.policy, aggregates=worker.aggregates(fresh=True))
+            nova = worker.nova.about(self.incident)
+            self.engine = Evacuation(nova, host, self.incident, worker.token, worker.policy, aggregates=worker.aggregates(fresh=True))
         return self.engine
 
     def _own(self, record: Record) -> Record | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import CloudRefused, CloudUnreachable
+from .events import pairs
 from .model import Action, Aggregate, Group, Migration, Server, Service
 from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of
+from .trail import TRAIL
 
 # 2.73: the reason of a lock. Below 2.95, so that servers that ran run again.
 MICROVERSION = "2.73"
@@ -30,6 +33,13 @@ class Nova:
         self._image = image
         self._placement = placement
         self._images: dict[str, Mapping[str, Any]] = {}
+        self._incident = ""
+
+    def about(self, incident: str) -> Nova:
+        """The same door for the work of one incident, which the log then names."""
+        same = copy.copy(self)
+        same._incident = incident
+        return same
 
     def services(self) -> list[Service]:
         """Every Nova service (GET /os-services)."""
@@ -56,8 +66,11 @@ class Nova:
 
     def servers_on(self, host: str) -> list[Server]:
         """Every server that Nova has on a host."""
-        return [server for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "host": host})
-                if (server := server_of(row)).host in (host, None)]
+        found = [server for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "host": host})
+                 if (server := server_of(row)).host in (host, None)]
+        if self._incident:
+            TRAIL.note_all((server.id for server in found), self._incident)
+        return found
 
     def locked_servers(self) -> list[Server]:
         """Every locked server of the cloud: those that instance-ha claims are among them, wherever they are now."""
@@ -187,7 +200,10 @@ class Nova:
 
     def _action(self, server_id: str, body: Mapping[str, Any], microversion: str | None = None) -> str:
         answer = self._raw("POST", f"/servers/{server_id}/action", body, self._compute, microversion=microversion)
-        return str(answer.headers.get("x-openstack-request-id", ""))
+        request, name = str(answer.headers.get("x-openstack-request-id", "")), next(iter(body))
+        TRAIL.note(server_id, self._incident, request if name == "evacuate" else "")
+        LOG.info("%s", pairs({"action": name, "incident": self._incident, "server": server_id, "request": request}))
+        return request
 
     def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         return self._call("GET", path, None, self._compute, query)

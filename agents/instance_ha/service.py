@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 
 from .errors import HostError, InstanceHaError
 from .process import spawn_detached
+from .trail import TRAIL
 
 if TYPE_CHECKING:  # stop and the probe must work where lxml or keystoneauth1 are missing: _build imports the rest
+    from .telling import Teller
     from .worker import Worker
 
 HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long is stuck
@@ -53,7 +55,7 @@ class Service:
     """The worker of one resource instance."""
 
     def __init__(self, instance: str) -> None:
-        name = re.sub(r"[^A-Za-z0-9_.-]", "_", instance.split(":")[0])
+        name = self.name = re.sub(r"[^A-Za-z0-9_.-]", "_", instance.split(":")[0])
         base = state_directory()
         self.pidfile = base / f"NovaEvacuate-{name}.pid"
         self.health = base / f"NovaEvacuate-{name}.health"
@@ -183,6 +185,7 @@ def log_to_syslog(ident: str, level: str) -> None:
         handler: logging.Handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
     except OSError:
         handler = logging.NullHandler()
+    handler.addFilter(TRAIL)
     handler.setFormatter(logging.Formatter(f"{ident}[{os.getpid()}]: %(levelname)s: %(message)s"))
     root.addHandler(handler)
 
@@ -194,7 +197,7 @@ def main(instance: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
     try:
-        worker = _build(service, instance, None)
+        worker, teller = _build(service, instance, None)
     except (InstanceHaError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -203,7 +206,7 @@ def main(instance: str) -> int:
     while not stop.is_set():
         if reload.is_set():
             reload.clear()
-            worker = _reloaded(service, instance, worker)
+            _reload(service, instance, worker, teller)
         try:
             pause = worker.turn()
             worker.solved("bug")
@@ -211,6 +214,7 @@ def main(instance: str) -> int:
             LOG.exception("a turn failed; trying again")
             worker.health.problems["bug"] = "the worker met a bug; its log has a traceback"
             pause = BUG_PAUSE
+        teller.look(worker)
         _beat(service, worker)
         if known and worker.parameters and worker.parameters != known:
             # Pacemaker's own reload waits for whatever it is at, such as the 60 s of a start of the dead host's connection.
@@ -221,14 +225,16 @@ def main(instance: str) -> int:
         stop.wait(pause)
     with contextlib.suppress(InstanceHaError):
         worker.leave()
+    teller.close()
     LOG.info("stopped")
     return 0
 
 
-def _build(service: Service, instance: str, old: Worker | None) -> Worker:
+def _build(service: Service, instance: str, old: tuple[Worker, Teller] | None) -> tuple[Worker, Teller]:
     from . import credentials
     from .cluster import Cluster
     from .selection import policy_from
+    from .telling import Teller
     from .worker import Worker
 
     values = json.loads(service.settings.read_text())
@@ -236,16 +242,19 @@ def _build(service: Service, instance: str, old: Worker | None) -> Worker:
     policy = policy_from(values)
     nova = credentials.connect(values)
     if old is not None:
-        old.reconfigure(nova, policy, values["domain"])
-        old.patience = max(HEARTBEAT_LIMIT, ANSWERS * float(values["api_timeout"]))
-        return old
-    cluster = Cluster(values["evacuate_attribute"], instance)
-    token = f"{cluster.local_node()}.{os.getpid()}.{start_time(os.getpid())}"
-    LOG.info("started, as %s", token)
-    worker = Worker(cluster, nova, policy, token, values["domain"])
+        worker, teller = old
+        worker.reconfigure(nova, policy, values["domain"])
+        teller.configure(values)
+    else:
+        cluster = Cluster(values["evacuate_attribute"], instance)
+        node = cluster.local_node()
+        token = f"{node}.{os.getpid()}.{start_time(os.getpid())}"
+        LOG.info("started, as %s", token)
+        worker = Worker(cluster, nova, policy, token, values["domain"])
+        worker.alive = lambda: _beat(service, worker)
+        teller = Teller(service.name, node, cluster, values)
     worker.patience = max(HEARTBEAT_LIMIT, ANSWERS * float(values["api_timeout"]))
-    worker.alive = lambda: _beat(service, worker)
-    return worker
+    return worker, teller
 
 
 def _take(service: Service, before: Mapping[str, str], now: Mapping[str, str]) -> None:
@@ -260,14 +269,13 @@ def _take(service: Service, before: Mapping[str, str], now: Mapping[str, str]) -
         LOG.warning("the new parameters cannot be taken: %s", error)
 
 
-def _reloaded(service: Service, instance: str, worker: Worker) -> Worker:
+def _reload(service: Service, instance: str, worker: Worker, teller: Teller) -> None:
     try:
-        worker = _build(service, instance, worker)
+        _build(service, instance, (worker, teller))
         worker.health.problems.pop("settings", None)
         LOG.info("parameters read again")
     except (InstanceHaError, OSError, ValueError) as error:
         worker.health.problems["settings"] = f"the new parameters were not taken: {error}"
-    return worker
 
 
 def _beat(service: Service, worker: Worker) -> None:

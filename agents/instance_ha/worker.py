@@ -54,6 +54,7 @@ class Worker:
         self._new_limits()
         self._aggregates: Sequence[Aggregate] = ()
         self._aggregates_read = float("-inf")
+        self.view: ClusterView | None = None          # of the last turn, None when the cluster could not be asked
         self.parameters: Mapping[str, str] | None = None  # of the resource, as the CIB last showed them
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
@@ -75,8 +76,9 @@ class Worker:
 
     def turn(self) -> float:
         """One turn. Returns the pause in seconds before the next one. Errors of others end up in health, never here."""
+        self.view = None
         try:
-            view = self.cluster.view()
+            view = self.view = self.cluster.view()
         except (ClusterError, HostError) as error:
             self.problem("cluster", str(error))
             return REST_PAUSE

@@ -1,0 +1,131 @@
+"""A Nova over HTTP with a few hosts and servers in it, whose answers have the shape of Nova 34.0.0's."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import threading
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from instance_ha.nova import MICROVERSION, Nova
+from keystoneauth1 import adapter, noauth, session
+
+from tests.unit.fake import ROW
+
+
+class LittleNova:
+    """`servers`, `migrations` and `actions` (by server) are rows of Nova's answers, to be changed by a test as Nova would change them.
+    `away` makes it answer 503 to everything."""
+
+    def __init__(self, hosts: tuple[str, ...] = ("cmp-1", "cmp-2", "cmp-3")) -> None:
+        self.services: list[dict[str, Any]] = [
+            {"id": f"s-{binary}-{host}", "binary": binary, "host": host, "status": "enabled", "state": "up", "forced_down": False,
+             "disabled_reason": None, "updated_at": "2026-11-25T04:00:01.000000", "zone": "nova"}
+            for binary, host in [*(("nova-compute", host) for host in hosts), ("nova-conductor", "c"), ("nova-scheduler", "c")]]
+        self.servers: dict[str, dict[str, Any]] = {}
+        self.migrations: list[dict[str, Any]] = []
+        self.actions: dict[str, list[dict[str, Any]]] = {}
+        self.asked: list[str] = []
+        self.away = False
+        self._requests = 0
+        little = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1          # an answer in one packet: the other side's acknowledgement of a first one would be awaited
+
+            def handle_any(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                little._requests += 1
+                request = f"req-{little._requests:08x}"
+                code, answer = little.answer(self.command, self.path, json.loads(body) if body else None, request)
+                content = json.dumps(answer).encode() if answer is not None else b""
+                self.send_response(code)
+                for key, value in (("Content-Length", str(len(content))), ("x-openstack-request-id", request)):
+                    self.send_header(key, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_PUT = do_POST = handle_any
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+        client = adapter.Adapter(session.Session(noauth.NoAuth(f"http://127.0.0.1:{self.server.server_port}"), timeout=2), service_type="compute",
+                                 default_microversion=MICROVERSION, connect_retries=0)
+        self.nova = Nova(client, client, client)
+
+    def boot(self, uid: str, name: str, host: str = "cmp-1", **more: Any) -> None:
+        self.servers[uid] = {**ROW, "id": uid, "name": name, "OS-EXT-SRV-ATTR:host": host, **more}
+
+    def service(self, host: str) -> dict[str, Any]:
+        return next(s for s in self.services if s["host"] == host)
+
+    def move(self, uid: str, status: str, destination: str | None = None) -> None:
+        """Let the last evacuation of a server get on as Nova does."""
+        row = [m for m in self.migrations if m["instance_uuid"] == uid][-1]
+        row.update(status=status, dest_compute=destination or row["dest_compute"], updated_at="2026-11-25T04:00:20.000000")
+        if status == "done":
+            self.servers[uid].update({"OS-EXT-SRV-ATTR:host": row["dest_compute"], "OS-EXT-STS:task_state": None, "OS-EXT-STS:vm_state": "active"})
+        if status in ("error", "failed"):
+            self.servers[uid].update({"OS-EXT-STS:vm_state": "error", "OS-EXT-STS:task_state": None,
+                                      "fault": {"message": "No valid host was found. "}})
+
+    def answer(self, method: str, path: str, body: Any, request: str) -> tuple[int, Any]:
+        """The code and the body of the answer to a request."""
+        url = urlsplit(path)
+        query = {key: values[0] for key, values in parse_qs(url.query).items()}
+        self.asked.append(f"{method} {url.path}")
+        if self.away:
+            return 503, {"error": {"message": "Service Unavailable", "code": 503}}
+        if url.path == "/os-services":
+            return 200, {"services": self.services}
+        if url.path.startswith("/os-services/"):
+            service = next(s for s in self.services if url.path.endswith(s["id"]))
+            service.update({key: value for key, value in body.items() if key in ("forced_down", "status", "disabled_reason")})
+            service["state"] = "down" if service["forced_down"] else "up"
+            return 200, {"service": service}
+        if url.path == "/servers/detail":
+            found = [s for s in self.servers.values() if query.get("host") in (None, s["OS-EXT-SRV-ATTR:host"])
+                     and (query.get("locked") is None or s["locked"])]
+            return 200, {"servers": found}
+        if url.path == "/os-migrations":
+            return 200, {"migrations": [m for m in self.migrations if query.get("migration_type") in (None, m["migration_type"])
+                                        and query.get("source_compute") in (None, m["source_compute"])
+                                        and query.get("instance_uuid") in (None, m["instance_uuid"])]}
+        if url.path == "/os-aggregates":
+            return 200, {"aggregates": []}
+        return self._of_server(method, url.path, body, request)
+
+    def _of_server(self, method: str, path: str, body: Any, request: str) -> tuple[int, Any]:
+        match = re.fullmatch(r"/servers/([^/]+)(/action|/os-instance-actions(?:/([^/]+))?)?", path)
+        if match is None or match.group(1) not in {*self.servers, *self.actions}:
+            return 404, {"itemNotFound": {"message": "not found", "code": 404}}
+        uid, what, wanted = match.groups()
+        if what == "/action":
+            return self._act(uid, body, request)
+        if what:
+            rows = self.actions.get(uid, [])
+            if wanted is None:
+                return 200, {"instanceActions": [{k: v for k, v in row.items() if k != "events"} for row in reversed(rows)]}
+            return 200, {"instanceAction": next(row for row in rows if row["request_id"] == wanted)}
+        return (200, {"server": self.servers[uid]}) if uid in self.servers else (404, {"itemNotFound": {"message": "not found", "code": 404}})
+
+    def _act(self, uid: str, body: Any, request: str) -> tuple[int, Any]:
+        name, server = next(iter(body)), self.servers[uid]
+        self.actions.setdefault(uid, []).append({"action": name, "request_id": request, "start_time": "2026-11-25T04:00:10.000000",
+                                                 "updated_at": "2026-11-25T04:00:11.000000", "message": None, "events": []})
+        if name == "lock":
+            server.update(locked=True, locked_reason=body["lock"]["locked_reason"])
+        elif name == "unlock":
+            server.update(locked=False, locked_reason=None)
+        elif name == "evacuate":
+            server.update({"OS-EXT-STS:task_state": "rebuilding", "status": "REBUILD"})
+            self.migrations.append({"id": len(self.migrations) + 1, "instance_uuid": uid, "status": "accepted", "migration_type": "evacuation",
+                                    "source_compute": server["OS-EXT-SRV-ATTR:host"], "dest_compute": None,
+                                    "created_at": "2026-11-25T04:00:10.000000", "updated_at": None})
+        return (200 if name == "evacuate" else 202), None
