@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from .answers import one_line
 from .errors import ConfigurationError, HostError
-from .nova import MICROVERSION, PLACEMENT_MICROVERSION, Nova, one_line
+from .nova import MICROVERSION, PLACEMENT_MICROVERSION, Nova
 
 _EXPORT = re.compile(r"\s*(?:export\s+)?(OS_[A-Z_]+)=(.*)")
 _FROM_OPENRC = {

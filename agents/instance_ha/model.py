@@ -212,6 +212,19 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One thing that a service of Nova did for a request (an instance action event). Times are Nova's own texts, "" while it goes on.
+    `why` is the last line of what went wrong, "" for nothing or where Nova does not show it."""
+
+    name: str
+    host: str
+    started: str
+    finished: str
+    result: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Migration:
     """One evacuation or live migration as Nova records it. `destination` is None before the scheduler has chosen."""
 

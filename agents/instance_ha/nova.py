@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .answers import checked, member, one_line
 from .errors import CloudRefused, CloudUnreachable
 from .events import pairs
-from .model import Action, Aggregate, Group, Migration, Server, Service
-from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of
+from .model import Action, Aggregate, Group, Migration, Server, Service, Step
+from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of, step_of
 from .trail import TRAIL
 
 # 2.73: the reason of a lock. Below 2.95, so that servers that ran run again.
@@ -21,7 +22,6 @@ PLACEMENT_MICROVERSION = "1.29"   # allocation candidates with their summaries, 
 PAGE = 500
 READ_TRIES = 3
 QUICK = 1.0                       # seconds
-NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425, 429))
 LOG = logging.getLogger(__name__)
 
 
@@ -43,7 +43,7 @@ class Nova:
 
     def services(self) -> list[Service]:
         """Every Nova service (GET /os-services)."""
-        rows = _member(self._get("/os-services"), "services")
+        rows = member(self._get("/os-services"), "services")
         return [
             Service(
                 str(row["id"]), row["binary"], row["host"], row["status"] == "enabled", row["state"] == "up",
@@ -79,7 +79,7 @@ class Nova:
     def server(self, server_id: str) -> Server | None:
         """One server by id; None when there is none."""
         try:
-            return server_of(_member(self._get(f"/servers/{server_id}"), "server"))
+            return server_of(member(self._get(f"/servers/{server_id}"), "server"))
         except CloudRefused as error:
             if error.status == 404:
                 return None
@@ -111,7 +111,17 @@ class Nova:
 
     def actions(self, server_id: str) -> list[Action]:
         """What was ever asked of a server, newest first, from Nova's own record."""
-        return [action_of(row) for row in _member(self._get(f"/servers/{server_id}/os-instance-actions"), "instanceActions")]
+        return [action_of(row) for row in member(self._get(f"/servers/{server_id}/os-instance-actions"), "instanceActions")]
+
+    def steps(self, server_id: str, request: str) -> list[Step]:
+        """What Nova did for one of these requests, in the order of its beginning."""
+        action = member(self._get(f"/servers/{server_id}/os-instance-actions/{request}"), "instanceAction")
+        return sorted((step_of(row) for row in action.get("events") or ()), key=lambda step: step.started)
+
+    def evacuations_of(self, server_id: str) -> list[Migration]:
+        """Every evacuation of a server that Nova remembers, from whatever host, oldest first."""
+        rows = self._pages("migrations", "/os-migrations", {"instance_uuid": server_id, "migration_type": "evacuation"})
+        return sorted(map(migration_of, rows), key=lambda row: row.id)
 
     def evacuation_request(self, server_id: str) -> str:
         """The id of the newest request to evacuate a server; "" for none."""
@@ -119,12 +129,12 @@ class Nova:
 
     def aggregates(self) -> list[Aggregate]:
         """Every host aggregate."""
-        return [aggregate_of(row) for row in _member(self._get("/os-aggregates"), "aggregates")]
+        return [aggregate_of(row) for row in member(self._get("/os-aggregates"), "aggregates")]
 
     def group(self, group_id: str) -> Group | None:
         """One server group; None when there is none."""
         try:
-            return group_of_row(_member(self._get(f"/os-server-groups/{group_id}"), "server_group"))
+            return group_of_row(member(self._get(f"/os-server-groups/{group_id}"), "server_group"))
         except CloudRefused as error:
             if error.status == 404:
                 return None
@@ -138,9 +148,9 @@ class Nova:
         if words:
             query["required"] = ",".join(words)
         answer = self._call("GET", "/allocation_candidates", None, self._placement, query)
-        roots = {_member(answer, "provider_summaries")[provider].get("root_provider_uuid", provider)
-                 for request in _member(answer, "allocation_requests") for provider in request["allocations"]}
-        rows = _member(self._get("/os-hypervisors/detail"), "hypervisors")
+        roots = {member(answer, "provider_summaries")[provider].get("root_provider_uuid", provider)
+                 for request in member(answer, "allocation_requests") for provider in request["allocations"]}
+        rows = member(self._get("/os-hypervisors/detail"), "hypervisors")
         return sorted(row["service"]["host"] for row in rows if str(row["id"]) in roots)
 
     def image_properties(self, image: str) -> Mapping[str, Any]:
@@ -212,7 +222,7 @@ class Nova:
         marker: dict[str, str] = {}
         while True:
             page = self._get(path, {**query, "limit": str(PAGE), **marker})
-            rows = _member(page, key)
+            rows = member(page, key)
             yield from rows
             if not rows or not page.get(f"{key}_links"):
                 return
@@ -256,35 +266,4 @@ class Nova:
         except (ka.ClientException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None
         LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
-        return _checked(answer, method, path)
-
-
-def _member(answer: Any, key: str) -> Any:
-    try:
-        return answer[key]
-    except (KeyError, TypeError):
-        raise CloudUnreachable(f"the answer has no {key!r}; is that Nova's address?") from None
-
-
-def _checked(answer: Any, method: str, path: str) -> Any:
-    code = answer.status_code
-    if 200 <= code < 300:
-        return answer
-    request_id = answer.headers.get("x-openstack-request-id", "")
-    where = f"{method} {path} was answered {code}" + (f" ({request_id})" if request_id else "")
-    if 400 <= code < 500 and code not in NEVER_CARRIED_OUT_BUT_RETRY:
-        raise CloudRefused(f"{_reason(answer)} [{where}]", code, request_id)
-    raise CloudUnreachable(where)
-
-
-def _reason(answer: Any) -> str:
-    try:
-        body = next(iter(answer.json().values()))
-        return one_line(body["message"])
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
-        return f"HTTP {answer.status_code}"
-
-
-def one_line(error: object) -> str:
-    """The first line of an error's text."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return checked(answer, method, path)

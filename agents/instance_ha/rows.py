@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
-from .model import Action, Aggregate, Group, Migration, Server
+from .model import Action, Aggregate, Group, Migration, Server, Step
 
 
 def server_of(row: Mapping[str, Any]) -> Server:
@@ -32,6 +33,20 @@ def migration_of(row: Mapping[str, Any]) -> Migration:
 
 def action_of(row: Mapping[str, Any]) -> Action:
     return Action(row.get("action") or "", row.get("request_id") or "", row.get("start_time") or "", row.get("updated_at") or "")
+
+
+def step_of(row: Mapping[str, Any]) -> Step:
+    lines = [line.strip() for line in (row.get("traceback") or "").splitlines() if line.strip()]
+    return Step(row.get("event") or "", row.get("host") or "", row.get("start_time") or "", row.get("finish_time") or "", row.get("result") or "",
+                lines[-1] if lines and row.get("result") == "Error" else "")
+
+
+def nova_time(text: str) -> float | None:
+    """Nova's text of a time as seconds since the epoch, by Nova's clock; None for none."""
+    try:
+        return datetime.fromisoformat(text.rstrip("Z")).replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        return None
 
 
 def aggregate_of(row: Mapping[str, Any]) -> Aggregate:

@@ -105,7 +105,7 @@ def test_a_spawn_that_fails_is_tried_again_in_the_former_state() -> None:
     story.cut_power()
     assert wait_until(lambda: any(row["status"] == "failed" for row in servers.evacuations(story.victim)), 60, 0.2)
     told = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "status", "-f", "json"]).stdout
-    failed = [row["Reason"] for row in json.loads(told) if row["Evacuation"] == "failed"]
+    failed = [row["Reason"] for row in json.loads(told) if row["State"] == "failed"]
     assert failed and all("fail_spawn" in reason and "(req-" in reason for reason in failed), "Nova's own reason and request id"
     guests.set_knob("fail_spawn", None)
     story.recovered()

@@ -17,7 +17,7 @@ from ..nova import Nova
 from ..process import run
 
 ALL_DONE, SOME_LEFT, NOTHING_TRIED = 0, 1, 2
-FORMATS = ("table", "json", "csv")
+FORMATS = ("table", "json", "yaml", "csv")
 TOOL_TIMEOUT = 10.0
 _NOT_CREDENTIALS = ("domain", "evacuate_attribute", "api_timeout")
 _ENVIRONMENT = {
@@ -106,15 +106,27 @@ def cluster_view(values: Mapping[str, str]) -> tuple[Cluster, ClusterView] | Non
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], how: str) -> None:
-    """Print rows on stdout as a table, JSON (a list of objects) or CSV."""
-    if how == "json":
-        print(json.dumps([dict(zip(columns, row)) for row in rows], indent=1))
+    """Print rows on stdout as a table, JSON or YAML (a list of objects), or CSV."""
+    if how in ("json", "yaml"):
+        print_value([dict(zip(columns, row)) for row in rows], how)
     elif how == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
         writer.writerows(rows)
     else:
         print_table(columns, [["" if cell is None else str(cell) for cell in row] for row in rows])
+
+
+def print_value(value: object, how: str) -> None:
+    """Print a value on stdout as JSON or YAML. Raises HostError where there is no PyYAML."""
+    if how == "json":
+        print(json.dumps(value, indent=1))
+        return
+    try:
+        import yaml  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise HostError(f"-f yaml needs PyYAML, which comes with openstacksdk: {error}") from None
+    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import json
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .. import decide
-from ..errors import ClusterError
-from ..model import ARRIVED, Migration, Record, Server, claim_of
+from .. import decide, progress
+from ..errors import ClusterError, InstanceHaError
+from ..events import iso
+from ..model import Record
 from ..nova import Nova
-from .common import ALL_DONE, SOME_LEFT, add_format, cluster_view, connect, print_rows
+from ..selection import policy_from
+from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows
 
-COLUMNS = ("Host", "Record", "Server", "Name", "State", "On", "Evacuation", "Reason")
+COLUMNS = ("Host", "Server", "Name", "From", "To", "State", "Attempt", "Seconds", "Reason")
+WATCH = 2.0              # seconds between two looks
+CLEAR = "\033[H\033[2J"  # the terminal's own words for an empty screen
 
 
 def add(commands: Any) -> None:
     parser = commands.add_parser("status", help="where each fenced host stands, and its servers")
     parser.add_argument("host", nargs="?", help="only this host")
+    parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=float, const=WATCH,
+                        help=f"look again and again, every {WATCH:g} s unless told, until interrupted; with -f json a line each time")
     add_format(parser)
     parser.set_defaults(run=run)
 
@@ -26,42 +36,65 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line a server of each recorded host. Exit code 1 while something is on record."""
     nova, values = connect(args)
+
+    def look() -> int:
+        return _look(args, nova, values)
+
+    return look() if args.watch is None else watch(look, max(0.1, args.watch), args.format)
+
+
+def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> int:
     found = cluster_view(values)
     if found is None:
         raise ClusterError("this machine is on no running cluster; status needs the records: run it on a controller")
     services = nova.services()
-    rows: list[tuple[object, ...]] = []
     records = [r for r in found[1].records.values() if args.host in (None, r.node, r.host)]
+    racks = aggregates(nova) if records else ()
+    rows: list[tuple[object, ...]] = []
+    ends: list[str] = []
     for record in records:
         host = decide.host_of(record.host or record.node, values["domain"], services)
-        rows += host_rows(nova, record, host) if host else [(record.node, record.state, "", "", "", "", "", "Nova knows no such host")]
-    print_rows(COLUMNS, rows, args.format)
-    if args.format == "table":
-        for record in records:
-            since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.since)) if record.since else "an unknown time"
-            print(f"{record.node}: {record.state}, recorded at {since} by {record.by or 'an older agent'}; proof: {record.proof or 'none yet'}")
-        if not records:
-            print("nothing is on record", file=sys.stderr)
+        servers = progress.look(nova, record, host, policy_from(values), services, racks, time.time()) if host else []
+        rows += [(record.node, one.id, one.name, one.source, one.to, one.state, one.attempt, one.seconds, one.reason) for one in servers]
+        ends.append(_sentence(record, progress.summary(servers) if host else "Nova knows no such host"))
+    _print(args, rows, records, ends)
     return SOME_LEFT if records else ALL_DONE
 
 
-def host_rows(nova: Nova, record: Record, host: str) -> list[tuple[object, ...]]:
-    """A row for each server that is on the host, claimed for it, or has left it in this incident."""
-    migrations: dict[str, Migration] = {m.server: m for m in nova.evacuations(host) if m.id > (record.baseline or 0)}
-    servers: dict[str, Server] = {s.id: s for s in nova.servers_on(host)}
-    servers.update({s.id: s for s in nova.locked_servers() if (claim := claim_of(s)) and claim.host == host})
-    for key in migrations:
-        server = servers.get(key) or nova.server(key)
-        if server:
-            servers[key] = server
-    if not servers:
-        return [(record.node, record.state, "", "", "", "", "", "no servers")]
-    return [_row(nova, record, host, server, migrations.get(server.id)) for server in sorted(servers.values(), key=lambda s: s.name)]
+def _print(args: argparse.Namespace, rows: Sequence[Sequence[object]], records: Sequence[Record], ends: Sequence[str]) -> None:
+    if args.watch is not None and args.format == "json":
+        told = [{"host": r.node, "incident": r.id, "record": r.state, "sentence": end} for r, end in zip(records, ends)]
+        print(json.dumps({"time": iso(time.time()), "hosts": told, "servers": [dict(zip(COLUMNS, row)) for row in rows]}))
+        return
+    print_rows(COLUMNS, rows, args.format)
+    if args.format == "table":
+        print(*ends, sep="\n" if ends else "", end="\n" if ends else "")
+        if not records:
+            print("nothing is on record", file=sys.stdout if args.watch is not None else sys.stderr)
 
 
-def _row(nova: Nova, record: Record, host: str, server: Server, migration: Migration | None) -> tuple[object, ...]:
-    reason = server.fault if server.vm_state == "error" else "locked by its owner" if server.locked and not claim_of(server) else ""
-    if migration and migration.status in ("failed", "error"):
-        reason = f"{reason or migration.status} ({nova.evacuation_request(server.id)})"
-    state = "done" if migration and migration.status in ARRIVED and server.host != host else migration.status if migration else ""
-    return (record.node, record.state, server.id, server.name, server.task_state or server.vm_state, server.host, state, reason)
+def _sentence(record: Record, servers: str) -> str:
+    since = iso(record.since) or "an unknown time"
+    return (f"{record.node}: {record.state}; {servers}; incident {record.id}, recorded at {since} by {record.by or 'an older agent'}; "
+            f"proof: {record.proof or 'none yet'}")
+
+
+def watch(look: Callable[[], int], pause: float, how: str) -> int:
+    """Look until interrupted. What cannot be seen is said, and looked for again. The last look's exit code."""
+    screen = how == "table" and sys.stdout.isatty()
+    code = NOTHING_TRIED
+    try:
+        while True:
+            text = io.StringIO()
+            with contextlib.redirect_stdout(text):
+                try:
+                    code = look()
+                except InstanceHaError as error:
+                    code = NOTHING_TRIED
+                    print(json.dumps({"time": iso(time.time()), "error": str(error)}) if how == "json" else f"instance-ha: {error}")
+            head = "" if how == "json" else "---\n" if how == "yaml" else iso(time.time()) + "\n"
+            print(CLEAR * screen + head + text.getvalue(), end="", flush=True)
+            time.sleep(pause)
+    except KeyboardInterrupt:
+        return code
+
