@@ -32,8 +32,10 @@ def checked(answer: Any, method: str, path: str) -> Any:
 def _reason(answer: Any) -> str:
     try:
         body = next(iter(answer.json().values()))
+        if isinstance(body, list):  # Placement's, which says what it means in the last line
+            return str(body[0]["detail"]).strip().splitlines()[-1].strip()
         return one_line(body["message"])
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except (ValueError, KeyError, TypeError, AttributeError, StopIteration, IndexError):
         return f"HTTP {answer.status_code}"
 
 

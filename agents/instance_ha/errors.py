@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-FORBIDDEN = 403   # CloudRefused.status of what this user may not do or see
+# CloudRefused.status of
+BAD_REQUEST = 400      # what makes no sense to the service
+FORBIDDEN = 403        # what this user may not do or see
+NOT_ACCEPTABLE = 406   # a microversion that the service does not know
 
 
 class InstanceHaError(Exception):

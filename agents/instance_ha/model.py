@@ -182,6 +182,17 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Provider:
+    """A resource provider of Placement. `root` is the top of its tree, itself if it has no parent. `host` is Nova's compute host
+    of that tree, "" for none, as of shared storage."""
+
+    id: str
+    name: str
+    root: str
+    host: str = ""
+
+
+@dataclass(frozen=True)
 class Aggregate:
     """A host aggregate of Nova."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .answers import checked, member, one_line
-from .errors import CloudRefused, CloudUnreachable
+from .errors import NOT_ACCEPTABLE, CloudRefused, CloudUnreachable
 from .events import pairs
 from .model import Action, Aggregate, Group, Migration, Server, Service, Step
 from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of, step_of
@@ -19,6 +19,7 @@ from .trail import TRAIL
 MICROVERSION = "2.73"
 FORCE_MICROVERSION = "2.67"       # the last that takes a host past the scheduler
 PLACEMENT_MICROVERSION = "1.29"   # allocation candidates with their summaries, forbidden traits
+ZONE_MICROVERSION = "2.96"        # the first that tells whether a server is pinned to its zone
 PAGE = 500
 READ_TRIES = 3
 QUICK = 1.0                       # seconds
@@ -140,18 +141,35 @@ class Nova:
                 return None
             raise
 
-    def hosts_with_room(self, size: tuple[int, int, int], traits: Mapping[str, str]) -> list[str]:
-        """The hosts that have room for `size` (VCPUs, MiB, GiB) at once, by Placement. `traits` are those that are required or forbidden."""
-        wanted = [f"{name}:{amount}" for name, amount in zip(("VCPU", "MEMORY_MB", "DISK_GB"), size) if amount]
-        query = {"resources": ",".join(wanted)}
-        words = [("" if word == "required" else "!") + trait for trait, word in traits.items() if word in ("required", "forbidden")]
-        if words:
-            query["required"] = ",".join(words)
-        answer = self._call("GET", "/allocation_candidates", None, self._placement, query)
-        roots = {member(answer, "provider_summaries")[provider].get("root_provider_uuid", provider)
-                 for request in member(answer, "allocation_requests") for provider in request["allocations"]}
+    def groups(self) -> list[Group]:
+        """Every server group, of all projects."""
+        found: list[Group] = []
+        while True:
+            rows = member(self._get("/os-server-groups", {"all_projects": "true", "limit": str(PAGE), "offset": str(len(found))}), "server_groups")
+            found += [group_of_row(row) for row in rows]
+            if len(rows) < PAGE:
+                return found
+
+    def pinned_zones(self, host: str) -> Mapping[str, str] | None:
+        """The zone that each server of a host is pinned to, "" for none, by its id; None where Nova is too old to tell."""
+        query = {"all_tenants": "1", "host": host}
+        try:
+            rows = list(self._pages("servers", "/servers/detail", query, ZONE_MICROVERSION))
+        except CloudRefused as error:
+            if error.status != NOT_ACCEPTABLE:
+                raise
+            return None
+        return {row["id"]: row.get("pinned_availability_zone") or "" for row in rows}
+
+    def compute_nodes(self) -> dict[str, str]:
+        """The compute host of each of Nova's compute nodes, by the id that it has in Placement too."""
         rows = member(self._get("/os-hypervisors/detail"), "hypervisors")
-        return sorted(row["service"]["host"] for row in rows if str(row["id"]) in roots)
+        return {str(row["id"]): row["service"]["host"] for row in rows}
+
+    def ask_placement(self, path: str, query: Mapping[str, str], *keys: str) -> list[Any]:
+        """What Placement's answer to a GET has under each of `keys`. Its verbs are in placement.py."""
+        answer = self._call("GET", path, None, self._placement, query)
+        return [member(answer, key) for key in keys]
 
     def image_properties(self, image: str) -> Mapping[str, Any]:
         """An image's properties and tags (Glance), remembered; empty for one that is gone."""
@@ -215,32 +233,33 @@ class Nova:
         LOG.info("%s", pairs({"action": name, "incident": self._incident, "server": server_id, "request": request}))
         return request
 
-    def _get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
-        return self._call("GET", path, None, self._compute, query)
+    def _get(self, path: str, query: Mapping[str, str] | None = None, microversion: str | None = None) -> Any:
+        return self._call("GET", path, None, self._compute, query, microversion)
 
-    def _pages(self, key: str, path: str, query: Mapping[str, str]) -> Iterator[Any]:
+    def _pages(self, key: str, path: str, query: Mapping[str, str], microversion: str | None = None) -> Iterator[Any]:
         marker: dict[str, str] = {}
         while True:
-            page = self._get(path, {**query, "limit": str(PAGE), **marker})
+            page = self._get(path, {**query, "limit": str(PAGE), **marker}, microversion)
             rows = member(page, key)
             yield from rows
             if not rows or not page.get(f"{key}_links"):
                 return
             marker = {"marker": rows[-1].get("uuid") or rows[-1]["id"]}
 
-    def _call(self, method: str, path: str, body: Any, adapter: Any = None, query: Mapping[str, str] | None = None) -> Any:
+    def _call(self, method: str, path: str, body: Any, adapter: Any = None, query: Mapping[str, str] | None = None,
+              microversion: str | None = None) -> Any:
         """The answer's JSON. What only reads is asked again at once when a bad answer came quickly; what changes something never is."""
         for last in [*[False] * (READ_TRIES - 1), True] if method == "GET" else [True]:
             began = time.monotonic()
             try:
-                return self._once(method, path, body, adapter, query)
+                return self._once(method, path, body, adapter, query, microversion)
             except CloudUnreachable:
                 if last or time.monotonic() - began > QUICK:
                     raise
         raise AssertionError("not reached")
 
-    def _once(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None) -> Any:
-        answer = self._raw(method, path, body, adapter or self._compute, query)
+    def _once(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None, microversion: str | None) -> Any:
+        answer = self._raw(method, path, body, adapter or self._compute, query, microversion)
         try:
             return answer.json()
         except ValueError:

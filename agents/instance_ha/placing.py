@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from . import placement
 from .decide import HostScene
+from .demand import demand_of_group
 from .model import Group, Server, Service
 from .nova import Nova
-
-TRAIT = "trait:"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Placer:
             return Place(home, force=True)
         going = [s for s in here.values() if scene.rulings[s.id].protected] or [server]
         usable = _usable(services, self.host)
-        room = self.nova.hosts_with_room(_sum(going), _traits(server.extra_specs))
+        room = placement.hosts_with_room(self.nova, demand_of_group(going))
         fitting = [host for host in room if host in usable]
         if not fitting:
             return Place(hindrance=f"no one host has room for the {len(going)} members of its affinity group {group.name}")
@@ -87,11 +87,3 @@ def _usable(services: Iterable[Service], host: str) -> set[str]:
     zone = next((s.zone for s in computes if s.host == host), "")
     return {s.host for s in computes if s.up and s.enabled and not s.forced_down and s.zone == zone and s.host != host}
 
-
-def _sum(servers: Iterable[Server]) -> tuple[int, int, int]:
-    sizes = [s.size for s in servers]
-    return (sum(s[0] for s in sizes), sum(s[1] for s in sizes), sum(s[2] for s in sizes))
-
-
-def _traits(extra_specs: Mapping[str, str]) -> dict[str, str]:
-    return {key[len(TRAIT):]: word for key, word in extra_specs.items() if key.startswith(TRAIT)}

@@ -18,10 +18,11 @@ ROW = {"id": "a1", "name": "web", "status": "ACTIVE", "OS-EXT-SRV-ATTR:host": "c
 
 
 class Fake:
-    """An HTTP server that answers from `answers`, in order, and remembers what it was asked."""
+    """An HTTP server that answers from `always`, else from `answers`, in order, and remembers what it was asked."""
 
     def __init__(self) -> None:
         self.answers: list[Answer | None] = []
+        self.always: dict[str, Answer] = {}  # by path with query, for what is asked in no certain order
         self.asked: list[tuple[str, str, Any, str]] = []
         fake = self
 
@@ -30,7 +31,7 @@ class Fake:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 fake.asked.append((self.command, self.path, json.loads(body) if body else None,
                                    self.headers.get("X-OpenStack-Nova-API-Version", "")))
-                answer = fake.answers.pop(0)
+                answer = fake.always.get(self.path) or fake.answers.pop(0)
                 if answer is None:  # the connection breaks after the request was taken
                     self.connection.close()
                     return
@@ -55,3 +56,6 @@ class Fake:
 
     def says(self, code: int, body: object = None, raw: bytes | None = None, **headers: str) -> None:
         self.answers.append((code, headers, raw if raw is not None else json.dumps(body).encode() if body is not None else b""))
+
+    def says_always(self, path: str, body: object, code: int = 200) -> None:
+        self.always[path] = (code, {}, json.dumps(body).encode())

@@ -12,13 +12,15 @@ RANKS = {
     "incident": 0, "events": 0, "metrics": 0, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 8,
     "answers": 1, "progress": 6, "chronicle": 6, "drawing": 2, "page": 7,
     "errors": 0, "process": 1, "params": 1, "model": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
-    "rows": 2, "pulse": 2, "decide": 3, "window": 3, "nova": 3, "cluster": 2, "credentials": 4, "placing": 4, "evacuation": 5, "reserve": 5,
-    "entry": 3, "missed": 7, "homecoming": 6, "host": 7, "worker": 8,
-    "service": 9, "ocf": 10, "cli": 10, "manual": 11, "fence": 10,
+    "rows": 2, "pulse": 2, "decide": 3, "window": 3, "nova": 3, "cluster": 2, "credentials": 4, "placing": 5, "evacuation": 6, "reserve": 6,
+    "demand": 2, "placement": 4,
+    "entry": 3, "missed": 8, "homecoming": 7, "host": 8, "worker": 9,
+    "service": 10, "ocf": 11, "cli": 11, "manual": 12, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
         "window": {"model", "selection"}, "decide": {"model", "selection", "states"}, "params": {"errors"},
-        "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"}}
+        "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
+        "demand": {"model"}}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from instance_ha.errors import CloudRefused, CloudUnreachable
 from instance_ha.model import Service
-from instance_ha.nova import FORCE_MICROVERSION, MICROVERSION, Nova
+from instance_ha.nova import FORCE_MICROVERSION, MICROVERSION, ZONE_MICROVERSION, Nova
 
 from tests.unit.fake import ROW, Fake
 
@@ -110,3 +110,21 @@ def test_forcing_down_and_disabling_name_the_service(fake: Fake) -> None:
     fake.nova.disable(SERVICE, "x" * 300)
     assert fake.asked[0][:3] == ("PUT", "/os-services/5f2c", {"forced_down": True})
     assert len(fake.asked[1][2]["disabled_reason"]) == 255
+
+
+def test_groups_of_all_projects_page_by_page(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("instance_ha.nova.PAGE", 2)
+    row = {"id": "g1", "name": "apart", "policy": "anti-affinity", "rules": {"max_server_per_host": 2}, "members": ["a1"],
+           "project_id": "p", "user_id": "u"}
+    fake.says(200, {"server_groups": [row, {**row, "id": "g2", "rules": {}}]})
+    fake.says(200, {"server_groups": [{**row, "id": "g3", "policy": "affinity", "rules": {}, "members": []}]})
+    assert [(group.id, group.policy, group.most) for group in fake.nova.groups()] == [
+        ("g1", "anti-affinity", 2), ("g2", "anti-affinity", 1), ("g3", "affinity", 1)]
+    assert [path for _, path, _, _ in fake.asked] == [f"/os-server-groups?all_projects=true&limit=2&offset={n}" for n in (0, 2)]
+
+
+def test_whether_a_server_is_pinned_to_its_zone_is_asked_at_a_version_that_tells(fake: Fake) -> None:
+    fake.says(200, {"servers": [{**ROW, "pinned_availability_zone": "east"}, {**ROW, "id": "a2", "pinned_availability_zone": None}]})
+    assert fake.nova.pinned_zones("cmp-1") == {"a1": "east", "a2": ""} and fake.asked[0][3] == ZONE_MICROVERSION
+    fake.says(406, {"computeFault": {"code": 406, "message": "Version 2.96 is not supported by the API. Minimum is 2.1 and maximum is 2.93."}})
+    assert fake.nova.pinned_zones("cmp-1") is None
