@@ -15,12 +15,14 @@ RANKS = {
     "rows": 2, "pulse": 2, "decide": 3, "window": 3, "nova": 3, "cluster": 2, "credentials": 4, "placing": 5, "evacuation": 6, "reserve": 6,
     "demand": 2, "placement": 4,
     "entry": 3, "missed": 8, "homecoming": 7, "host": 8, "worker": 9,
+    "fit": 2, "certain": 3,
     "service": 10, "ocf": 11, "cli": 11, "manual": 12, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
         "window": {"model", "selection"}, "decide": {"model", "selection", "states"}, "params": {"errors"},
         "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
-        "demand": {"model"}}
+        "demand": {"model"},
+        "fit": {"model"}, "certain": {"fit"}}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
