@@ -16,13 +16,15 @@ RANKS = {
     "demand": 2, "placement": 4,
     "entry": 3, "missed": 8, "homecoming": 7, "host": 8, "worker": 9,
     "fit": 2, "certain": 3,
+    "loss": 3, "worst": 4,
     "service": 10, "ocf": 11, "cli": 11, "manual": 12, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
         "window": {"model", "selection"}, "decide": {"model", "selection", "states"}, "params": {"errors"},
         "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
         "demand": {"model"},
-        "fit": {"model"}, "certain": {"fit"}}
+        "fit": {"model"}, "certain": {"fit"},
+        "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"}}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
