@@ -17,6 +17,7 @@ RANKS = {
     "entry": 3, "missed": 8, "homecoming": 7, "host": 8, "worker": 9,
     "fit": 2, "certain": 3,
     "loss": 3, "worst": 4,
+    "survey": 5,
     "service": 10, "ocf": 11, "cli": 11, "manual": 12, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
