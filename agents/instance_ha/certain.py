@@ -43,8 +43,7 @@ def _is_certain(item: Item, items: Sequence[Item], space: Space, shared: frozens
                 continue
             price, by = _price(way, host, space, shared, {r: n - own.get(r, 0) for r, n in total.items()},
                                {r: reach.get((host, r), 0) - by_host[host].get(r, 0) for r in total})
-            if price > cost:
-                cost = price
+            cost = max(cost, price)
             classes |= by
         costs.append(cost)
     if item.apart:

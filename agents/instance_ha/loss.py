@@ -99,12 +99,12 @@ def lost(cloud: Cloud, dead: frozenset[str]) -> list[Lost]:
     return found
 
 
-def space(cloud: Cloud, dead: frozenset[str]) -> Space:
-    """What is left of the cloud before any of them is placed."""
+def space(cloud: Cloud) -> Space:
+    """What is left of the cloud before anything is placed."""
     members: dict[tuple[str, str], int] = {}
     for server, host in cloud.homes.items():
         group = cloud.groups.get(server)
-        if group and host not in dead:
+        if group:
             members[group.id, host] = members.get((group.id, host), 0) + 1
     return Space(cloud.free, cloud.capacity, members)
 

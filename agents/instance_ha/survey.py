@@ -103,10 +103,10 @@ class Survey:
         """The ways by host. A way that takes from shared providers too is its tree's."""
         found: dict[str, list[Takes]] = {}
         for way in answer.ways:
-            hosts = {host for provider, _ in way if (host := self._host(answer.roots[provider]))}
-            if len(hosts) == 1:
+            host = next((host for provider, _ in way if (host := self._host(answer.roots[provider]))), "")
+            if host:
                 takes: tuple[tuple[Key, int], ...] = tuple(sorted(way.items()))
-                found.setdefault(hosts.pop(), []).append(takes)
+                found.setdefault(host, []).append(takes)
         return {host: tuple(sorted(ways)) for host, ways in found.items()}
 
     def _host(self, provider: str) -> str:

@@ -49,7 +49,7 @@ def combinations(hosts: Sequence[str], number: int, weight: Mapping[str, int], m
 def loss_of(cloud: Cloud, hosts: tuple[str, ...], window: int) -> Loss:
     """What the death of these hosts leaves over."""
     gone = frozenset(hosts)
-    parts, room = lost(cloud, gone), space(cloud, gone)
+    parts, room = lost(cloud, gone), space(cloud)
     outcomes = [place(order, room, choose) for order, choose in ways_of_placing([part.item for part in parts], window, LOTS)]
     counts = [_count(parts, spots) for spots in outcomes]
     worst = outcomes[counts.index(max(counts))]

@@ -10,7 +10,7 @@ from tests.conformance.conftest import Run
 from tests.lab.common import REPOSITORY
 
 AWAY = {"OS_AUTH_URL": "http://127.0.0.1:1/v3", "OS_USERNAME": "a", "OS_PASSWORD": "s3cret-of-the-test", "OS_PROJECT_NAME": "c"}
-COMMANDS = [["evacuate", "some-server"], ["host-evacuate", "some-host"], ["status"], ["hosts"]]
+COMMANDS = [["evacuate", "some-server"], ["host-evacuate", "some-host"], ["status"], ["hosts"], ["plan", "some-host"], ["plan", "--any", "1"]]
 
 
 @pytest.mark.parametrize("argv", [["--help"], *([command[0], "--help"] for command in COMMANDS)])
@@ -40,10 +40,17 @@ def test_no_cloud_at_all() -> None:
     assert done.returncode == 2 and done.stderr.startswith("instance-ha: which cloud?") and done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("argv", [[], ["--nonsense"], ["evacuate"], ["status", "--nonsense"], ["hosts", "-f", "xml"], ["nonsense"]])
+@pytest.mark.parametrize("argv", [[], ["--nonsense"], ["evacuate"], ["plan", "--any"], ["plan", "--any", "two"],
+                                  ["status", "--nonsense"], ["hosts", "-f", "xml"], ["nonsense"]])
 def test_a_wrong_command_line(run: Run, argv: list[str]) -> None:
     done = run("instance-ha", *argv)
     assert done.returncode == 2 and "usage: instance-ha" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("argv", [["plan"], ["plan", "some-host", "--any", "1"]])
+def test_a_plan_of_nothing(run: Run, argv: list[str]) -> None:
+    done = run("instance-ha", *argv)
+    assert done.returncode == 2 and done.stderr == "instance-ha: plan wants the names of hosts, or --any N and no names\n"
 
 
 def test_debug_keeps_the_password(run: Run) -> None:

@@ -132,12 +132,12 @@ def test_nothing_that_the_scheduler_may_do_leaves_a_sure_one_over(seed: int) -> 
     for number in range(lot.randint(1, 4)):
         allowed = [h for h in hosts if lot.random() < 0.85]
         amounts = {"ram": lot.randint(1, 5), **({"cpu": lot.randint(1, 4)} if lot.random() < 0.6 else {})}
-        storage = way("disk", gb=lot.randint(1, 2)) if lot.random() < 0.3 else ()
+        storage = way("disk", gb=lot.randint(1, 2)) if lot.random() < 0.5 else ()
         device = lot.random() < 0.3
         ways = {h: tuple((*way(h, **amounts), *storage, *(way(child, dev=1) if child else ()))
                          for child in ((f"{h}1", f"{h}2") if device else ("",))) for h in allowed}
         items.append(Item(str(number), ways, frozenset(["disk"] if lot.random() < 0.5 else []), APART if lot.random() < 0.3 else None))
-    free = {**{h: {"ram": lot.randint(3, 16), "cpu": lot.randint(3, 14)} for h in hosts}, "disk": {"gb": lot.randint(2, 8)},
+    free = {**{h: {"ram": lot.randint(3, 20), "cpu": lot.randint(3, 16)} for h in hosts}, "disk": {"gb": lot.randint(2, 5)},
             **{f"{h}{n}": {"dev": 1} for h in hosts for n in "12"}}
     space = room({("g", h): 1 for h in hosts if lot.random() < 0.2}, **free)
     left = set().union(*outcomes(items, space))

@@ -93,7 +93,7 @@ def test_anti_affinity_counts_members_on_hosts_that_live() -> None:
     group = Group("g", "apart", "anti-affinity", ("a1", "a2", "a3"))
     one = cloud(mover("a1"), mover("a2", host="c2"), groups=dict.fromkeys(group.members, group), homes={"a1": "c1", "a2": "c2", "a3": "c3"})
     for gone, hosts in ((("c1",), {"c4"}), (("c1", "c2"), {"c4", None})):
-        spots = place([p.item for p in lost(one, frozenset(gone))], space(one, frozenset(gone)), emptiest)
+        spots = place([p.item for p in lost(one, frozenset(gone))], space(one), emptiest)
         assert {spot.host for spot in spots.values()} == hosts
 
 
@@ -107,6 +107,13 @@ def test_the_worst_loss_and_what_is_missing() -> None:
     assert (two.move, two.fewest, two.most) == (5, 2, 2)
     assert hosts_missing(two.left, {"MEMORY_MB": 100, "VCPU": 64}) == 2 and hosts_missing(two.left, {"MEMORY_MB": 120, "VCPU": 64}) == 1
     assert hosts_missing(two.left, {"MEMORY_MB": 59, "VCPU": 64}) is None and hosts_missing([], {}) == 0
+
+
+def test_the_left_are_those_of_the_worst_way() -> None:
+    """Emptiest first leaves no host for the large one; fullest first does."""
+    one = cloud(mover("a", ram=40), mover("b", ram=40), mover("large", ram=90), mover("other", "c2", 1))
+    loss = loss_of(replace(one, services=[service("c1"), service("c2"), service("c3")]), ("c1",), 1)
+    assert (loss.fewest, loss.most, [p.item.id for p in loss.left]) == (0, 1, ["large"])
 
 
 def test_hosts_that_are_missing_for_a_group() -> None:

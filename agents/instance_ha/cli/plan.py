@@ -95,7 +95,7 @@ def survey_of(nova: Nova, services: Sequence[Service], racks: Sequence[Aggregate
 
 def _fits(survey: Survey, hosts: frozenset[str], policy: Policy) -> dict[str, tuple[str, str, str]]:
     """Of each server that moves: whether it fits, where, and why."""
-    parts, room = lost(survey.cloud, hosts), space(survey.cloud, hosts)
+    parts, room = lost(survey.cloud, hosts), space(survey.cloud)
     items = [part.item for part in parts]
     chances, left = fit.chances(items, room, policy.max_parallel, certain(items, room))
     spare = called(survey.cloud, hosts)
