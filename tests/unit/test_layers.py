@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2] / "agents" / "instance_ha"
 RANKS = {
     "incident": 0, "events": 0, "metrics": 0, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 8,
-    "answers": 1, "progress": 6, "chronicle": 6, "drawing": 2, "page": 7,
+    "answers": 1, "progress": 7, "chronicle": 7, "drawing": 2, "page": 8,
     "errors": 0, "process": 1, "params": 1, "model": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
     "rows": 2, "pulse": 2, "decide": 3, "window": 3, "nova": 3, "cluster": 2, "credentials": 4, "placing": 5, "evacuation": 6, "reserve": 6,
     "demand": 2, "placement": 4,
