@@ -8,9 +8,11 @@ import signal
 import sys
 import time
 
-from tests.chaos.acts import Player, restore
+from tests.chaos.acts import restore
 from tests.chaos.judge import audit, keep, settle
 from tests.chaos.plan import plan
+from tests.chaos.player import Player
+from tests.chaos.witness import Witness
 from tests.cluster.scenario import healthy
 from tests.lab import cluster, guests, servers, up, watch
 from tests.lab.common import LabError, Size, say
@@ -31,7 +33,8 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the number of the first round")
     parser.add_argument("--keep", action="store_true", help="leave the laboratory up")
     args = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
     began, code, lines = time.monotonic(), 1, []
     try:
         if not up.is_up():
@@ -42,7 +45,7 @@ def main() -> int:
             lines.append(one(args.seed, number))
             say(f"  {lines[-1]}")
         code = 0
-    except (AssertionError, LabError, OSError) as error:
+    except (AssertionError, LabError, OSError, KeyError, servers.Unanswered) as error:
         say(f"chaos: {type(error).__name__}: {error}")
         if up.is_up():
             say(f"everything is kept in {keep(f'chaos-{args.seed}-{len(lines) + args.first}')}")
@@ -61,26 +64,29 @@ def one(seed: int, number: int) -> str:
     """A round, and its line. Raises AssertionError, LabError."""
     computes = [node.name for node in cluster.size().nodes if node.kind == "compute"]
     drawn = plan(seed, number, computes)
-    say(f"\n=== chaos, seed {seed}, round {number}: {drawn.servers} servers on each of {', '.join(drawn.victims)}")
+    say(f"\n=== chaos, seed {seed}, round {number}: {drawn.servers} servers on {', '.join(drawn.victims)}")
     for act in drawn.acts:
         say(f"  {act}")
     wanted: dict[str, str] = {}
     homes: dict[str, str] = {}
-    for host in drawn.victims:
-        for n, uid in enumerate(servers.boot([f"{host}-{n}" for n in range(drawn.servers)], host)):
-            wanted[uid], homes[uid] = "SHUTOFF" if n % 4 == 3 else "ACTIVE", host
+    for n in range(drawn.servers):
+        host = drawn.victims[n % len(drawn.victims)]
+        uid = servers.boot([f"{host}-{n}"], host, wait=None)[0]
+        wanted[uid], homes[uid] = "SHUTOFF" if n // len(drawn.victims) % 4 == 3 else "ACTIVE", host
+    servers.wait_status([*wanted], "ACTIVE")
     halted = [uid for uid, status in wanted.items() if status == "SHUTOFF"]
     for uid in halted:
         servers.action(uid, "os-stop")
     servers.wait_status(halted, "SHUTOFF")
     player = Player(drawn.acts, random.Random(f"users-{seed}-{number}"), [*wanted])
     begun, split = time.time(), len(guests.twice())
-    player.play()
-    restore()
-    wrong = settle(wanted, player.touched)
-    back = time.time() - begun
-    healthy(HEALTHY_LIMIT)
-    audit(begun, split, homes, player)
+    with Witness() as witness:
+        player.play()
+        restore()
+        wrong = settle(wanted, player.touched)
+        back = time.time() - begun
+        healthy(HEALTHY_LIMIT)
+    audit(begun, split, homes, player, witness)
     assert not settle(wanted, player.touched), "no longer as they should be"
     fenced = len({f.node for f in watch.fencings(begun)})
     servers.delete_all()

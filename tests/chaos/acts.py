@@ -1,156 +1,89 @@
-"""How each act of a plan is done and undone in the laboratory."""
+"""How each act upon the cluster, the records and the cloud is done and undone. player.py has those that kill nodes."""
 
 from __future__ import annotations
 
 import contextlib
-import random
-import signal
-import threading
+import json
 import time
 from collections.abc import Callable, Sequence
 
-from tests.chaos.plan import Act
-from tests.lab import bmc, cloud, cluster, guests, servers, watch
+from tests.cluster.scenario import agents_use, switch_worker
+from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, tls, watch
 from tests.lab import node as machine
-from tests.lab.common import RUN, LabError, Node, say, wait_until
+from tests.lab.cloud_config import CLOUDS_YAML
+from tests.lab.common import RUN, LabError, wait_until
 
-HAND_LIMIT = 240.0
 RECORD_LIMIT = 60.0
+FENCED_LIMIT = 90.0
+CHECK_LIMIT = 5.0       # seconds for a monitor of nova-evacuate whatever Nova does
+STOP_LIMIT = 10.0       # seconds for its stop; Pacemaker gives it 20
 CIB = RUN / "saved-cib.xml"
+NOBODY = "cmp-99"
+NOBODYS_NODE = (f'<node id="{NOBODY}" type="remote" uname="{NOBODY}"><instance_attributes id="nodes-{NOBODY}">'
+                f'<nvpair id="nodes-{NOBODY}-evacuate" name="evacuate" value="confirmed;id=gone;proof=node_fenced:1"/></instance_attributes></node>')
 
 
-class Player:
-    """Plays acts. `may_die` are nodes that it kills; `touched` are servers that a user acts upon meanwhile."""
-
-    def __init__(self, acts: Sequence[Act], chance: random.Random, ids: list[str]) -> None:
-        self.acts, self.chance, self.ids = acts, chance, ids
-        self.may_die: set[str] = set()
-        self.killed_worker = False
-        self.touched: set[str] = set()
-        self._threads: list[threading.Thread] = []
-        self._begun: dict[Act, list[Node]] = {}
-
-    def play(self) -> None:
-        """Do everything at its time, and undo what has an end; return when that is over."""
-        began = time.monotonic()
-        steps = [(act.at, 1, act) for act in self.acts] + [(act.at + act.lasts, 0, act) for act in self.acts if act.lasts]
-        for at, doing, act in sorted(steps, key=lambda step: (step[0], step[1])):
-            time.sleep(max(0.0, began + at - time.monotonic()))
-            say(f"  {time.monotonic() - began:5.1f} s  {act.name} {act.what}{'' if doing else ' is over'}")
-            try:
-                (self.do if doing else self.undo)(act)
-            except (LabError, OSError, ValueError) as error:
-                say(f"         {error}")  # what is off already cannot be switched off; a controller in trouble refuses a command
-        for thread in self._threads:
-            thread.join(HAND_LIMIT)
-
-    def do(self, act: Act) -> None:
-        """Do one act. Raises LabError, KeyError for an act that is none."""
-        name, what = act.name, act.what
-        if name in ("power", "cable", "freeze", "remoted"):
-            self.may_die.add(what)
-            _kill_host(name, cluster.find(what))
-        elif name in _CONTROLLERS:
-            self._begun[act] = _CONTROLLERS[name]()
-            self.may_die |= {node.name for node in self._begun[act]}
-            for node in self._begun[act]:
-                machine.cable(node, False) if name == "cut_off" else machine.power_off(node)
-        elif name == "kill_worker":
-            self.killed_worker = True
-            _kill_worker()
-        elif name == "by_hand":
-            command = ["instance-ha", "host-evacuate", what]
-            self._aside(lambda: machine.exec_in(cluster.find(watch.controller()), command, HAND_LIMIT))
-        elif name == "users":
-            self._users()
-        elif name == "destination":
-            self._destination()
-        else:
-            _DO[name](what)
-
-    def undo(self, act: Act) -> None:
-        """Undo one act."""
-        for node in self._begun.get(act, []):
-            machine.boot(node)
-        if act.name in _UNDO:
-            _UNDO[act.name](act.what)
-
-    def _users(self) -> None:
-        """Users act on three servers while nobody knows yet what is going on: one stops, one reboots, one deletes."""
-        for uid, name in zip(self.chance.sample(self.ids, 3), ("os-stop", "reboot", "delete")):
-            self.touched.add(uid)
-            with contextlib.suppress(LabError):
-                if name == "delete":
-                    servers.request("compute", "DELETE", f"/servers/{uid}")
-                else:
-                    servers.action(uid, name, {"type": "HARD"} if name == "reboot" else None)
-
-    def _destination(self) -> None:
-        """Cut the power of a host on which a server is being rebuilt."""
-        rows = [row for row in servers.evacuations() if row["status"] in ("accepted", "pre-migrating") and row["dest_compute"]]
-        if not rows:
-            raise LabError("nothing is being rebuilt now")
-        self.may_die.add(rows[-1]["dest_compute"])
-        machine.power_off(cluster.find(rows[-1]["dest_compute"]))
-
-    def _aside(self, work: Callable[[], object]) -> None:
-        def quietly() -> None:
-            with contextlib.suppress(LabError, OSError):
-                work()
-
-        self._threads.append(threading.Thread(target=quietly, daemon=True))
-        self._threads[-1].start()
-
-
-def _kill_host(how: str, host: Node) -> None:
-    if how == "power":
-        machine.power_off(host)
-    elif how == "cable":
-        machine.cable(host, False)
-    elif how == "freeze":
-        machine.freeze(host)
-    else:
-        machine.stop_service(host, "pacemaker-remote" if not host.member else "pacemaker", signal.SIGKILL)
-
-
-def _kill_worker() -> None:
+def _kill_worker(_: str) -> None:
     name = watch.where_runs("nova-evacuate")
-    if name:
-        machine.exec_in(cluster.find(name), ["/bin/sh", "-c", "kill -9 $(cut -d' ' -f1 /run/resource-agents/NovaEvacuate-nova-evacuate.pid)"])
+    if not name:
+        raise LabError("there is no worker now")
+    kill = "kill -9 $(cut -d' ' -f1 /run/resource-agents/NovaEvacuate-nova-evacuate.pid)"
+    machine.exec_in(cluster.find(name), ["/bin/sh", "-c", kill], check=True)
 
 
-def _controllers() -> list[Node]:
-    return [node for node in cluster.size().nodes if node.kind == "controller"]
-
-
-def _the_workers() -> list[Node]:
-    name = watch.where_runs("nova-evacuate")
-    return [cluster.find(name)] if name else []
-
-
-def _the_dc() -> list[Node]:
-    return [cluster.find(watch.on_controller("crmadmin", "--dc_lookup", "--quiet").split()[-1])]
-
-
-_CONTROLLERS: dict[str, Callable[[], list[Node]]] = {
-    "controller": _the_workers, "cut_off": _the_workers, "dc": _the_dc, "controllers": _controllers, "two_controllers": lambda: _controllers()[1:]}
+def _kill_nova_compute(host: str) -> None:
+    machine.exec_in(cluster.find(host), ["/bin/sh", "-c", "kill -9 $(cut -d' ' -f1 /run/nova-compute.pid)"], check=True)
 
 
 def _pcs(*words: str) -> str:
-    return watch.on_controller("pcs", *words, check=False)
+    return watch.on_controller("pcs", *words)
 
 
 def _attribute(host: str, *words: str) -> None:
     watch.on_controller("crm_attribute", "--type", "nodes", "--node", host, "--name", "evacuate", *words)
 
 
+def _write(what: str) -> None:
+    host, _, value = what.partition(" ")
+    _attribute(host, "--update", value)
+
+
 def _delete_record(host: str) -> None:
-    wait_until(lambda: watch.records().get(host), RECORD_LIMIT, 0.05)
+    if not wait_until(lambda: watch.records().get(host), RECORD_LIMIT, 0.05):
+        raise LabError(f"no record of {host} was written")
     _attribute(host, "--delete")
+
+
+def _record_of_nobody(_: str) -> None:
+    watch.on_controller("cibadmin", "--create", "--scope", "nodes", "--xml-text", NOBODYS_NODE)
+
+
+def _nobody_is_cleared(_: str) -> None:
+    left = NOBODY in watch.records()
+    watch.on_controller("cibadmin", "--delete", "--scope", "nodes", "--xml-text", f'<node id="{NOBODY}"/>')
+    if left:
+        raise LabError(f"the record of {NOBODY}, which is no node any more, was not cleared")
+
+
+def _say_yes(host: str) -> None:
+    """What fence_compute writes once the host is fenced, and where it writes it."""
+    since = time.time() - RECORD_LIMIT
+    if not wait_until(lambda: any(fencing.node == host for fencing in watch.fencings(since)), FENCED_LIMIT, 0.3):
+        raise LabError(f"{host} was not fenced")
+    watch.on_controller("attrd_updater", "--update", "yes", "--name", "evacuate", "--node", host, "--private")
+
+
+def _older_agent(_: str) -> None:
+    _pcs("stonith", "create", "older", "fence_compute", "auth_url=http://127.0.0.1:1", "username=nobody", "password=none",
+         "pcmk_host_list=cmp-1", "--disabled", "--force")
 
 
 def _confirm(host: str) -> None:
     watch.on_controller("stonith_admin", "--confirm", host)
+
+
+def _save_cib(_: str) -> None:
+    CIB.write_text(watch.on_controller("cibadmin", "--query", "--scope", "configuration"))
 
 
 def _restore_cib(_: str) -> None:
@@ -176,50 +109,72 @@ def _level(words: Sequence[str]) -> Callable[[str], None]:
     return change
 
 
-def _write(what: str) -> None:
-    host, _, value = what.partition(" ")
-    _attribute(host, "--update", value)
-
-
-def _kill_nova_compute(host: str) -> None:
-    machine.exec_in(cluster.find(host), ["/bin/sh", "-c", "kill -9 $(cut -d' ' -f1 /run/nova-compute.pid)"], check=True)
-
-
-def _disable(what: str) -> None:
+def _disable_service(what: str) -> None:
     host, _, reason = what.partition(" ")
     servers.set_service(host, status="disabled", disabled_reason=reason)
 
 
-_DO: dict[str, Callable[[str], object]] = {
-    "service": cloud.stop, "freeze_service": lambda what: cloud.stop(what, "freeze"),
-    "bmc": lambda what: bmc.stop(cluster.find(what)), "stays_off": _stay_off,
+def _budgets(_: str) -> None:
+    """See that a monitor and a stop of the worker are quick. Raises LabError when they are not."""
+    began = time.monotonic()
+    name = watch.where_runs("nova-evacuate") or watch.controller()
+    machine.exec_in(cluster.find(name), ["crm_resource", "--resource", "nova-evacuate", "--force-check"])
+    if time.monotonic() - began > CHECK_LIMIT:
+        raise LabError(f"a monitor took {time.monotonic() - began:.1f} s")
+    switch_worker("disable")
+    took = watch.operation_seconds("nova-evacuate", "stop")
+    switch_worker("enable")
+    if took is None or took > STOP_LIMIT:
+        raise LabError(f"the stop took {took} s")
+
+
+def _https(_: str) -> None:
+    tls.serve(tls.GOOD)
+    access = json.loads(CLOUDS_YAML.read_text())["clouds"]["lab"]["auth"]
+    agents_use({"auth_type": "v3password", "auth": {**access, "auth_url": tls.KEYSTONE}, "compute_endpoint_override": tls.NOVA,
+                "cacert": str(tls.CA)})
+
+
+def _http(_: str) -> None:
+    agents_use({})
+    tls.stop()
+
+
+DO: dict[str, Callable[[str], object]] = {
+    "service": cloud.stop, "freeze_service": lambda what: cloud.stop(what, "freeze"), "kill_worker": _kill_worker,
+    "bmc": lambda what: bmc.stop(cluster.find(what)), "stays_off": _stay_off, "address": lambda _: network.cloud_address(False),
     "fail_spawn": lambda what: guests.set_knob("fail_spawn", "1"), "spawn_delay": lambda what: guests.set_knob("spawn_delay", what),
     "cleanup": lambda _: _pcs("resource", "cleanup", "nova-evacuate"), "move": lambda _: _pcs("resource", "move-with-constraint", "nova-evacuate"),
     "maintenance_mode": lambda _: _pcs("property", "set", "maintenance-mode=true"),
     "unmanage": lambda _: _pcs("resource", "unmanage", "nova-evacuate"),
     "disable": lambda _: _pcs("resource", "disable", "nova-evacuate"), "delete_record": _delete_record, "confirm": _confirm,
-    "save_cib": lambda _: CIB.write_text(watch.on_controller("cibadmin", "--query", "--scope", "configuration")), "restore_cib": _restore_cib,
-    "write": _write, "nova_compute": _kill_nova_compute, "person_disables": _disable,
+    "save_cib": _save_cib, "restore_cib": _restore_cib, "nobody": _record_of_nobody, "yes": _say_yes, "older_agent": _older_agent,
+    "off_only": lambda _: _pcs("property", "set", "stonith-action=off"),
+    "write": _write, "nova_compute": _kill_nova_compute, "person_disables": _disable_service, "budgets": _budgets,
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what),
+    "https": _https, "expired": lambda _: tls.serve(tls.EXPIRED), "clock": clock.put_back,
     "level_alone": _level(["fence-nova"]), "level_order": _level(["fence-nova", "fence-{host}"]), "level_power": _level(["fence-{host}"]),
 }
-_UNDO: dict[str, Callable[[str], object]] = {
+UNDO: dict[str, Callable[[str], object]] = {
     "service": cloud.start, "freeze_service": lambda what: cloud.stop(what, "thaw"), "bmc": lambda what: bmc.start(cluster.find(what)),
     "stays_off": _boot, "fail_spawn": lambda _: guests.set_knob("fail_spawn", None), "spawn_delay": lambda _: guests.set_knob("spawn_delay", None),
     "move": lambda _: _pcs("resource", "clear", "nova-evacuate"), "maintenance_mode": lambda _: _pcs("property", "set", "maintenance-mode="),
     "unmanage": lambda _: _pcs("resource", "manage", "nova-evacuate"), "disable": lambda _: _pcs("resource", "enable", "nova-evacuate"),
-    "write": lambda what: _attribute(what.split()[0], "--delete"),
+    "write": lambda what: _attribute(what.split()[0], "--delete"), "nobody": _nobody_is_cleared,
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what.split("=")[0] + "="),
-    "person_disables": lambda what: servers.set_service(what.split()[0], status="enabled"),
+    "address": lambda _: network.cloud_address(True), "older_agent": lambda _: _pcs("stonith", "delete", "older"),
+    "off_only": lambda _: _pcs("property", "set", "stonith-action="),
+    "https": _http, "expired": lambda _: tls.serve(tls.GOOD), "clock": clock.set_right,
     **dict.fromkeys(("level_alone", "level_order", "level_power"), _level(["fence-{host}", "fence-nova"])),  # README's level
 }
-NAMES = frozenset((*_DO, *_CONTROLLERS, "power", "cable", "freeze", "remoted", "kill_worker", "by_hand", "users", "destination"))
+NAMES = frozenset(DO)
 
 
 def restore() -> None:
     """Everything as it was before, whatever was undone already; compute hosts that are off are not switched on here."""
     for name in ("fail_spawn", "spawn_delay"):
         guests.set_knob(name, None)
+    network.cloud_address(True)
     for name, alive in cloud.status().items():
         with contextlib.suppress(LabError):
             cloud.stop(name, "thaw")

@@ -17,12 +17,14 @@ LASTS = (5.0, 30.0)
 
 @dataclass(frozen=True)
 class Act:
-    """Something that is done `at` seconds after the round's begin, to `what`, and undone `lasts` seconds later."""
+    """Something that is done `at` seconds after the round's begin, to `what`, and undone `lasts` seconds later. With `middle`
+    the seconds count from the first request to evacuate a server."""
 
     at: float
     name: str
     what: str = ""
     lasts: float = 0.0
+    middle: bool = False
 
     def __str__(self) -> str:
         return f"{self.at:5.1f} s  {self.name} {self.what}" + (f" for {self.lasts:.0f} s" if self.lasts else "")
@@ -30,7 +32,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Plan:
-    """A round: which hosts die, with how many servers each, and everything that is done."""
+    """A round: which hosts die, how many servers are on them, and everything that is done."""
 
     victims: tuple[str, ...]
     servers: int

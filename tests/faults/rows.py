@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.chaos.plan import SERVICES, Act
 
 VICTIM, SECOND, THIRD = "cmp-1", "cmp-2", "cmp-3"
 DIES = Act(0.0, "power", VICTIM)
-SLOW = Act(0.0, "spawn_delay", "4", 40.0)     # so that the middle of an evacuation lasts
-MIDDLE = 12.0                                 # a host that loses its power is being evacuated then
+SLOW = Act(0.0, "spawn_delay", "6", 40.0)     # so that the middle of an evacuation lasts
 REMOTE, MEMBER = "remote", "member"
+OURS = "instance-ha:"                         # how a reason of a service that the project has disabled begins
 
 
 @dataclass(frozen=True)
 class Row:
     """One scenario. `told` is what the worker has to say to people meanwhile. `moves`: whether the servers must end elsewhere;
     None where they need not (their host may be back first). `most` is how many evacuations of one server there may be. `victims`
-    get the servers. `reason` is the disabled_reason that the victim's service has to keep."""
+    get the servers. `reason` is how the disabled_reason begins that the victim's service has to keep until a person enables it."""
 
     group: str
     name: str
@@ -37,8 +37,8 @@ def before(at: float, *acts: Act) -> tuple[Act, ...]:
 
 
 def middle(*acts: Act, slow: Act = SLOW) -> tuple[Act, ...]:
-    """The victim dies, and these are done while it is evacuated."""
-    return (slow, DIES, *acts)
+    """The victim dies, and these are done while it is evacuated: their seconds count from the first request."""
+    return (slow, DIES, *(replace(act, middle=True) for act in acts))
 
 
 def rows() -> Iterator[Row]:
@@ -46,6 +46,7 @@ def rows() -> Iterator[Row]:
     yield from _deaths()
     yield from _records()
     yield from _proof()
+    yield from _return()
     yield from _control_plane()
     yield from _cluster()
     yield from _members()
@@ -57,10 +58,10 @@ def _deaths() -> Iterator[Row]:
     yield Row(group, "cable", (Act(0, "cable", VICTIM),))
     yield Row(group, "kernel hangs", (Act(0, "freeze", VICTIM),))
     yield Row(group, "pacemaker_remoted alone is killed", (Act(0, "remoted", VICTIM),))
-    yield Row(group, "nova-compute alone is killed", (Act(0, "nova_compute", VICTIM),), moves=False)
+    yield Row(group, "nova-compute alone is killed", (Act(0, "nova_compute", VICTIM, 30),), moves=False)
     yield Row(group, "back before anyone can act", before(2, Act(0, "service", "nova-api", 45)), moves=None)
-    yield Row(group, "dies again while it is evacuated", middle(Act(MIDDLE + 4, "power", VICTIM)))
-    yield Row(group, "a destination dies in the middle", middle(Act(MIDDLE, "destination")), most=3)
+    yield Row(group, "dies again while it is evacuated", middle(Act(1, "again", VICTIM)))
+    yield Row(group, "a destination dies in the middle", middle(Act(1, "destination")), most=3)
     yield Row(group, "two hosts at once", (DIES, Act(0, "power", SECOND)), victims=(VICTIM, SECOND))
     yield Row(group, "all but one at once", (Act(0, "parameter", "threshold=100", 60), *(Act(2, "power", f"cmp-{n}") for n in (1, 2, 3))),
               victims=(VICTIM, SECOND, THIRD))
@@ -69,51 +70,67 @@ def _deaths() -> Iterator[Row]:
 
 def _records() -> Iterator[Row]:
     group = "record"
-    yield Row(group, "the worker's controller dies in the middle", middle(Act(MIDDLE, "controller")))
-    yield Row(group, "all controllers lose power in the middle", middle(Act(MIDDLE, "controllers", lasts=5)))
-    yield Row(group, "an older CIB is restored in the middle", (Act(0, "save_cib"), Act(1, "spawn_delay", "4", 40), Act(2, "power", VICTIM),
-                                                                Act(MIDDLE + 3, "restore_cib")))
-    yield Row(group, "a CIB with an old record is restored", middle(Act(MIDDLE + 1, "save_cib"), Act(90, "restore_cib")))
+    yield Row(group, "the worker's controller dies in the middle", middle(Act(1, "controller")))
+    yield Row(group, "all controllers lose power in the middle", middle(Act(1, "controllers", lasts=5)))
+    yield Row(group, "an older CIB is restored in the middle", (Act(0, "save_cib"), Act(1, "spawn_delay", "6", 40), Act(2, "power", VICTIM),
+                                                                Act(2, "restore_cib", middle=True)))
+    yield Row(group, "a CIB with an old record is restored", middle(Act(1, "save_cib"), Act(80, "restore_cib")))
     yield Row(group, "the record is deleted as soon as it is written", (DIES, Act(0.1, "delete_record", VICTIM)))
     yield Row(group, "half a record", (Act(0, "write", f"{VICTIM} confirmed;id", 25),), moves=False, told="cannot be read")
+    yield Row(group, "a record of one word", (Act(0, "write", f"{VICTIM} fenced", 25),), moves=False, told="cannot be read")
     yield Row(group, "a record of a live host", (Act(0, "write", f"{VICTIM} fenced;id=byhand", 25),), moves=False, told="online")
+    yield Row(group, "a record of a node that is no more", (Act(0, "nobody", lasts=30),), moves=False)
     yield Row(group, "a record in the old agent's words, then a fencing", (Act(0, "write", f"{VICTIM} {VICTIM}@1700000000"), Act(2, "power", VICTIM)))
+    yield Row(group, "a record of the older format, then a fencing", (Act(0, "write", f"{VICTIM} fenced;id=x"), Act(2, "power", VICTIM)))
+    yield Row(group, "no record but fence_compute's attribute",
+              (Act(0, "older_agent", lasts=85), Act(1, "level_power", VICTIM, 80), Act(2, "off_only", lasts=60), Act(3, "stays_off", VICTIM, 57),
+               Act(5, "power", VICTIM), Act(6, "yes", VICTIM)))
 
 
 def _proof() -> Iterator[Row]:
     group = "proof"
     yield Row(group, "the power device does not answer, a person confirms",
               (Act(0, "bmc", VICTIM, 60), Act(1, "power", VICTIM), Act(30, "confirm", VICTIM)))
-    yield Row(group, "the power device does not answer for 40 s", (Act(0, "bmc", VICTIM, 40), Act(1, "power", VICTIM)))
+    yield Row(group, "the power device does not answer for 60 s", (Act(0, "bmc", VICTIM, 61), Act(1, "power", VICTIM)))
     yield Row(group, "fence_nova alone in the level", (Act(0, "level_alone", VICTIM, 45), Act(5, "power", VICTIM)),
               told="no power device", moves=None)
     yield Row(group, "fence_nova before the power device", (Act(0, "level_order", VICTIM, 45), Act(5, "power", VICTIM)),
               told="no power device", moves=None)
+
+
+def _return() -> Iterator[Row]:
     yield Row("return", "a person had disabled the service", (Act(0, "person_disables", f"{VICTIM} broken fan"), Act(1, "power", VICTIM)),
               reason="broken fan")
+    yield Row("return", "leave_disabled", (Act(0, "parameter", "leave_disabled=true", 75), Act(2, "power", VICTIM)), reason=OURS)
 
 
 def _control_plane() -> Iterator[Row]:
+    group = "control plane"
     for name in SERVICES:
-        yield Row("control plane", f"{name} is down before, for 45 s", before(2, Act(0, "service", name, 45)), moves=None)
-        yield Row("control plane", f"{name} goes down in the middle, for 30 s", middle(Act(MIDDLE, "service", name, 30)), most=4)
-    yield Row("control plane", "nova-api hangs before, for 45 s", before(2, Act(0, "freeze_service", "nova-api", 45)), moves=None)
-    yield Row("control plane", "keystone hangs in the middle, for 20 s", middle(Act(MIDDLE, "freeze_service", "keystone", 20)))
-    yield Row("control plane", "the API's address moves: it hangs, breaks, and answers anew",
-              middle(Act(MIDDLE - 2, "freeze_service", "nova-api", 8), Act(MIDDLE + 6.5, "service", "nova-api", 3)))
+        yield Row(group, f"{name} is down before, for 45 s", before(2, Act(0, "service", name, 45)), moves=None)
+        yield Row(group, f"{name} goes down in the middle, for 30 s", middle(Act(1, "service", name, 30)), most=4)
+    yield Row(group, "nova-api hangs before, for 45 s", before(2, Act(0, "freeze_service", "nova-api", 45)), moves=None)
+    yield Row(group, "keystone hangs in the middle, for 20 s", middle(Act(1, "freeze_service", "keystone", 20)))
+    yield Row(group, "the API hangs, breaks, and answers anew, in the middle",
+              middle(Act(0, "freeze_service", "nova-api", 8), Act(8.5, "service", "nova-api", 3)))
+    yield Row(group, "the cloud's address is away for 30 s, in the middle", middle(Act(1, "address", lasts=30)), most=4)
+    yield Row(group, "the API's certificate has expired",
+              (Act(0, "https", lasts=120), Act(12, "expired", lasts=45), Act(14, "power", VICTIM)), told="certificate", moves=None)
+    yield Row(group, "the clock of the worker's controller is ten minutes slow", (Act(0, "clock", "ctl-3", 90), Act(1, "power", VICTIM)))
 
 
 def _cluster() -> Iterator[Row]:
     group = "cluster"
-    yield Row(group, "the worker's controller is cut off", middle(Act(MIDDLE, "cut_off")))
-    yield Row(group, "no quorum for 25 s", middle(Act(MIDDLE, "two_controllers", lasts=25)))
-    yield Row(group, "the DC dies in the middle", middle(Act(MIDDLE, "dc")))
-    yield Row(group, "the worker is moved", middle(Act(MIDDLE, "move", lasts=15)))
-    yield Row(group, "maintenance mode for 15 s", middle(Act(MIDDLE, "maintenance_mode", lasts=15)))
-    yield Row(group, "the worker's resource is unmanaged for 15 s", middle(Act(MIDDLE, "unmanage", lasts=15)))
-    yield Row(group, "the worker is disabled for 15 s", middle(Act(MIDDLE, "disable", lasts=15)))
-    yield Row(group, "pcs resource cleanup", middle(Act(MIDDLE, "cleanup")))
-    yield Row(group, "the worker is killed", middle(Act(MIDDLE, "kill_worker")))
+    yield Row(group, "the worker's controller is cut off", middle(Act(1, "cut_off")))
+    yield Row(group, "no quorum for 25 s", middle(Act(1, "two_controllers", lasts=25)))
+    yield Row(group, "the DC dies in the middle", middle(Act(1, "dc")))
+    yield Row(group, "the worker is moved", middle(Act(1, "move", lasts=15)))
+    yield Row(group, "maintenance mode for 15 s", middle(Act(1, "maintenance_mode", lasts=15)))
+    yield Row(group, "the worker's resource is unmanaged for 15 s", middle(Act(1, "unmanage", lasts=15)))
+    yield Row(group, "the worker is disabled for 15 s", middle(Act(1, "disable", lasts=15)))
+    yield Row(group, "pcs resource cleanup", middle(Act(1, "cleanup")))
+    yield Row(group, "the worker is killed", middle(Act(1, "kill_worker")))
+    yield Row(group, "monitor and stop while Nova hangs", middle(Act(1, "freeze_service", "nova-api", 45), Act(4, "budgets")), most=4)
 
 
 def _members() -> Iterator[Row]:
@@ -124,5 +141,5 @@ def _members() -> Iterator[Row]:
     yield Row(group, "the power device does not answer, a person confirms",
               (Act(0, "bmc", VICTIM, 60), Act(1, "power", VICTIM), Act(30, "confirm", VICTIM)), MEMBER)
     yield Row(group, "the record is deleted as soon as it is written", (DIES, Act(0.1, "delete_record", VICTIM)), MEMBER)
-    yield Row(group, "the worker's controller dies in the middle", middle(Act(MIDDLE, "controller")), MEMBER)
-    yield Row(group, "all controllers lose power in the middle", middle(Act(MIDDLE, "controllers", lasts=5)), MEMBER)
+    yield Row(group, "the worker's controller dies in the middle", middle(Act(1, "controller")), MEMBER)
+    yield Row(group, "all controllers lose power in the middle", middle(Act(1, "controllers", lasts=5)), MEMBER)

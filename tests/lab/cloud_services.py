@@ -122,7 +122,7 @@ def end_all() -> None:
     with concurrent.futures.ThreadPoolExecutor() as pool:
         # A dead database or broker makes nobody wait: their data are not kept.
         list(pool.map(end, reversed(NAMES)))
-    for name in ("epmd", "fault-proxy"):  # the proxy: should a stress test not have ended it
+    for name in ("epmd", "fault-proxy", "tls"):  # the last two: should a test not have ended them
         end(name)
 
 

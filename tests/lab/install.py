@@ -118,18 +118,22 @@ def _no_daemons() -> Iterator[None]:
 
 
 def _remote() -> None:
-    if (REMOTE_ROOT / "usr/sbin/pacemaker-remoted").exists():
-        return
-    say(f"unpacking {REMOTE}")
+    if not (REMOTE_ROOT / "usr/sbin/pacemaker-remoted").exists():
+        unpack(REMOTE, REMOTE_ROOT)
+
+
+def unpack(name: str, target: Path) -> None:
+    """The files of a Debian package below `target`; nothing is installed. Raises LabError."""
+    say(f"unpacking {name}")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)  # apt downloads as its own user
         try:
-            _apt("download", REMOTE, cwd=folder)
+            _apt("download", name, cwd=folder)
         except LabError:  # package lists older than the mirror
             _apt("update")
-            _apt("download", REMOTE, cwd=folder)
+            _apt("download", name, cwd=folder)
         package = next(Path(folder).glob("*.deb"))
-        run(["dpkg-deb", "-x", str(package), str(REMOTE_ROOT)])
+        run(["dpkg-deb", "-x", str(package), str(target)])
 
 
 def _venv() -> None:

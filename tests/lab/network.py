@@ -78,6 +78,12 @@ def cable(node: Node, up: bool) -> None:
     run(["ip", "-n", NETNS, "link", "set", port(node), "up" if up else "down"])
 
 
+def cloud_address(there: bool) -> None:
+    """Take the address of OpenStack's services (and of the BMCs) away from the network, silently, or give it back."""
+    words = ["add", f"{CLOUD_ADDRESS}/24"] if there else ["del", f"{CLOUD_ADDRESS}/24"]
+    run(["ip", "-n", NETNS, "addr", *words, "dev", BRIDGE], check=not there)  # one that is there already is fine
+
+
 def has_link(node: Node) -> bool:
     """Whether the node's cable is in."""
     done = run(["ip", "-n", NETNS, "-br", "link", "show", "dev", port(node)], check=False)

@@ -136,6 +136,15 @@ def start_services(node: Node) -> None:
     os.kill(_need(node), signal.SIGHUP)
 
 
+def commands(node: Node) -> dict[int, str]:
+    """The command lines of what runs on a node, arguments separated by NUL, by the pids that the host knows; {} when it is off."""
+    found = {}
+    for pid in _processes(pid_of(node) or 0):
+        with contextlib.suppress(OSError):
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    return found
+
+
 def enter(node: Node, argv: Sequence[str], env: Mapping[str, str] | None = None) -> list[str]:
     """`argv`, to be run inside a node, with a clean environment. Raises LabError when it is off."""
     variables = {"PATH": PATH, "HOME": "/root", "LC_ALL": "C.UTF-8", "TERM": "dumb", **(env or {})}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keystoneauth1 import adapter, session
+from keystoneauth1 import adapter, exceptions, session
 from keystoneauth1.identity import v3
 
 from tests.lab.cloud_config import CLOUDS_YAML
@@ -22,6 +22,7 @@ from tests.lab.stub_glance import IMAGE
 from tests.lab.stub_neutron import NETWORK
 
 Server = dict[str, Any]
+Unanswered = exceptions.ClientException  # what every failed request raises
 MICROVERSION = "2.90"        # the newest at which an evacuated server comes up running, and that Debian's tools know of
 EVACUATE_MICROVERSION = "2.73"
 

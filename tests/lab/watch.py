@@ -91,12 +91,20 @@ def where_runs(resource: str) -> str | None:
     return None
 
 
-def failures(degraded: bool = False) -> list[tuple[str, str, str]]:
+def failures(degraded: bool | None = False) -> list[tuple[str, str, str]]:
     """(operation, node, exit reason) of the failed resource actions that crm_mon shows; with `degraded` of those that ended
-    with OCF_DEGRADED instead, which is no failure to Pacemaker."""
+    with OCF_DEGRADED instead, which is no failure to Pacemaker; with None of both."""
     root = ElementTree.fromstring(on_controller("crm_mon", "--one-shot", "--output-as=xml"))
     return [(f.get("op_key", ""), f.get("node", ""), f.get("exitreason", "")) for f in root.iter("failure")
-            if (f.get("exitcode") == "190") is degraded]
+            if degraded is None or (f.get("exitcode") == "190") is degraded]
+
+
+def operation_seconds(resource: str, operation: str) -> float | None:
+    """How long the last such operation of a resource took, as the CIB has it; None when it has none."""
+    found = [op for entry in cib().iter("lrm_resource") if entry.get("id") == resource for op in entry.iter("lrm_rsc_op")
+             if op.get("operation") == operation and op.get("exec-time")]
+    newest = max(found, key=lambda op: int(op.get("last-rc-change") or 0), default=None)
+    return None if newest is None else int(newest.get("exec-time", "0")) / 1000
 
 
 def overlapping(rows: list[dict[str, object]]) -> list[str]:

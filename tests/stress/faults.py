@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import json
 import random
 from collections.abc import Iterator
 
+from tests.cluster.scenario import agents_use
 from tests.lab import cluster, fault_proxy, watch
-from tests.lab import node as machine
-from tests.lab.cloud_config import CLOUDS_YAML
 from tests.lab.common import say
-from tests.stress.incident import Incident, play, switch_worker
+from tests.stress.incident import Incident, play
 from tests.stress.report import Result, round_of
 
 SHARE = 0.2
@@ -21,26 +19,14 @@ LIMIT = 600.0
 def run(count: int, seeds: int) -> Iterator[Result]:
     """A result a seed."""
     fault_proxy.start()
-    through(fault_proxy.URL)
+    agents_use({"compute_endpoint_override": fault_proxy.URL})
     try:
         for seed in range(1, seeds + 1):
             yield round_of("faults", f"seed {seed}", functools.partial(_one, count=count, seed=seed))
     finally:
         fault_proxy.set_faults(0, 0)
-        through(None)
+        agents_use({})
         fault_proxy.stop()
-
-
-def through(url: str | None) -> None:
-    """The agents ask Nova at this address; None: the catalog's."""
-    config = json.loads(CLOUDS_YAML.read_text())
-    if url:
-        config["clouds"]["lab"]["compute_endpoint_override"] = url
-    for node in cluster.size().nodes:
-        if node.kind == "controller":
-            machine.put(node, "/etc/openstack/clouds.yaml", json.dumps(config), 0o600)
-    switch_worker("disable")
-    switch_worker("enable")
 
 
 def _one(result: Result, count: int, seed: int) -> None:

@@ -6,9 +6,10 @@ import datetime
 import re
 from collections.abc import Iterator
 
+from tests.cluster.scenario import switch_worker
 from tests.lab import cluster, watch
 from tests.lab.common import NODES, LabError, say, wait_until
-from tests.stress.incident import Incident, play, switch_worker
+from tests.stress.incident import Incident, play
 from tests.stress.report import Result, round_of
 
 VICTIMS = 4

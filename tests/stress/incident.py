@@ -17,7 +17,6 @@ from tests.lab.common import LabError, say, wait_until
 BOOT_LIMIT = 240.0
 RETURN_LIMIT = 300.0
 DELETE_LIMIT = 240.0
-SWITCH_LIMIT = 60.0
 LOOK = 2.0            # each look costs Nova's API a second with so many servers, which the evacuation lacks
 HABITS = ("running", "running", "running", "stopped")  # of each four servers
 OPTED_OUT = 15        # one server of so many is not protected
@@ -165,13 +164,6 @@ def clean() -> None:
     """The laboratory as before: healthy and empty."""
     scenario.healthy()
     servers.delete_all(DELETE_LIMIT)
-
-
-def switch_worker(word: str) -> None:
-    """"enable" or "disable" the worker; not with --wait, since the cluster does not settle while hosts wait to be let in."""
-    watch.on_controller("pcs", "resource", word, "nova-evacuate")
-    if not wait_until(lambda: (watch.where_runs("nova-evacuate") is None) == (word == "disable"), SWITCH_LIMIT, 0.5):
-        raise LabError(f"the worker is not {word}d after {SWITCH_LIMIT:g} s")
 
 
 def play(incident: Incident, meanwhile: Callable[[], None], limit: float) -> Counter[str]:
