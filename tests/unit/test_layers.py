@@ -18,6 +18,7 @@ RANKS = {
     "fit": 2, "certain": 3,
     "loss": 3, "worst": 4,
     "survey": 5,
+    "inventory": 2, "banned": 3, "changes": 3, "powering": 3, "identity": 3, "provisioning": 4, "transaction": 4,
     "service": 10, "ocf": 11, "cli": 11, "manual": 12, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
@@ -25,7 +26,9 @@ PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"
         "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
-        "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"}}
+        "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
+        "inventory": set(), "banned": {"inventory"}, "changes": {"inventory"}, "powering": {"inventory", "proof"},
+        "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering"}}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

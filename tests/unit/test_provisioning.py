@@ -1,0 +1,296 @@
+"""What a cluster lacks, and what a person has to do first."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from instance_ha import powering
+from instance_ha.changes import Ban, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
+from instance_ha.inventory import PATTERN, Inventory, Level
+from instance_ha.proof import level_fault
+from instance_ha.provisioning import Proposal, Wish, is_nova_compute, propose
+
+from tests.unit.cibs import BARE, FENCE_COMPUTE, PROTECTED, read
+
+WISH = Wish(("cmp-1", "cmp-2"), "lab")
+ANY = Wish(("cmp-1", "cmp-2"))
+LIST = 'name="pcmk_host_list" value="cmp-1"'
+SECRET = "s3cret"
+MONITOR = '<op name="monitor" interval="60s" timeout="30s" on-fail="ignore"'
+LIMIT = 'name="pcmk_action_limit" value="-1"/>'
+
+
+def changes(proposal: Proposal, kind: type) -> list[object]:
+    return [step.change for step in proposal.steps if isinstance(step.change, kind)]
+
+
+def levels(has: Inventory, node: str, wish: Wish = WISH) -> tuple[tuple[str, ...], ...]:
+    """The devices of a node's levels once the steps are taken."""
+    change = next(iter(changes(propose(has, wish), SetLevels)), None)
+    after = [level for level in change.after if level.target == node] if isinstance(change, SetLevels) else []
+    return tuple(level.devices for level in (after or has.levels_of(node)))
+
+
+def test_a_bare_cluster_lacks_all_that_the_quick_start_has() -> None:
+    proposal = propose(read(BARE), WISH)
+    assert not proposal.faults
+    creates = {change.id: change for change in changes(proposal, Create)}
+    assert list(creates) == ["fence-nova", "nova-compute", "nova-evacuate"]
+    assert creates["fence-nova"].params == {"cloud": "lab", "pcmk_host_list": "cmp-1 cmp-2", "pcmk_action_limit": "-1"}
+    assert creates["fence-nova"].meta == {"provides": "unfencing", "failure-timeout": "60s"}
+    assert creates["nova-compute"].meta == {"requires": "unfencing"} and creates["nova-compute"].clone == {"interleave": "true"}
+    assert changes(proposal, SetAttribute) == [SetAttribute("cmp-1", "osprole", "compute"), SetAttribute("cmp-2", "osprole", "compute")]
+    assert [(change.resource, tuple(change.rule)) for change in changes(proposal, Ban)] == [
+        ("nova-compute-clone", ("not_defined", "osprole")), ("nova-evacuate", ("osprole", "eq", "compute"))]
+    assert changes(proposal, SetProperties) == [SetProperties({"stonith-enabled": "true", "concurrent-fencing": "true", "load-threshold": "1000%"})]
+    assert changes(proposal, SetDefaults) == [SetDefaults({"resource-stickiness": "100"})]
+    assert levels(read(BARE), "cmp-1") == (("fence-cmp-1", "fence-nova"),)
+
+
+def test_a_protected_cluster_lacks_nothing() -> None:
+    assert propose(read(PROTECTED), ANY) == Proposal()
+    assert propose(read(PROTECTED), dataclasses.replace(WISH, migrate=True)) == Proposal()
+
+
+def test_ones_own_names_and_ids_are_kept() -> None:
+    has = read(PROTECTED, ("fence-nova", "recorder"), ("nova-evacuate", "evacuator"), ("nova-compute-clone", "cl-n"),
+               ('id="nova-compute"', 'id="nova-compute-unfenced"'), ('type="nova-compute"', 'type="openstack-nova-compute"'))
+    assert propose(has, ANY) == Proposal()
+
+
+@pytest.mark.parametrize(("missing", "kind"), [
+    ('<nvpair id="fence-nova-meta_attributes-provides" name="provides" value="unfencing"/>', Update),
+    ('<nvpair id="fence-nova-instance_attributes-pcmk_action_limit" name="pcmk_action_limit" value="-1"/>', Update),
+    (' on-fail="ignore"', Update),
+    ('<nvpair id="nova-compute-meta_attributes-requires" name="requires" value="unfencing"/>', Update),
+    ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', Update),
+    ('<nvpair id="nodes-cmp-1-osprole" name="osprole" value="compute"/>', SetAttribute),
+    ('<nvpair id="rsc_defaults-meta_attributes-resource-stickiness" name="resource-stickiness" value="100"/>', SetDefaults),
+    ('<nvpair id="cib-bootstrap-options-concurrent-fencing" name="concurrent-fencing" value="true"/>', SetProperties),
+    ('<fencing-level index="1" devices="fence-cmp-1,fence-nova" target="cmp-1" id="fl-cmp-1-1"/>', SetLevels),
+    ('<expression id="location-nova-evacuate-rule-expr" operation="eq" attribute="osprole" value="compute"/>', Ban),
+])
+def test_one_thing_that_is_missing_is_one_step(missing: str, kind: type) -> None:
+    proposal = propose(read(PROTECTED, (missing, "")), ANY)
+    assert [type(step.change) for step in proposal.steps] == [kind], proposal
+
+
+def test_settings_of_ones_own_that_do_no_harm_are_kept() -> None:
+    has = read(PROTECTED, ('name="load-threshold" value="1000%"', 'name="load-threshold" value="300%"'),
+               ('name="resource-stickiness" value="100"', 'name="resource-stickiness" value="INFINITY"'),
+               (MONITOR, '<op name="monitor" interval="90s" timeout="45s" on-fail="ignore"'),
+               ('name="failure-timeout" value="60s"', 'name="failure-timeout" value="5min"'))
+    assert not propose(has, ANY).steps
+
+
+def test_a_monitor_keeps_its_other_options() -> None:
+    has = read(PROTECTED, (MONITOR, '<op name="monitor" interval="90s" timeout="45s"'))
+    change = changes(propose(has, ANY), Update)[0]
+    assert isinstance(change, Update) and change.operations == {"monitor": {"interval": "90s", "timeout": "45s", "on-fail": "ignore"}}
+
+
+def test_only_what_restarts_nova_compute_says_so() -> None:
+    assert [type(step.change).__name__ for step in propose(read(BARE), WISH).steps if step.restarts] == ["Create", "Create"]
+    assert not any(step.restarts for step in propose(read(PROTECTED, (' on-fail="ignore"', "")), ANY).steps)
+    assert all(step.restarts for step in propose(read(PROTECTED, ('value="cmp-1 cmp-2"', 'value="cmp-1"')), ANY).steps)
+
+
+# Power
+
+TWO = (LIST, 'name="pcmk_host_list" value="cmp-1"'), ("<resources>", """<resources><primitive id="pdu-b" class="stonith" type="fence_apc">
+    <instance_attributes id="pb"><nvpair id="pbl" name="pcmk_host_map" value="cmp-1:3;cmp-7:4,5"/></instance_attributes></primitive>""")
+
+
+def topology(*found: str) -> tuple[str, str]:
+    text = "".join(f'<fencing-level id="l{n}" {one}/>' for n, one in enumerate(found))
+    return "</constraints>" if "</constraints>" in BARE else "<constraints/>", f"<constraints/><fencing-topology>{text}</fencing-topology>"
+
+
+def test_a_host_without_a_power_device_is_named_with_what_to_create() -> None:
+    faults = propose(read(BARE, (LIST, 'name="pcmk_host_list" value="other"')), WISH).faults
+    assert len(faults) == 1 and faults[0].startswith("cmp-1: no power device") and "pcs stonith create fence-cmp-1" in faults[0]
+
+
+def test_the_fencer_is_asked_for_devices_that_name_no_host() -> None:
+    has = read(BARE, ('<nvpair id="fence-cmp-1-instance_attributes-pcmk_host_list" name="pcmk_host_list" value="cmp-1"/>', ""))
+    assert "cmp-1" in powering.unnamed(has)
+    known = dataclasses.replace(WISH, capable={"cmp-1": ["fence-cmp-1", "fence-cmp-2"]})   # the second says itself that it fences others
+    assert levels(has, "cmp-1", known) == (("fence-cmp-1", "fence-nova"),)
+
+
+def test_two_power_devices_without_levels_are_for_a_person_to_order() -> None:
+    faults = propose(read(BARE, *TWO), WISH).faults
+    assert len(faults) == 1 and "2 power devices fence it (pdu-b, fence-cmp-1)" in faults[0]
+
+
+@pytest.mark.parametrize(("found", "wanted"), [
+    (['index="1" target="cmp-1" devices="fence-cmp-1,pdu-b"'], (("fence-cmp-1", "pdu-b", "fence-nova"),)),
+    (['index="1" target="cmp-1" devices="pdu-b"', 'index="2" target="cmp-1" devices="fence-cmp-1"'],
+     (("pdu-b", "fence-nova"), ("fence-cmp-1", "fence-nova"))),
+    (['index="1" target-pattern="cmp-." devices="fence-cmp-1"'], (("fence-cmp-1", "fence-nova"),)),
+])
+def test_several_devices_keep_their_order_and_levels(found: list[str], wanted: object) -> None:
+    has = read(BARE, *TWO, topology(*found))
+    assert levels(has, "cmp-1") == wanted
+    agents = {**{device: has.resources[device].type for device in has.resources}, "fence-nova": "fence_nova"}
+    assert not level_fault([[agents[device] for device in devices] for devices in levels(has, "cmp-1")])
+
+
+def test_a_pattern_that_others_match_too_is_left_alone() -> None:
+    has = read(BARE, topology('index="1" target-pattern="c.*" devices="fence-cmp-1"'))
+    change = changes(propose(has, WISH), SetLevels)[0]
+    assert isinstance(change, SetLevels) and change.before == [] and change.others == [Level(1, ("fence-cmp-1",), "c.*", PATTERN)]
+
+
+@pytest.mark.parametrize(("devices", "wanted"), [
+    ("fence-nova,fence-cmp-1", ("fence-cmp-1", "fence-nova")),   # fence_nova first: it would be evacuated while it runs
+    ("fence-nova", ("fence-cmp-1", "fence-nova")),
+    ("fence-cmp-1", ("fence-cmp-1", "fence-nova")),
+    ("fence-cmp-1,fence-cmp-2,fence-nova", ("fence-cmp-1", "fence-cmp-2", "fence-nova")),
+])
+def test_fence_nova_comes_after_the_power(devices: str, wanted: tuple[str, ...]) -> None:
+    has = read(PROTECTED, ('devices="fence-cmp-1,fence-nova"', f'devices="{devices}"'))
+    assert levels(has, "cmp-1", ANY) == (wanted,)
+
+
+def test_a_level_without_a_power_device_goes_when_there_is_another() -> None:
+    has = read(PROTECTED, ("<fencing-topology>", '<fencing-topology><fencing-level index="2" devices="fence-nova" target="cmp-1" id="fl-2"/>'))
+    assert levels(has, "cmp-1", ANY) == (("fence-cmp-1", "fence-nova"),)
+
+
+@pytest.mark.parametrize(("change", "fault"), [
+    (('devices="fence-cmp-1,fence-nova"', 'devices="nothing,fence-nova"'), "cmp-1: its fencing level 1 names nothing, which is not there"),
+    (('<primitive id="fence-cmp-1" class="stonith" type="fence_ipmilan">', '<primitive id="fence-cmp-1" class="stonith" type="fence_ipmilan">'
+      '<meta_attributes id="m"><nvpair id="n" name="target-role" value="Stopped"/></meta_attributes>'),
+     "fence-cmp-1 in its fencing level 1 is disabled"),
+    (('name="osprole" value="compute"/>', 'name="osprole" value="controller"/>'), "its node attribute osprole is controller"),
+])
+def test_what_a_person_has_to_see_to_first(change: tuple[str, str], fault: str) -> None:
+    proposal = propose(read(PROTECTED, change), ANY)
+    assert any(fault in one for one in proposal.faults) and not proposal.steps
+
+
+def test_somebody_has_to_run_the_worker() -> None:
+    assert "every node is a compute host" in " ".join(propose(read(BARE), Wish(("cmp-1", "cmp-2", "ctl-1", "ctl-2"), "lab")).faults)
+
+
+def test_controllers_without_a_fence_device_are_worth_a_word() -> None:
+    assert not propose(read(BARE), WISH).notes
+    assert [note[:5] for note in propose(read(BARE, ('value="ctl-2"', 'value="x"')), WISH).notes] == ["ctl-2"]
+
+
+# Placement
+
+def test_full_members_keep_the_credentials_off_the_compute_hosts() -> None:
+    has = read(BARE, ('<node id="1" uname="ctl-1"/>', '<node id="1" uname="ctl-1"/><node id="7" uname="cmp-7"/>'), (LIST, LIST[:-1] + ' cmp-7"'))
+    proposal = propose(has, Wish(("cmp-1", "cmp-7"), "lab"))
+    assert [change.resource for change in changes(proposal, Ban)] == ["fence-nova", "nova-compute-clone", "nova-evacuate"]
+
+
+def test_anothers_attribute_that_does_the_same_is_enough() -> None:
+    has = read(PROTECTED, ('name="osprole"', 'name="compute-instanceha-role"'), ('attribute="osprole"', 'attribute="compute-instanceha-role"'))
+    assert propose(has, ANY) == Proposal()
+
+
+def test_where_controllers_have_a_role_too_not_defined_is_no_rule() -> None:
+    role = '<instance_attributes id="z"><nvpair id="zz" name="osprole" value="controller"/></instance_attributes>'
+    proposal = propose(read(BARE, ('<node id="1" uname="ctl-1"/>', f'<node id="1" uname="ctl-1">{role}</node>')), WISH)
+    assert next(tuple(change.rule) for change in changes(proposal, Ban)) == ("osprole", "ne", "compute")
+
+
+def test_one_host_more_is_added_and_the_others_stay() -> None:
+    has = read(PROTECTED, ('value="cmp-1 cmp-2"', 'value="cmp-1"'), ('<nvpair id="nodes-cmp-2-osprole" name="osprole" value="compute"/>', ""),
+               ('<fencing-level index="1" devices="fence-cmp-2,fence-nova" target="cmp-2" id="fl-cmp-2-1"/>', ""))
+    proposal = propose(has, Wish(("cmp-2",)))
+    update = changes(proposal, Update)[0]
+    assert isinstance(update, Update) and update.params == {"pcmk_host_list": "cmp-1 cmp-2"}
+    assert not changes(proposal, Ban) and [type(step.change) for step in proposal.steps] == [Update, SetAttribute, SetLevels]
+
+
+@pytest.mark.parametrize(("agent", "yes"), [
+    ("systemd:nova-compute", True), ("systemd:openstack-nova-compute", True), ("systemd:tripleo_nova_compute", True),
+    ("ocf:openstack:NovaCompute", True),
+    ("ocf:openstack:nova-compute-wait", False), ("systemd:nova-conductor", False), ("stonith:fence_nova_compute", False)])
+def test_what_starts_nova_compute(agent: str, yes: bool) -> None:
+    assert is_nova_compute(dataclasses.replace(read(PROTECTED).resources["cmp-1"], agent=agent)) is yes
+
+
+def test_a_nova_compute_that_pacemaker_does_not_start() -> None:
+    proposal = propose(read(BARE), dataclasses.replace(WISH, nova_compute=""))
+    creates = {change.id: change for change in changes(proposal, Create)}
+    assert list(creates) == ["fence-nova", "nova-evacuate"] and creates["fence-nova"].params["let_in"] == "at_once" and proposal.elsewhere
+    assert "leave --no-nova-compute out" in propose(read(PROTECTED), dataclasses.replace(ANY, nova_compute="")).faults[0]
+
+
+def test_let_in_at_once_with_a_nova_compute_of_pacemakers_is_put_right() -> None:
+    """It would start before its old servers have been moved."""
+    has = read(PROTECTED, (LIMIT, LIMIT + '<nvpair id="q" name="let_in" value="at_once"/>'))
+    assert [change.params for change in changes(propose(has, ANY), Update)] == [{"let_in": ""}]
+
+
+# Credentials
+
+def test_a_cloud_has_to_be_named_once() -> None:
+    assert propose(read(BARE), ANY).faults == ("which cloud? Give --cloud NAME, an entry of /etc/openstack/clouds.yaml",)
+    assert "has cloud=lab, not other" in propose(read(PROTECTED), Wish(WISH.hosts, "other")).faults[0]
+
+
+def test_one_agent_takes_what_points_at_the_credentials_from_the_other() -> None:
+    start = PROTECTED.index('<primitive id="nova-evacuate"')
+    evacuate = PROTECTED[start:PROTECTED.index("</primitive>", start) + 12]
+    has = read(PROTECTED, (evacuate, ""),
+               ('name="cloud" value="lab"/>', 'name="openrc" value="/root/rc"/><nvpair id="q" name="domain" value="example.com"/>'))
+    assert [change.params for change in changes(propose(has, ANY), Create)] == [{"openrc": "/root/rc", "domain": "example.com"}]
+
+
+def test_parameters_of_ones_own_are_kept_unless_migrated() -> None:
+    has = read(PROTECTED, ('name="cloud" value="lab"/>', f'name="auth_url" value="u"/><nvpair id="q" name="password" value="{SECRET}"/>'))
+    kept = propose(has, ANY)
+    assert not kept.steps and "--migrate" in kept.notes[0] and SECRET not in str(kept)
+    moved = propose(has, dataclasses.replace(WISH, migrate=True))
+    assert [change.params for change in changes(moved, Update)] == [{"auth_url": "", "password": "", "cloud": "lab"}] * 2
+    assert SECRET not in str(moved) and set(moved.dropped) == {"fence-nova: auth_url, password", "nova-evacuate: auth_url, password"}
+
+
+# From fence_compute
+
+MIGRATE = dataclasses.replace(WISH, migrate=True)
+
+
+def test_fence_compute_is_replaced_only_when_that_is_asked_for() -> None:
+    faults = propose(read(FENCE_COMPUTE), WISH).faults
+    assert len(faults) == 2 and "fence-nova in its fencing level 1 is fence_compute: --migrate" in faults[0]
+
+
+def test_fence_nova_takes_the_place_of_fence_compute_in_the_levels() -> None:
+    has = read(FENCE_COMPUTE)
+    proposal = propose(has, MIGRATE)
+    assert not proposal.faults and levels(has, "cmp-1", MIGRATE) == (("fence-cmp-1", "fence-nova2"),)
+    assert changes(proposal, Delete) == [Delete("fence-nova", True), Delete("nova-compute-checkevacuate", False)]
+    create = changes(proposal, Create)[0]
+    assert isinstance(create, Create)
+    assert create.params == {"cloud": "lab", "domain": "localdomain", "pcmk_host_list": "cmp-1 cmp-2", "pcmk_action_limit": "-1"}
+
+
+def test_nothing_secret_is_taken_over_or_said() -> None:
+    assert f'value="{SECRET}"' in FENCE_COMPUTE
+    proposal = propose(read(FENCE_COMPUTE), MIGRATE)
+    assert SECRET not in str(proposal)
+    update = next(c for c in changes(proposal, Update) if isinstance(c, Update) and c.id == "nova-evacuate")
+    assert update.params["password"] == "" and update.params["cloud"] == "lab"
+    assert update.operations == {"monitor": {"interval": "10s", "timeout": "20s"}}
+    assert any(one.startswith("fence-nova: ") and "password" in one for one in proposal.dropped)
+
+
+def test_other_names_that_fence_compute_had_for_nodes_are_novas_names() -> None:
+    mapped = '<nvpair id="fm" name="pcmk_host_map" value="cmp-1:H1;cmp-9:H9"/>'
+    has = read(FENCE_COMPUTE, ('name="record_only" value="1"/>', f'name="record_only" value="1"/>{mapped}'))
+    create = changes(propose(has, MIGRATE), Create)[0]
+    assert isinstance(create, Create) and (create.params["pcmk_host_list"], create.params["pcmk_host_map"]) == ("cmp-2", "cmp-1:H1")
+
+
+def test_a_device_that_another_nodes_level_names_stays() -> None:
+    level = '<fencing-level index="1" devices="fence-nova" target="cmp-9" id="fl-cmp-9"/>'
+    proposal = propose(read(FENCE_COMPUTE, ("<fencing-topology>", f"<fencing-topology>{level}")), MIGRATE)
+    assert Delete("fence-nova", True) not in changes(proposal, Delete) and "a level for cmp-9 names it" in proposal.notes[0]
