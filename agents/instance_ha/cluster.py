@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lxml import etree
@@ -16,6 +16,8 @@ from .process import Outcome, run
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
 HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
 HISTORY_ROOM = 50         # incidents that are remembered
+CONFIGURE_TIMEOUT = 120.0  # one command of pcs or crmsh
+DIFFERENT = 1             # crm_diff
 NO_SUCH_OBJECT = (6, 105)  # cibadmin: nothing matched (ENXIO as exit code, CRM_EX_NOSUCH)
 # A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
 FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
@@ -31,6 +33,36 @@ class Cluster:
     def view(self) -> ClusterView:
         """The CIB, read once (cibadmin --query). Raises ClusterError, HostError."""
         return read_cib(_xml(_must(["cibadmin", "--query"])), self.attribute, self.resource)
+
+    def cib(self) -> str:
+        """The CIB as text. It may hold passwords."""
+        return _must(["cibadmin", "--query"]).out
+
+    def capable_of(self, node: str) -> list[str]:
+        """The fence devices that the fencer says can fence a node now, by id (stonith_admin --list)."""
+        done = run(["stonith_admin", "--list", node, "--output-as=xml"], TOOL_TIMEOUT)
+        return [] if done.code else [item.text or "" for item in _xml(done).iter("item")]
+
+    def has_agent(self, agent: str) -> bool:
+        """Whether an agent (class:type or class:provider:type) is installed on this node."""
+        return run(["crm_resource", "--show-metadata", agent], TOOL_TIMEOUT).code == 0
+
+    def run_tool(self, argv: Sequence[str]) -> Outcome:
+        """Run a command of pcs or crmsh that changes a file, or the cluster."""
+        return run(argv, CONFIGURE_TIMEOUT)
+
+    def difference(self, old: str, new: str) -> str:
+        """What makes the CIB in one file that in another, without their versions (crm_diff); "" when they are the same."""
+        done = run(["crm_diff", "--original", old, "--new", new, "--no-version"], TOOL_TIMEOUT)
+        if done.code not in (0, DIFFERENT):
+            raise ClusterError(f"crm_diff failed with {done.code}: {done.sentence}")
+        return done.out if done.code else ""
+
+    def patch(self, path: str, file: str = "") -> None:
+        """Make the change that a file describes, in the cluster or in a file that is a CIB: all of it, or nothing and ClusterError."""
+        done = run([*(["env", f"CIB_file={file}"] if file else []), "cibadmin", "--patch", "--xml-file", path], TOOL_TIMEOUT)
+        if done.code:
+            raise ClusterError(f"cibadmin --patch failed with {done.code}: {done.sentence}")
 
     def local_node(self) -> str:
         """The cluster's name of this node."""
@@ -248,8 +280,13 @@ def _must(argv: list[str]) -> Outcome:
 
 
 def _xml(outcome: Outcome) -> Any:
+    return parse_cib(outcome.out)
+
+
+def parse_cib(text: str) -> Any:
+    """XML as Pacemaker writes it. Raises ClusterError."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
     try:
-        return etree.fromstring(outcome.out.encode(), parser)
+        return etree.fromstring(text.encode(), parser)
     except etree.XMLSyntaxError as error:
         raise ClusterError(f"Pacemaker answered what is no XML: {error}") from None

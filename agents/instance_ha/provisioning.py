@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import identity, params
+from .banned import is_banned
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
 from .inventory import NAME, Inventory, Level, Node, Resource
-from .banned import is_banned
 from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
