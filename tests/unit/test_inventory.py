@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from instance_ha import inventory, placement
+from instance_ha import banned as bans
+from instance_ha import inventory
 from instance_ha.inventory import ATTRIBUTE, PATTERN, Level, Node, Resource
 
 from tests.unit.cibs import PROTECTED, read, tree
@@ -96,7 +97,7 @@ DATE = ' boolean-op="and">' + expression("osprole", "eq", "compute") + '<date_ex
 ])
 def test_where_a_resource_never_runs(constraints: str, banned: set[str]) -> None:
     has = inventory.read(tree(SMALL % constraints))
-    assert {name for name, node in has.nodes.items() if placement.is_banned(has, has.resources["nova"], node)} == banned
+    assert {name for name, node in has.nodes.items() if bans.is_banned(has, has.resources["nova"], node)} == banned
 
 
 @pytest.mark.parametrize(("constraints", "banned"), [
@@ -104,4 +105,4 @@ def test_where_a_resource_never_runs(constraints: str, banned: set[str]) -> None
 def test_where_the_cluster_is_not_symmetric_it_runs_only_where_something_says_so(constraints: str, banned: set[str]) -> None:
     properties = '<cluster_property_set id="o"><nvpair id="s" name="symmetric-cluster" value="false"/></cluster_property_set>'
     has = inventory.read(tree(SMALL.replace("<crm_config/>", f"<crm_config>{properties}</crm_config>") % constraints))
-    assert {name for name, node in has.nodes.items() if placement.is_banned(has, has.resources["nova"], node)} == banned
+    assert {name for name, node in has.nodes.items() if bans.is_banned(has, has.resources["nova"], node)} == banned
