@@ -91,6 +91,10 @@ def gather(nova: Nova, one: Incident, later: int | None) -> Chronicle:
     except CloudError as error:
         missing = f"Nova's part is missing: {error}"
     servers.sort(key=lambda server: (server.tries[0].asked or 0.0, server.name))
+    told = sum(len(server.tries) for server in servers)
+    if not missing and (one.tries or 0) > told:
+        gone = (one.tries or 0) - told
+        missing = f"{gone} of the {one.tries} requests are not in Nova's records any more, as those of servers that were deleted since"
     wrong = [*_of_incident(one), *_of_servers(servers), *([missing] if missing else [])]
     return Chronicle(one, servers, nova_time(one.heard), cleaned, missing, wrong)
 

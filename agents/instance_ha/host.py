@@ -65,7 +65,7 @@ class Host:
             LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
             return BUSY_PAUSE
         if record.state == FENCED:
-            record = self._confirm(view, record)
+            record = self.record = self._confirm(view, record)
             if record.state == FENCED:
                 self._prepare(record, ask)
                 return WATCH_PAUSE
@@ -262,7 +262,7 @@ class Host:
         state = PARTLY if left else EVACUATED
         if record.reserve and state == EVACUATED:
             record = reserve.give_back(self.worker, record, look.scene.migrations)
-        self.worker.cluster.replace(record.to(state, left=len(left)))
+        self.record = self.worker.cluster.replace(record.to(state, left=len(left)))
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
         return REST_PAUSE
 

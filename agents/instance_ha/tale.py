@@ -72,7 +72,7 @@ class Tale:
                 self._mark("fencing", clock - self.begun)
             told.append(self._event(events.CONFIRMED, now, f"Pacemaker has confirmed that {record.node} is off", proof=record.proof))
         if record.state in (EVACUATED, PARTLY) and record.state != one.state:
-            when, tick = self._calm or (now, clock)    # the record is read again two seconds later
+            when, tick = self._calm or (now, clock)
             one = replace(one, over=when, left=record.left)
             told += self._over(one, record, when, tick)
         if record.state == RETURNING and self._let_in is None:

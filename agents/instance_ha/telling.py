@@ -22,7 +22,7 @@ from .hook import Hook
 from .incident import Incident
 from .lane import Lane
 from .metrics import Metrics
-from .model import EVACUATED, PARTLY, ClusterView, Record
+from .model import CONFIRMED, EVACUATED, PARTLY, ClusterView, Record
 from .tale import ARRIVED, LEFT, MOVING, STANDS, WAITING, Seen, Sight, Tale
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Teller:
         self._heard: dict[str, str] = {}
         self._names: dict[str, str] = {}
         self._due: dict[str, Incident] = {}                  # what the history should hold and does not, as far as is known
-        self._writing = False
+        self._writing = self._news = False
         self._history_after = self._written = float("-inf")
         self._file = self._file_fault = self._broken = ""
         self.configure(values)
@@ -121,12 +121,17 @@ class Teller:
             self.metrics.count("incidents_total", 0 if known else 1)
         told = tale.record(record, now, clock)
         host = worker.hosts.get(record.node)
-        if host is not None and host.look is not None and host.incident == record.id:
+        if host is None or host.incident != record.id:
+            return told
+        # As the turn has left the record: confirmed before it looked at the servers, over after that.
+        if host.record.state == CONFIRMED:
+            told += tale.record(host.record, now, clock)
+        if host.look is not None:
             before = (tale.tries, tale.failures)
             told += tale.sight(self._sight(host), now, clock)
             self.metrics.count("evacuation_requests_total", max(0, tale.tries - before[0]))
             self.metrics.count("evacuation_failures_total", max(0, tale.failures - before[1]))
-        return told
+        return told + tale.record(host.record, now, clock)
 
     def _sight(self, host: Host) -> Sight:
         """One host's servers, as the turn that is over saw them."""
@@ -213,9 +218,10 @@ class Teller:
                 self._heard[service.host] = service.updated
 
     def _show(self, worker: Worker, now: float, clock: float, news: bool) -> None:
-        if not self._file or clock - self._written < (METRICS_LEAST if news or self.tales else METRICS_PAUSE):
+        self._news = self._news or news or bool(self.tales)
+        if not self._file or clock - self._written < (METRICS_LEAST if self._news else METRICS_PAUSE):
             return
-        self._written = clock
+        self._written, self._news = clock, False
         fill(self.metrics, worker, self.tales, now)
         self._file_lane.put(partial(self._write_file, self._file, self.metrics.text()))
 

@@ -78,7 +78,18 @@ def test_what_belongs_to_another_incident_of_the_host_is_left_out(nova: LittleNo
     assert not gather(nova.nova, Incident("x", "cmp-1"), None).servers, "without a baseline nothing is known to belong to it"
 
 
-def test_a_server_that_is_gone_is_still_told_of(nova: LittleNova) -> None:
+def test_what_nova_has_forgotten_with_a_deleted_server_is_said(nova: LittleNova) -> None:
+    """Nova 34.0.0 deletes a server's migrations with it."""
+    del nova.servers[A]
+    nova.migrations = [row for row in nova.migrations if row["instance_uuid"] != A]
+    told = gather(nova.nova, ONE, 13)
+    assert [server.id for server in told.servers] == [B]
+    assert told.missing == "1 of the 3 requests are not in Nova's records any more, as those of servers that were deleted since"
+    assert told.missing in told.wrong and told.missing in page(told, T)
+    assert not gather(LittleNova().nova, Incident("x", "cmp-1", tries=0, baseline=0), None).missing
+
+
+def test_a_server_that_is_deleted_in_that_moment_is_still_told_of(nova: LittleNova) -> None:
     del nova.servers[A]
     web = next(server for server in gather(nova.nova, ONE, 13).servers if server.id == A)
     assert web.name == A and web.state == "" and web.tries[0].request == "req-11"

@@ -325,6 +325,17 @@ def test_a_bug_in_telling_hinders_nothing(stage: Stage, monkeypatch: pytest.Monk
     assert caplog.text.count("what happens is not told as it should be") == 1
 
 
+def test_what_has_just_happened_is_in_the_file_soon_although_it_was_just_written(stage: Stage) -> None:
+    stage.turns(1, 0.3)
+    stage.tools.record = RECORD
+    stage.turns(1, 0.3)
+    stage.tools.record = ""
+    stage.turns(2, 0.3)
+    assert stage.samples()["instance_ha_incidents_total", ()] == 0
+    stage.turns()
+    assert stage.samples()["instance_ha_incidents_ended_total", (("end", "cleared"),)] == 1
+
+
 def test_when_nova_is_away_the_metrics_say_so(stage: Stage) -> None:
     stage.turns()
     assert stage.samples()["instance_ha_nova_reachable", ()] == 1
