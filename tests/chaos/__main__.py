@@ -9,7 +9,7 @@ import sys
 import time
 
 from tests.chaos.acts import restore
-from tests.chaos.judge import audit, keep, settle
+from tests.chaos.judge import audit, await_fencing, keep, settle
 from tests.chaos.plan import plan
 from tests.chaos.player import Player
 from tests.chaos.witness import Witness
@@ -51,7 +51,7 @@ def main() -> int:
             say(f"everything is kept in {keep(f'chaos-{args.seed}-{len(lines) + args.first}')}")
     except KeyboardInterrupt:
         say("interrupted")
-        code = 130
+        code, args.keep = 130, False
     finally:
         print("\n" + "\n".join(lines), flush=True)
         if not args.keep:
@@ -83,6 +83,7 @@ def one(seed: int, number: int) -> str:
     with Witness() as witness:
         player.play()
         restore()
+        await_fencing(player, begun)
         wrong = settle(wanted, player.touched)
         back = time.time() - begun
         healthy(HEALTHY_LIMIT)

@@ -7,10 +7,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.chaos.player import Player
+from tests.chaos.player import DEATHS, Player
 from tests.chaos.witness import Witness, left_running, not_meant
 from tests.cluster.scenario import secrets_in_logs
 from tests.lab import cluster, guests, servers, watch
@@ -18,18 +18,32 @@ from tests.lab.cloud_config import PORTS, secret
 from tests.lab.common import LOGS, NODES, STATE, LabError, in_netns, run, wait_until
 
 SETTLED_LIMIT = 300.0
+FENCED_LIMIT = 150.0
 LOOK = 1.0
 TABLES = ("instances", "migrations", "services", "instance_actions", "instance_actions_events", "instance_faults")
 
 
-def settle(wanted: dict[str, str], touched: set[str], limit: float = SETTLED_LIMIT) -> list[str]:
-    """Wait until each server is on a host that is up, in the state it is to have; those that are not have to be named in crm_mon.
-    Raises AssertionError."""
+def await_fencing(player: Player, begun: float, limit: float = FENCED_LIMIT) -> None:
+    """Wait until the hosts that were killed have been fenced: until somebody notices, all seems well. Raises AssertionError."""
+    killed = {act.what for act in player.times if act.name in DEATHS}
+    left: set[str] = set()
+
+    def all_are() -> bool:
+        left.clear()
+        left.update(killed - {fencing.node for fencing in watch.fencings(begun)})
+        return not left
+
+    assert wait_until(all_are, limit, LOOK), f"not fenced: {sorted(left)}"
+
+
+def settle(wanted: dict[str, str], touched: set[str], limit: float = SETTLED_LIMIT, homes: Mapping[str, str] | None = None) -> list[str]:
+    """Wait until each server is on a host that is up, and not the one in `homes`, in the state it is to have; those that are not
+    have to be named in crm_mon. Raises AssertionError."""
     wrong: list[str] = []
 
     def settled() -> bool:
         try:
-            wrong[:] = look(wanted, touched)
+            wrong[:] = look(wanted, touched, homes or {})
         except (LabError, OSError, KeyError, servers.Unanswered) as error:
             wrong[:] = [str(error)]
         return not wrong
@@ -42,7 +56,7 @@ def settle(wanted: dict[str, str], touched: set[str], limit: float = SETTLED_LIM
     return wrong
 
 
-def look(wanted: dict[str, str], touched: set[str]) -> list[str]:
+def look(wanted: dict[str, str], touched: set[str], homes: Mapping[str, str]) -> list[str]:
     """The servers that are not as they should be, each beginning with its name. What a user has touched may be stopped, run, or be gone."""
     found, running, services = servers.listed(), guests.running(), servers.services()
     wrong = []
@@ -54,7 +68,8 @@ def look(wanted: dict[str, str], touched: set[str]) -> list[str]:
         host, now = servers.host_of(server), server["status"]
         right = now == status or (uid in touched and now in ("ACTIVE", "SHUTOFF"))
         runs = running.get(uid, []) == ([host] if now == "ACTIVE" else [])
-        if not right or not runs or server["OS-EXT-STS:task_state"] or server["locked"] or services[str(host)]["state"] != "up":
+        away = host != homes.get(uid)
+        if not right or not runs or not away or server["OS-EXT-STS:task_state"] or server["locked"] or services[str(host)]["state"] != "up":
             wrong.append(f"{server['name']} is {now}/{server['OS-EXT-STS:task_state']} on {host}, wanted {status}, runs on {running.get(uid)}"
                          f"{', locked' if server['locked'] else ''}")
     return wrong

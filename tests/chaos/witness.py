@@ -18,7 +18,7 @@ LOOK = 2.0
 ONE_ACTION = 120.0       # seconds that an action of an agent may take; Pacemaker ends none later
 LEFT_LIMIT = 30.0
 WORKER = re.compile(r"-m\0instance_ha\.service\0")
-AGENT = re.compile(r"fence_nova|NovaEvacuate|instance-ha")
+AGENT = re.compile(r"/(fence_nova|NovaEvacuate|instance-ha)\0")
 CLOUD_IS_AWAY = frozenset(("service", "freeze_service", "address", "https", "expired", "bmc"))
 Failure = tuple[str, str, str]  # operation, node, reason
 

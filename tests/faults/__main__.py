@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.acts import restore
-from tests.chaos.judge import audit, keep, settle
+from tests.chaos.judge import audit, await_fencing, keep, settle
 from tests.chaos.player import DEATHS, Player
 from tests.chaos.witness import Witness
 from tests.cluster.scenario import healthy
@@ -72,6 +72,7 @@ def main() -> int:
             outcomes += run_kind(KINDS[kind], [*own])
     except KeyboardInterrupt:
         say("interrupted")
+        args.keep = False
         return 130
     finally:
         if not args.keep:
@@ -117,7 +118,8 @@ def _play(row: Row, outcome: Outcome) -> None:
         player.play()
         restore()
         assert not player.trouble, f"not done as it was to be: {player.trouble}"
-        wrong = settle(wanted, set(), SETTLED_LIMIT)
+        await_fencing(player, begun)
+        wrong = settle(wanted, set(), SETTLED_LIMIT, {uid: homes[uid] for uid in wanted} if row.moves else None)
         assert not wrong, f"not recovered: {wrong}"
         if row.told:
             assert wait_until(lambda: any(row.told in reason for reason in witness.heard), 30, 1), f"nobody said {row.told!r}: {witness.heard}"
