@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     node = next((n for n in view.nodes.values() if host and decide.host_of(n.name, values["domain"], services) == host), None)
     if service is None or node is None:
         raise ConfigurationError(f"{args.host!r} is not both a compute host of Nova and a node of this cluster; see: instance-ha hosts")
-    if node.name in view.records:
+    if args.what == "on" and node.name in view.records:
         raise ConfigurationError(f"{node.name} is on record ({view.records[node.name].state}); see: instance-ha status {node.name}")
     if args.what == "on":
         return _on(args, nova, cluster, node, service)
