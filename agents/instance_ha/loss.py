@@ -134,7 +134,7 @@ def _together(cloud: Cloud, mover: Mover, group: Group, movers: Sequence[Mover],
     demand = cloud.bundles[group.id, mover.host]
     zone = next((s.zone for s in cloud.computes if s.host == mover.host), "")
     hosts = live & {s.host for s in cloud.computes if s.zone == zone}
-    rule = f"one host of the zone {zone}, all {len(family)} of its affinity group {group.name} together"
+    rule = f"one host of the zone {zone}, with all {len(family)} of its affinity group {group.name}"
     return Lost(_item(cloud, mover.server.id, demand, hosts, frozenset()), family, demand, hosts, rule)
 
 

@@ -77,7 +77,7 @@ def test_a_family_moves_as_one_to_a_host_of_its_zone() -> None:
     parts = lost(one, frozenset(("c1",)))
     family = part(parts, "f2")
     assert [m.server.id for m in family.movers] == ["f1", "f2"] and family.demand == size(30, 2)
-    assert family.hosts == {"c2"} and family.rule == "one host of the zone east, all 2 of its affinity group family together"
+    assert family.hosts == {"c2"} and family.rule == "one host of the zone east, with all 2 of its affinity group family"
     assert sum(len(p.movers) for p in parts) == 3
 
 

@@ -160,7 +160,7 @@ def test_an_affinity_group_needs_one_host(world: World, fake: Fake) -> None:
     world.room(demand(40), cmp_2=90, cmp_3=70)
     both = Demand(Ask((("MEMORY_MB", 80), ("VCPU", 2))))
     world.room(both, cmp_2=90)
-    rule = "it may only go to one host of the zone nova, all 2 of its affinity group G together"
+    rule = "it may only go to one host of the zone nova, with all 2 of its affinity group G"
     assert world.fits() == {"a": ("sure", "cmp-2", rule), "b": ("sure", "cmp-2", rule)}
     world.room(both)
     world.room(Demand(Ask((("MEMORY_MB", 80),))))
@@ -225,7 +225,9 @@ def test_any_two_of_a_cloud_that_can_lose_one(world: World, capsys: pytest.Captu
                        "MissingGiB": "0", "MissingHosts": "1", "Stay": "0"}
     assert [(row["Hosts"], row["Moving"], row["Left"]) for row in rows[1:]] == [("cmp-1, cmp-3", "2", "1"), ("cmp-2, cmp-3", "1", "1")]
     assert said == ("instance-ha: 3 of 3 combinations leave something over; the worst, cmp-1, cmp-2, up to 1 servers: they take 40 MiB of memory, "
-                    "1 VCPU; hosts like cmp-1 that are missing: 1\n")
+                    "1 VCPU; hosts like cmp-1 that are missing: 1\n"
+                    "instance-ha: 3 of 3 combinations would wait for a person: 2 of 3 compute hosts are down, more than threshold=50 %; when they "
+                    "are really down: instance-ha release\n")
 
 
 @pytest.mark.parametrize(("hosts", "number"), [([], None), (["cmp-1"], 1)])

@@ -12,9 +12,8 @@ from .. import decide, fit
 from ..certain import certain
 from ..errors import CloudError, ConfigurationError
 from ..evacuation import Evacuation
-from ..limits import Failed, held
 from ..loss import Lost, called, lost, space
-from ..model import CONFIRMED, Aggregate, Record, Server, Service
+from ..model import Aggregate, Server, Service
 from ..nova import Nova
 from ..selection import Policy, Ruling, group_of, order_key, policy_from, rank_of
 from ..states import ENDS, LEAVE, state_of
@@ -70,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
     except CloudError as error:
         print(f"instance-ha: whether they would fit is not known: {error}", file=sys.stderr)
         fits = {one.server.id: (UNKNOWN, "", "") for one in found}
-    for reason in {*held([_failed(host) for host in hosts], services, racks, policy.threshold).values()}:
-        print(f"instance-ha: nothing would be evacuated at once: {reason}", file=sys.stderr)
+    wait = plan_any.why_held(hosts, services, racks, policy)
+    if wait:
+        print(f"instance-ha: nothing would be evacuated at once: {wait}", file=sys.stderr)
     rows = [_row(number, one, fits) for number, one in enumerate(found, 1)]
     print_rows(COLUMNS, rows, args.format)
     short = any(one.moves and fits[one.server.id][0] not in (fit.SURE, fit.LIKELY) for one in found)
@@ -149,7 +149,3 @@ def _host(name: str, domain: str, services: Iterable[Service]) -> str:
     if host is None:
         raise ConfigurationError(f"Nova knows no compute host {name!r}; see: instance-ha hosts")
     return host
-
-
-def _failed(host: str) -> Failed:
-    return Failed(host, host, Record(host, CONFIRMED, "plan"))

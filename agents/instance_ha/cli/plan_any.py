@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..demand import BASIC
 from ..errors import ConfigurationError
 from ..fit import amount_of
+from ..limits import Failed, held
 from ..loss import Lost
-from ..model import Service
+from ..model import CONFIRMED, Aggregate, Record, Service
 from ..selection import Policy
 from ..survey import CUT, Survey
 from ..worst import Loss, combinations, hosts_missing, loss_of
@@ -30,6 +31,12 @@ def hosts_of(services: Sequence[Service], number: int) -> list[str]:
     return hosts
 
 
+def why_held(hosts: Iterable[str], services: Sequence[Service], racks: Sequence[Aggregate], policy: Policy) -> str:
+    """Why the evacuation of these hosts would wait for a person, "" for no reason."""
+    failed = [Failed(host, host, Record(host, CONFIRMED, "plan")) for host in hosts]
+    return next(iter(held(failed, services, racks, policy.threshold).values()), "")
+
+
 def report(survey: Survey, hosts: Sequence[str], number: int, policy: Policy, staying: Iterable[str], how: str) -> int:
     """Print a line a combination of hosts, the worst first. `staying` has the host of each protected server that its state keeps
     from being moved. Exit code 1 when any combination leaves a protected server."""
@@ -43,6 +50,9 @@ def report(survey: Survey, hosts: Sequence[str], number: int, policy: Policy, st
     rows = [_row(loss, kept[loss.hosts], capacity, table) for loss in (losses[:SHOWN] if table else losses)]
     print_rows(COLUMNS, rows, how)
     _say(losses, total, number, like, capacity)
+    waiting = {loss.hosts: why for loss in losses if (why := why_held(loss.hosts, survey.cloud.services, survey.cloud.aggregates, policy))}
+    if waiting:
+        print(f"instance-ha: {len(waiting)} of {len(losses)} combinations would wait for a person: {next(iter(waiting.values()))}", file=sys.stderr)
     if survey.cut:
         print(f"instance-ha: not counted: {CUT}", file=sys.stderr)
     return SOME_LEFT if any(loss.most or kept[loss.hosts] for loss in losses) else ALL_DONE
