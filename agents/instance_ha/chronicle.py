@@ -169,6 +169,16 @@ def _of_servers(servers: Iterable[Moved]) -> Iterable[str]:
             yield f"{server.name} is in ERROR now: {server.fault or 'no reason given'}"
 
 
+def fenced_at(proof: str) -> float | None:
+    """When Pacemaker had fenced the host, by its proof, in seconds since the epoch; None where that does not tell."""
+    kind, _, rest = proof.partition(":")
+    if kind == "node_fenced" and rest.isdecimal():
+        return float(rest)
+    if kind == "history":
+        return nova_time(rest.partition("@")[2].replace("_", "T"))     # the same form of time
+    return None
+
+
 def settings(one: Incident) -> list[tuple[str, str, str]]:
     """The parameters of the evacuation as they were: name, value, default."""
     of_cloud = {param.name for param in params.CLOUD}
@@ -182,7 +192,8 @@ def as_data(chronicle: Chronicle) -> dict[str, Any]:
     times = {name: getattr(one, name) or None for name in ("recorded", "proven", "requested", "arrived", "over", "returned")}
     return {
         "incident": {"id": one.id, "node": one.node, "host": one.host or one.node, "state": one.state, "end": one.end or "open", "by": one.by,
-                     "worker": one.worker, "proof": one.proof, "protected": one.protected, "done": one.done, "left": one.left, "tries": one.tries,
+                     "worker": one.worker, "proof": one.proof, "fenced": fenced_at(one.proof), "protected": one.protected,
+                     "done": one.done, "left": one.left, "tries": one.tries,
                      "reason": one.reason, "version": one.version},
         "controllers_clock": times,
         "novas_clock": {"heard": chronicle.heard, "cleaned": chronicle.cleaned},

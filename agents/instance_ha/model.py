@@ -225,7 +225,7 @@ class Action:
 @dataclass(frozen=True)
 class Step:
     """One thing that a service of Nova did for a request (an instance action event). Times are Nova's own texts, "" while it goes on.
-    `why` is the last line of what went wrong, "" for nothing or where Nova does not show it."""
+    `why` is what went wrong, or at least where in Nova; "" for nothing or where Nova does not show it."""
 
     name: str
     host: str

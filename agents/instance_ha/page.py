@@ -9,7 +9,7 @@ from typing import Any
 from lxml import etree
 
 from . import __version__
-from .chronicle import Chronicle, Moved, settings, state_of
+from .chronicle import Chronicle, Moved, fenced_at, settings, state_of
 from .drawing import Bar, Row, draw
 from .incident import IN_SERVICE, Incident
 from .model import ARRIVED
@@ -104,7 +104,8 @@ def facts(chronicle: Chronicle) -> list[tuple[str, str]]:
         ("Host", one.node if one.host in ("", one.node) else f"{one.node}, in Nova {one.host}"),
         ("Nova last heard of nova-compute", f"{stamp(chronicle.heard)} (Nova's clock); the host was lost after that"),
         ("Fencing recorded", f"{stamp(one.recorded)} by {one.by or 'an older agent'}"),
-        ("Fencing confirmed", f"{stamp(one.proven)}{_since(one.recorded, one.proven)}; proof: {one.proof or 'none'}"),
+        ("Fenced, by Pacemaker", f"{stamp(fenced_at(one.proof))}; proof: {one.proof or 'none'}"),
+        ("Seen by the worker", stamp(one.proven) + _since(one.recorded, one.proven, "after the record")),
         ("First request to Nova", stamp(one.requested) + _since(one.proven, one.requested)),
         ("Last server arrived", stamp(one.arrived) + _since(one.requested, one.arrived)),
         ("Nothing under way any more", stamp(one.over) + _since(one.recorded, one.over, "after the record")),
@@ -117,8 +118,10 @@ def facts(chronicle: Chronicle) -> list[tuple[str, str]]:
 def rows_of(chronicle: Chronicle) -> list[Row]:
     """The drawing's rows."""
     one = chronicle.incident
+    fenced = fenced_at(one.proof)
     rows = [Row("The cluster, by the controllers' clocks", heading=True),
-            _span("fencing", one.recorded, one.proven, "fencing", "recorded, until Pacemaker had confirmed it"),
+            _span("fencing", one.recorded, one.proven, "fencing", "recorded, until the worker saw Pacemaker's confirmation"),
+            Row("fenced", [Bar(fenced, None, "fencing", f"fenced, {stamp(fenced)}")] if fenced else []),
             _span("until the first request", one.proven, one.requested, "start", "confirmed, until the first request to Nova"),
             _span("servers on their way", one.requested, one.arrived, "moving", "first request, until the last server had arrived"),
             _span("until nothing was under way", one.arrived or one.requested, one.over, "start", "until nothing was under way any more"),

@@ -15,6 +15,7 @@ from .rows import nova_time
 from .selection import Policy, Ruling
 
 STATES = ("waiting", "moving", "arrived", "failed", "left", "not protected", "gone")
+NOT_PROTECTED = "not protected: "      # how decide.py begins the reason
 WORDS = {decide.DONE: "arrived", decide.UNLOCK: "arrived", decide.EVACUATE: "waiting", decide.LEFT: "left"}
 
 
@@ -78,11 +79,11 @@ def _of_verdict(verdict: Verdict, host: str, rows: Sequence[Migration], now: flo
     server, last = verdict.server, rows[-1] if rows else None
     state = WORDS.get(verdict.action, "moving")
     if not verdict.protected:
-        state = "not protected" if verdict.reason.startswith("not protected") else "left"
+        state = "not protected" if verdict.reason.startswith(NOT_PROTECTED) else "left"
     elif last and last.status in ("failed", "error") and server.host in (host, None) and not (state == "left" and verdict.final):
         state = "failed"
     to = server.host if server.host not in (host, None) else last.destination if last else verdict.target
-    reason = "" if state == "arrived" else verdict.reason
+    reason = "" if state == "arrived" else verdict.reason[len(NOT_PROTECTED):] if state == "not protected" else verdict.reason
     return Progress(server.id, server.name, host, to or "", state, len(rows), _seconds(last, now), reason)
 
 

@@ -37,8 +37,9 @@ def action_of(row: Mapping[str, Any]) -> Action:
 
 def step_of(row: Mapping[str, Any]) -> Step:
     lines = [line.strip() for line in (row.get("traceback") or "").splitlines() if line.strip()]
+    why = row.get("details") or (lines[-1] if lines else "")
     return Step(row.get("event") or "", row.get("host") or "", row.get("start_time") or "", row.get("finish_time") or "", row.get("result") or "",
-                lines[-1] if lines and row.get("result") == "Error" else "")
+                why if row.get("result") == "Error" else "")
 
 
 def nova_time(text: str) -> float | None:

@@ -14,10 +14,12 @@ from keystoneauth1 import adapter, noauth, session
 
 from tests.unit.fake import ROW
 
+TOO_NEW = {"computeFault": {"code": 406, "message": "Version 2.84 is not supported by the API. Minimum is 2.1 and maximum is 2.79."}}
+
 
 class LittleNova:
     """`servers`, `migrations` and `actions` (by server) are rows of Nova's answers, to be changed by a test as Nova would change them.
-    `away` makes it answer 503 to everything."""
+    `away` makes it answer 503 to everything, `oldest` know no newer version than ours."""
 
     def __init__(self, hosts: tuple[str, ...] = ("cmp-1", "cmp-2", "cmp-3")) -> None:
         self.services: list[dict[str, Any]] = [
@@ -28,7 +30,7 @@ class LittleNova:
         self.migrations: list[dict[str, Any]] = []
         self.actions: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[str] = []
-        self.away = False
+        self.away = self.oldest = False
         self._requests = 0
         little = self
 
@@ -40,7 +42,8 @@ class LittleNova:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 little._requests += 1
                 request = f"req-{little._requests:08x}"
-                code, answer = little.answer(self.command, self.path, json.loads(body) if body else None, request)
+                old = little.oldest and self.headers.get("X-OpenStack-Nova-API-Version", "") > MICROVERSION
+                code, answer = (406, TOO_NEW) if old else little.answer(self.command, self.path, json.loads(body) if body else None, request)
                 content = json.dumps(answer).encode() if answer is not None else b""
                 self.send_response(code)
                 for key, value in (("Content-Length", str(len(content))), ("x-openstack-request-id", request)):
@@ -112,7 +115,9 @@ class LittleNova:
             rows = self.actions.get(uid, [])
             if wanted is None:
                 return 200, {"instanceActions": [{k: v for k, v in row.items() if k != "events"} for row in reversed(rows)]}
-            return 200, {"instanceAction": next(row for row in rows if row["request_id"] == wanted)}
+            action = next(row for row in rows if row["request_id"] == wanted)
+            hidden = {"details"} if self.oldest else set()
+            return 200, {"instanceAction": {**action, "events": [{k: v for k, v in e.items() if k not in hidden} for e in action["events"]]}}
         return (200, {"server": self.servers[uid]}) if uid in self.servers else (404, {"itemNotFound": {"message": "not found", "code": 404}})
 
     def _act(self, uid: str, body: Any, request: str) -> tuple[int, Any]:

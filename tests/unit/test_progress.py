@@ -60,7 +60,7 @@ def test_each_server_with_where_from_where_to_how_far_and_why(nova: LittleNova) 
         "waits": ("cmp-1", "", "waiting", 0, None), "mine": ("cmp-1", "", "not protected", 0, None), "dies": ("cmp-1", "", "left", 0, None),
         UIDS["gone"]: ("cmp-1", "cmp-3", "gone", 1, 3.0)}
     assert "No valid host (req-12)" in found["fails"].reason and found["dies"].reason == "its user is deleting it"
-    assert found["mine"].reason == "not protected: server metadata evacuable=false" and found["done"].reason == ""
+    assert found["mine"].reason == "server metadata evacuable=false" and found["done"].reason == ""
     assert progress.summary(found.values()) == "1 waiting, 1 moving, 1 arrived, 1 failed, 1 left, 1 not protected, 1 gone"
 
 

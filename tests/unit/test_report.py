@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from instance_ha.chronicle import Chronicle, Moved, Try, as_data, gather, settings
+from instance_ha.chronicle import Chronicle, Moved, Try, as_data, fenced_at, gather, settings
 from instance_ha.cli.report import choose
 from instance_ha.drawing import LABELS, WIDTH, Axis, Bar, Row, draw
 from instance_ha.errors import ConfigurationError
@@ -22,8 +22,7 @@ T = 1795579200.0    # 2026-11-25 04:00:00 UTC
 ONE = Incident("3f9c", "cmp-1", "cmp-1.example.com", "partly", "in-service", T + 5, T + 6, T + 6.6, T + 20, T + 25, T + 90000, 2, 1, 1, 3, 10,
                "ctl-1", "ctl-2", "node_fenced:1795579206", "2026-11-25T03:59:58.000000", "db-1: failed 5 times: No valid host", "0.1.0",
                {"max_parallel": "8"})
-TRACE = ("Traceback (most recent call last):\n  File \"x.py\", line 1, in f\n    raise x\n"
-         "nova.exception.BuildAbortException: Build of instance aborted: <no> room\n")
+TRACE = '  File "nova/virt/driver.py", line 7, in spawn\n    raise exception.InstanceDeployFailure(reason="no room")\n'
 
 
 def stamp(second: float) -> str:
@@ -36,10 +35,11 @@ def row(number: int, server: str, status: str, begun: float, ended: float, to: s
             "created_at": stamp(begun), "updated_at": stamp(ended)}
 
 
-def action(request: str, begun: float, ended: float, result: str = "Success", trace: str | None = None, name: str = "evacuate") -> dict[str, object]:
-    """As Nova 34.0.0 shows an action to an administrator."""
+def action(request: str, begun: float, ended: float, result: str = "Success", trace: str | None = None, name: str = "evacuate",
+           details: str | None = None) -> dict[str, object]:
+    """As Nova 34.0.0 shows an action to an administrator at 2.84; before that without details."""
     event = {"event": "compute_rebuild_instance", "start_time": stamp(begun + 1), "finish_time": stamp(ended), "result": result, "traceback": trace,
-             "host": "cmp-2", "hostId": "h"}
+             "host": "cmp-2", "hostId": "h", "details": details}
     return {"action": name, "request_id": request, "start_time": stamp(begun), "updated_at": stamp(ended), "message": None, "events": [event]}
 
 
@@ -54,7 +54,7 @@ def nova() -> Iterator[LittleNova]:
         row(14, C, "done", 50, 55)]
     little.actions = {
         A: [action("req-1", 1, 2), action("req-11", 6, 20), action("req-lock", 21, 22, name="unlock")],
-        B: [action("req-12", 7, 12, "Error", TRACE), action("req-13", 17, 18, "Error")],
+        B: [action("req-12", 7, 12, "Error", TRACE, details="Failed to deploy instance: <no> room"), action("req-13", 17, 18, "Error")],
         C: []}
     yield little
     little.server.shutdown()
@@ -68,8 +68,20 @@ def test_tries_are_paired_with_their_requests_and_ends(nova: LittleNova) -> None
     assert (web.tries[0].asked, web.tries[0].ended, web.seconds) == (T + 6, T + 20, 14.0), "not what its host's return has changed"
     assert web.arrived and not db.arrived
     assert [(one.migration, one.request, one.to) for one in db.tries] == [(12, "req-12", "cmp-3"), (13, "req-13", "")]
-    assert db.tries[0].why == "nova.exception.BuildAbortException: Build of instance aborted: <no> room" and db.tries[1].why == "No valid host"
+    assert db.tries[0].why == "Failed to deploy instance: <no> room" and db.tries[1].why == "No valid host"
     assert told.heard == T - 2 and told.cleaned == T + 59
+
+
+def test_without_details_the_trace_says_where(nova: LittleNova) -> None:
+    nova.oldest = True
+    db = next(server for server in gather(nova.nova, ONE, 13).servers if server.id == B)
+    assert db.tries[0].why == 'raise exception.InstanceDeployFailure(reason="no room")'
+
+
+@pytest.mark.parametrize(("proof", "wanted"), [("node_fenced:1795579206", T + 6), ("history:reboot@2026-11-25_04:00:06Z", T + 6),
+                                               ("node_state:send_stonith_update", None), ("", None)])
+def test_when_it_was_fenced_is_in_the_proof(proof: str, wanted: float | None) -> None:
+    assert fenced_at(proof) == wanted
 
 
 def test_what_belongs_to_another_incident_of_the_host_is_left_out(nova: LittleNova) -> None:
@@ -99,7 +111,7 @@ def test_a_server_that_is_deleted_in_that_moment_is_still_told_of(nova: LittleNo
 def test_what_went_wrong_is_named(nova: LittleNova) -> None:
     wrong = "\n".join(gather(nova.nova, ONE, None).wrong)
     assert "1 protected servers were not moved: db-1: failed 5 times" in wrong
-    assert "db-1 <b>: try 1 failed to cmp-3: nova.exception.BuildAbortException: Build of instance aborted: <no> room (req-12)" in wrong
+    assert "db-1 <b>: try 1 failed to cmp-3: Failed to deploy instance: <no> room (req-12)" in wrong
     assert "db-1 <b>: try 2 failed before a host was chosen: No valid host (req-13)" in wrong and "db-1 <b> is in ERROR now: No valid host" in wrong
     nova.migrations[2:4] = [row(12, B, "accepted", 7, 7, None)]
     assert "db-1 <b>: try 1 is accepted in Nova" in "\n".join(gather(nova.nova, ONE, 12).wrong)
