@@ -238,6 +238,11 @@ def host_over(verdicts: Iterable[Verdict]) -> bool:
     return all(verdict.action == DONE or (verdict.action == LEFT and (verdict.final or verdict.retry)) for verdict in verdicts)
 
 
+def forced_down(services: Iterable[Service]) -> frozenset[str]:
+    """The compute hosts that are marked down in Nova."""
+    return frozenset(s.host for s in services if s.binary == "nova-compute" and s.forced_down)
+
+
 def is_ours(service: Service) -> bool:
     """Whether a disabled service was disabled by instance-ha, and not by a person."""
     return not service.enabled and service.reason.startswith(DISABLED_BY_US)

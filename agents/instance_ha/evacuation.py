@@ -14,7 +14,7 @@ from .limits import aggregate_metadata
 from .model import ARRIVED, Aggregate, Claim, Migration, Server, Service, claim_of
 from .nova import Nova
 from .placing import Place, Placer
-from .pulse import Pulse
+from .pulse import Fallen, Pulse
 from .selection import Policy, Ruling, order_key, rule_for
 from .states import CONFIRM, RESET, kept_of, state_of
 from .window import SLOW
@@ -82,7 +82,7 @@ class Evacuation:
         self.passwords: dict[str, str] = {}
         self.finished = 0                        # arrivals since the last time somebody asked
         self._moving: dict[str, str] | None = None
-        self._pulse = Pulse()
+        self._pulse, self._fallen = Pulse(), Fallen()
 
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
@@ -92,8 +92,8 @@ class Evacuation:
         rows = self.nova.evacuations(self.host)
         return Prepared(rows[-1].id if rows else 0, kept_of(servers))
 
-    def look(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] = frozenset()) -> Look:
-        """See and decide. `dead` are hosts whose power is off besides those that are forced down. Raises CloudError."""
+    def look(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] | None = None) -> Look:
+        """See and decide. `dead` are the hosts that are off for certain, those that are forced down unless told. Raises CloudError."""
         scene = self._observe(services, baseline, starts, kept, dead)
         verdicts = [
             decide.server_verdict(server, scene, self.policy, self.memory.setdefault(server.id, Memory()))
@@ -129,7 +129,7 @@ class Evacuation:
             if not verdict.server.locked:
                 self.nova.lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token).text())
 
-    def _observe(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str]) -> HostScene:
+    def _observe(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] | None) -> HostScene:
         migrations = self.nova.evacuations(self.host)
         found = {server.id: server for server in self.nova.servers_on(self.host)}
         for server in self.nova.locked_servers():
@@ -144,8 +144,9 @@ class Evacuation:
         now = time.monotonic()
         scene = HostScene(
             self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations,
-            up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=dead | frozenset(s.host for s in computes if s.forced_down),
-            control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"}, control_whole=self._pulse.beats(control, now),
+            up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=decide.forced_down(services) if dead is None else dead,
+            control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
+            control_whole=self._pulse.beats(control, now) and not self._fallen.look(computes, self.host),
             now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
         )
         self._ask_for_requests(scene)

@@ -128,12 +128,11 @@ class Agent:
 
     def on(self) -> int:
         """Let the node in when its evacuation is over; fail at once, saying how far it is, otherwise."""
-        if self.values["let_in"] == AT_ONCE:
-            return OK
         view = self.cluster.view()
         done, sentence = entry.let_in(self.cluster, view, self._node(set(view.nodes)))
-        logging.log(logging.INFO if done else logging.ERROR, "%s", sentence)
-        return OK if done else FAILED
+        waits = not done and self.values["let_in"] != AT_ONCE
+        logging.log(logging.ERROR if waits else logging.INFO, "%s", sentence)
+        return FAILED if waits else OK
 
     def status(self) -> int:
         """0 when Nova has the service up and enabled, 2 when it is down, 1 when Nova cannot be asked."""

@@ -90,6 +90,10 @@ class Host:
             return self._evacuate(owned, service, services, alive)
         return self.homecoming.step(record, service, alive)
 
+    def _online(self, view: ClusterView | None) -> bool:
+        node = view.nodes.get(self.node) if view else None
+        return bool(node and node.online)
+
     def _service(self, record: Record, services: list[Service]) -> Service | None:
         name = decide.host_of(record.host or record.node, self.worker.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
@@ -171,7 +175,8 @@ class Host:
         return self.worker.cluster.replace(record.to(record.state, worker=self.worker.token))
 
     def _evacuate(self, record: Record, service: Service, services: list[Service], alive: bool) -> float:
-        if alive and record.state == PARTLY:
+        if record.state == PARTLY and (alive or self._online(self.worker.view)):
+            # It is let in: from now on nothing is begun for it.
             self.worker.cluster.replace(record.to(RETURNING))
             return BUSY_PAUSE
         hindrance = "" if alive else self._hindrance(service)
@@ -260,7 +265,7 @@ class Host:
         assert self.engine is not None
         self.engine.claim(v for v in look.verdicts if v.action == decide.QUEUED)
         state = PARTLY if left else EVACUATED
-        if record.reserve and state == EVACUATED:
+        if record.reserve and not left:
             record = reserve.give_back(self.worker, record, look.scene.migrations)
         self.record = self.worker.cluster.replace(record.to(state, left=len(left)))
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")

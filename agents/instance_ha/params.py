@@ -94,7 +94,8 @@ FENCING: tuple[Param, ...] = (
           kind="select", choices=("1", "2", "3"), default="2"),
     Param("let_in", "When a returned node is unfenced",
           "evacuated: not before its evacuation is over; until then unfencing fails and Pacemaker asks again each second, and what requires "
-          "unfencing does not start. at_once: always. Only where nova-compute's own unit waits: see instance-ha wait-until-evacuated.",
+          "unfencing does not start. at_once: always. Only where something else keeps nova-compute from starting: the rules on the record that the "
+          "README has, or its own unit (instance-ha wait-until-evacuated).",
           kind="select", choices=("evacuated", "at_once"), default="evacuated", agents=_FENCE_ONLY),
     Param("no_shared_storage", "Accepted and without effect: Nova finds out for itself since 2.14", kind="boolean", default="false",
           aliases=("on_shared_storage",)),

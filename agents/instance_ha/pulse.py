@@ -1,10 +1,10 @@
-"""Pure: whether Nova's conductors and schedulers were at work all the time."""
+"""Pure: whether everything of Nova that may hold a request was at work all the time."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .model import Service
+from .model import DISABLED_BY_US, Service
 
 PULSE = 30.0          # a conductor or scheduler that has not reported for so long may hang; Nova's report_interval is 10 s by default
 
@@ -27,3 +27,17 @@ class Pulse:
             elif stamp != service.updated:
                 self._seen[service.id] = (service.updated, now)
         return unbroken and all(service.up and now - self._seen[service.id][1] < PULSE for service in control)
+
+
+class Fallen:
+    """Compute hosts that have died of late. A request that was given to one waits in its message queue, without a destination in
+    Nova's record, and is carried out when the host is back."""
+
+    def __init__(self) -> None:
+        self._were_up: set[str] = set()
+
+    def look(self, computes: Sequence[Service], dead: str) -> set[str]:
+        """Those that were up, or that instance-ha has marked down, and are not up now; without the host that is evacuated."""
+        self._were_up |= {service.host for service in computes if service.up}
+        return {service.host for service in computes if not service.up and service.host != dead
+                and (service.host in self._were_up or service.reason.startswith(DISABLED_BY_US))}

@@ -20,7 +20,7 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held
 from .missed import Missing
-from .model import CONFIRMED, EVACUATED, PARTLY, Aggregate, ClusterView, Record, Service
+from .model import CONFIRMED, EVACUATED, PARTLY, RETURNING, Aggregate, ClusterView, Record, Service
 from .nova import Nova
 from .selection import Policy
 from .window import Queue, Waiting, Window
@@ -159,11 +159,18 @@ class Worker:
         return self._aggregates
 
     def dead_hosts(self, services: Sequence[Service]) -> frozenset[str]:
-        """Hosts that Pacemaker has confirmed as fenced and that are not back: with quick_evacuate_level=3 Nova has no mark of that."""
-        confirmed = [host.record for host in self.hosts.values() if host.record.state in (CONFIRMED, EVACUATED, PARTLY) and host.record.proof]
-        return frozenset(host for record in confirmed
-                         if (host := decide.host_of(record.host or record.node, self.domain, services))
-                         and not any(s.host == host and s.binary == "nova-compute" and s.up for s in services))
+        """Hosts that are off for certain: forced down, or confirmed as fenced (with quick_evacuate_level=3 Nova has no mark of that) and
+        not up. Not those that are let in, or about to be: they may carry out what has waited for them, forced down or not."""
+        up = {s.host for s in services if s.binary == "nova-compute" and s.up}
+        confirmed, back = set(), set()
+        for record in (host.record for host in self.hosts.values()):
+            name = decide.host_of(record.host or record.node, self.domain, services)
+            node = self.view.nodes.get(record.node) if self.view else None
+            if record.state == RETURNING or (record.state in (EVACUATED, PARTLY) and node is not None and node.online):
+                back.add(name)
+            elif record.state in (CONFIRMED, EVACUATED, PARTLY) and record.proof and name not in up:
+                confirmed.add(name)
+        return frozenset(name for name in (decide.forced_down(services) | confirmed) - back if name)
 
     def _idle(self, ask: Callable[[], object]) -> float:
         if self.clock() - self._nova_looked >= NOVA_LOOK:

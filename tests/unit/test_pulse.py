@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from instance_ha.model import Service
-from instance_ha.pulse import PULSE, Pulse
+from instance_ha.pulse import PULSE, Fallen, Pulse
 
 UP = Service("7", "nova-conductor", "ctl-1", True, True, False, "", "0")
 
@@ -36,3 +36,17 @@ def test_one_of_several_is_enough_to_wait() -> None:
     assert not pulse.beats([replace(UP, updated="10"), other], 10.0)
     assert not pulse.beats([replace(UP, updated="20"), replace(other, updated="20", up=False)], 20.0)
     assert pulse.beats([replace(UP, updated="30"), replace(other, updated="30")], 25.0)
+
+
+def compute(host: str, up: bool, reason: str = "") -> Service:
+    return Service(host, "nova-compute", host, not reason, up, not up, reason)
+
+
+def test_a_host_that_died_of_late_may_hold_a_request_in_its_queue() -> None:
+    """It may be the destination that a scheduler chose and that Nova's record does not name yet."""
+    fallen = Fallen()
+    others = [compute("cmp-1", False), compute("cmp-2", True), compute("cmp-3", False, "broken fan")]
+    assert fallen.look(others, "cmp-1") == set()                              # the dead host itself, and one that nobody chose
+    assert fallen.look([compute("cmp-2", False)], "cmp-1") == {"cmp-2"}
+    assert fallen.look([compute("cmp-2", True)], "cmp-1") == set()
+    assert Fallen().look([compute("cmp-4", False, "instance-ha: fenced by Pacemaker")], "cmp-1") == {"cmp-4"}
