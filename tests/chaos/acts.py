@@ -35,6 +35,14 @@ def _kill_nova_compute(host: str) -> None:
     machine.exec_in(cluster.find(host), ["/bin/sh", "-c", "kill -9 $(cut -d' ' -f1 /run/nova-compute.pid)"], check=True)
 
 
+def _hang_nova_compute(what: str) -> None:
+    """Have the second host's nova-compute hang as soon as the first host is on record: it takes no request, and Nova still has it up."""
+    dead, _, host = what.partition(" ")
+    if not wait_until(lambda: watch.records().get(dead), RECORD_LIMIT, 0.05):
+        raise LabError(f"no record of {dead} was written")
+    machine.exec_in(cluster.find(host), ["/bin/sh", "-c", "kill -STOP $(cut -d' ' -f1 /run/nova-compute.pid)"], check=True)
+
+
 def _pcs(*words: str) -> str:
     return watch.on_controller("pcs", *words)
 
@@ -150,7 +158,8 @@ DO: dict[str, Callable[[str], object]] = {
     "disable": lambda _: _pcs("resource", "disable", "nova-evacuate"), "delete_record": _delete_record, "confirm": _confirm,
     "save_cib": _save_cib, "restore_cib": _restore_cib, "nobody": _record_of_nobody, "yes": _say_yes, "older_agent": _older_agent,
     "off_only": lambda _: _pcs("property", "set", "stonith-action=off"),
-    "write": _write, "nova_compute": _kill_nova_compute, "person_disables": _disable_service, "budgets": _budgets,
+    "write": _write, "nova_compute": _kill_nova_compute, "hang_nova_compute": _hang_nova_compute,
+    "person_disables": _disable_service, "budgets": _budgets,
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what),
     "https": _https, "expired": lambda _: tls.serve(tls.EXPIRED), "clock": clock.put_back,
     "level_alone": _level(["fence-nova"]), "level_order": _level(["fence-nova", "fence-{host}"]), "level_power": _level(["fence-{host}"]),

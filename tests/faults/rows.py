@@ -62,6 +62,9 @@ def _deaths() -> Iterator[Row]:
     yield Row(group, "back before anyone can act", before(2, Act(0, "service", "nova-api", 45)), moves=None)
     yield Row(group, "dies again while it is evacuated", middle(Act(1, "again", VICTIM)))
     yield Row(group, "a destination dies in the middle", middle(Act(1, "destination")), most=3)
+    yield Row(group, "a destination dies before it takes its requests, and is away longer than stuck_timeout",
+              (Act(0, "parameter", "stuck_timeout=30", 170), Act(1, "stays_off", SECOND, 150), Act(2, "power", VICTIM),
+               Act(3, "hang_nova_compute", f"{VICTIM} {SECOND}"), Act(2, "power", SECOND, middle=True)), most=3)
     yield Row(group, "two hosts at once", (DIES, Act(0, "power", SECOND)), victims=(VICTIM, SECOND))
     yield Row(group, "all but one at once", (Act(0, "parameter", "threshold=100", 60), *(Act(2, "power", f"cmp-{n}") for n in (1, 2, 3))),
               victims=(VICTIM, SECOND, THIRD))
