@@ -21,7 +21,6 @@ FORCE_MICROVERSION = "2.67"       # the last that takes a host past the schedule
 PLACEMENT_MICROVERSION = "1.29"   # allocation candidates with their summaries, forbidden traits
 ZONE_MICROVERSION = "2.96"        # the first that tells whether a server is pinned to its zone
 DETAILS_MICROVERSION = "2.84"     # the first that says in words why an action failed; where it is not there, the trace has to do
-NO_SUCH_VERSION = 406
 PAGE = 500
 READ_TRIES = 3
 QUICK = 1.0                       # seconds
@@ -120,13 +119,11 @@ class Nova:
         """What Nova did for one of these requests, in the order of its beginning."""
         path = f"/servers/{server_id}/os-instance-actions/{request}"
         try:
-            answer = self._raw("GET", path, None, self._compute, microversion=DETAILS_MICROVERSION).json()
+            answer = self._get(path, microversion=DETAILS_MICROVERSION)
         except CloudRefused as error:
-            if error.status != NO_SUCH_VERSION:
+            if error.status != NOT_ACCEPTABLE:
                 raise
             answer = self._get(path)
-        except ValueError:
-            raise CloudUnreachable(f"GET {path} was answered with what is no JSON; is that Nova's address?") from None
         return sorted((step_of(row) for row in member(answer, "instanceAction").get("events") or ()), key=lambda step: step.started)
 
     def evacuations_of(self, server_id: str) -> list[Migration]:

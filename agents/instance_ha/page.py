@@ -102,14 +102,14 @@ def facts(chronicle: Chronicle) -> list[tuple[str, str]]:
     one = chronicle.incident
     return [
         ("Host", one.node if one.host in ("", one.node) else f"{one.node}, in Nova {one.host}"),
-        ("Nova last heard of nova-compute", f"{stamp(chronicle.heard)} (Nova's clock); the host was lost after that"),
+        ("Nova last heard of nova-compute", f"{stamp(chronicle.heard)} (Nova's clock); the host was lost after that" if chronicle.heard else UNKNOWN),
         ("Fencing recorded", f"{stamp(one.recorded)} by {one.by or 'an older agent'}"),
         ("Fenced, by Pacemaker", f"{stamp(fenced_at(one.proof))}; proof: {one.proof or 'none'}"),
         ("Seen by the worker", stamp(one.proven) + _since(one.recorded, one.proven, "after the record")),
         ("First request to Nova", stamp(one.requested) + _since(one.proven, one.requested)),
         ("Last server arrived", stamp(one.arrived) + _since(one.requested, one.arrived)),
         ("Nothing under way any more", stamp(one.over) + _since(one.recorded, one.over, "after the record")),
-        ("nova-compute back, guests that left removed", f"{stamp(chronicle.cleaned)} (Nova's clock)"),
+        ("nova-compute back, guests that left removed", f"{stamp(chronicle.cleaned)} (Nova's clock)" if chronicle.cleaned else UNKNOWN),
         ("Back in service", stamp(one.returned) + _since(one.over, one.returned)),
         ("Evacuated by", one.worker or UNKNOWN),
     ]
