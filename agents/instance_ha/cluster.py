@@ -205,8 +205,7 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     levels = {name: _levels(root, name) for name in {*records, *(node.name for node in nodes.values() if node.online is False)}}
     pairs = root.iterfind(f".//resources//primitive[@id='{resource}']/instance_attributes/nvpair") if resource else ()
     parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
-    agents = frozenset(p.get("type") or "" for p in root.iter("primitive") if p.get("class") == "stonith")
-    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), agents)
+    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed))
 
 
 def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:

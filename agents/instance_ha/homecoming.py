@@ -77,6 +77,8 @@ class Homecoming:
             worker.nova.enable(service)
             LOG.info("%s: enabled in Nova", service.host)
         nova = worker.nova.about(record.id)
+        if not self._finished(record, service.host):
+            return REST_PAUSE
         if release(nova, service.host, self._reboots):
             return REST_PAUSE
         revive(nova, service.host, self._protected, self._reboots)
@@ -112,6 +114,24 @@ class Homecoming:
         if self._lingers is not None and now - self._lingers > LINGER:
             text = f"nova-compute runs, and Nova has {len(rows)} of its evacuations open ({', '.join(map(str, rows[:NAMED]))})"
             self.worker.problem(self.node, f"{self.node} is not taken back: {text}; restart nova-compute on it once more")
+
+    def _finished(self, record: Record, host: str) -> bool:
+        """Whether no server that has left the host carries our claim any more. Some do when the record was lost in the middle of the
+        evacuation: they are brought into the state they had, and given back. One that cannot be is left claimed, with a word."""
+        worker = self.worker
+        claimed = {s.id for s in worker.nova.locked_servers() if (claim := claim_of(s)) and claim.host == host and s.host not in (host, None)}
+        if not claimed:
+            return True
+        services = worker.nova.services()
+        engine = Evacuation(worker.nova.about(record.id), host, record.id, worker.token, worker.policy, aggregates=worker.aggregates())
+        look = engine.look(services, record.baseline or 0, False, record.kept, worker.dead_hosts(services))
+        for verdict in look.chores:
+            if verdict.server.id in claimed:
+                engine.act(verdict, look, lambda: False)
+        busy = [v for v in (*look.chores, *look.under_way) if v.server.id in claimed]
+        for verdict in [] if busy else [v for v in look.verdicts if v.server.id in claimed]:
+            LOG.warning("%s (%s): left %s and is still locked by instance-ha: %s", verdict.server.name, verdict.server.id, host, verdict.reason)
+        return not busy
 
     def _protected(self, server: Server) -> bool:
         worker = self.worker

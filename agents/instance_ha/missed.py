@@ -20,9 +20,9 @@ from .proof import OFF_ACTIONS, RECORDERS
 if TYPE_CHECKING:
     from .worker import Worker
 
-GRACE = 3.0              # how long a record must have been missing: looking at the CIB and at Nova is not done in one moment
-YES_PAUSE = 2.0          # between two looks at fence_compute's attribute
-OLDER_AGENTS = frozenset(("fence_compute", "fence_evacuate"))
+# How long a record must have been missing. Pacemaker's mark and the record are seen in one moment; Nova is looked at in another one.
+GRACE = {"fenced": 0.0, "back": 3.0, "marked": 3.0}
+YES_PAUSE = 2.0          # between two looks at fence_compute's attribute while every node is online
 LOG = logging.getLogger(__name__)
 
 
@@ -60,7 +60,7 @@ class Missing:
                 seen[node.name, "marked"] = lambda name=node.name: self._record(name, FENCED, seen=())  # type: ignore[misc]
         self._since = {key: self._since.get(key, now) for key in seen}
         for key, record in seen.items():
-            if now - self._since[key] >= GRACE:
+            if now - self._since[key] >= GRACE[key[1]]:
                 self._add(key, record())
         self._end_dismissals(view)
 
@@ -79,9 +79,8 @@ class Missing:
         LOG.warning("%s: %s; recorded now as %s", key[0], words[key[1]], record.id)
 
     def _older_agents_say(self, view: ClusterView, now: float) -> frozenset[str]:
-        if not view.agents & OLDER_AGENTS:
-            return frozenset()
-        if now - self._yes_looked >= YES_PAUSE:
+        # Pacemaker purges it when a remote node connects again, so that it can be gone within seconds.
+        if now - self._yes_looked >= YES_PAUSE or any(node.online is False for node in view.nodes.values()):
             self._yes, self._yes_looked = frozenset(self.worker.cluster.transient_yes()), now
         return self._yes
 

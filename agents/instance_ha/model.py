@@ -127,7 +127,7 @@ class FenceEvent:
 class ClusterView:
     """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; the fencing levels of each node that
     is on record or offline, a level being its devices' fence agents in order; the parameters of the resource that looks, {} for
-    none; the nodes that a person has dismissed; and the fence agents of all devices."""
+    none; and the nodes that a person has dismissed."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
@@ -136,7 +136,6 @@ class ClusterView:
     levels: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     dismissed: frozenset[str] = frozenset()
-    agents: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,6 @@ def test_nodes_records_and_levels() -> None:
     assert view.nodes["ctl-1"].online is False and not view.nodes["ctl-2"].remote
     assert view.records == {"cmp-1": parse_record("cmp-1", VALUE)} and view.broken == {"cmp-2": "junk"}
     assert view.levels == {"cmp-1": (("fence_ipmilan", "fence_nova"), ("fence_nova",), ("fence_ipmilan",)), "ctl-1": ()}
-    assert view.agents == {"fence_ipmilan", "fence_nova"}
 
 
 class Tools:

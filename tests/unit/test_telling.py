@@ -57,6 +57,8 @@ class Pacemaker:
             return Outcome(0, HISTORY, "")
         if argv[0] == "crm_node":
             return Outcome(0, "ctl-1\n", "")
+        if argv[0] == "attrd_updater":
+            return Outcome(78, "", "attrd_updater: Could not query value of evacuate: attribute does not exist")
         if argv[0] == "crm_attribute":
             self.shown[words["--name"]] = words.get("--update", "")
             return Outcome(0, "", "")
