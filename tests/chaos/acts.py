@@ -75,7 +75,7 @@ def _nobody_is_cleared(_: str) -> None:
 
 def _say_yes(host: str) -> None:
     """What fence_compute writes once the host is fenced, and where it writes it."""
-    since = time.time() - RECORD_LIMIT
+    since = time.time()  # nobody has noticed yet that it is dead
     if not wait_until(lambda: any(fencing.node == host for fencing in watch.fencings(since)), FENCED_LIMIT, 0.3):
         raise LabError(f"{host} was not fenced")
     watch.on_controller("attrd_updater", "--update", "yes", "--name", "evacuate", "--node", host, "--private")
