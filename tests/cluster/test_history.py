@@ -22,6 +22,7 @@ HOOK = "/usr/local/sbin/tell"
 METRICS = "/var/log/metrics"          # a folder of the node's own that can be read from outside
 EVENTS = "/var/log/hook.events"
 LIMIT = 60.0
+SOON = 20.0                           # from the confirmation to the first request; far less on a machine that has nothing else to do
 
 
 def controllers() -> list[Node]:
@@ -63,7 +64,7 @@ def test_what_an_operator_sees_of_an_incident(telling: None) -> None:
     story = Story()
     story.boot(running=3, stopped=1, out=1)
     guests.set_knob("spawn_delay", 3)
-    before = {one["Incident"] for one in json.loads(history()[0])}
+    before, counted = {one["Incident"] for one in json.loads(history()[0])}, metrics()
     live = watching()
     story.cut_power()
     story.recovered()
@@ -73,7 +74,8 @@ def test_what_an_operator_sees_of_an_incident(telling: None) -> None:
     assert {("s0-0", "moving"), ("s0-0", "arrived"), ("s1-0", "arrived"), ("s3-0", "not protected")} <= seen, seen
     moving = [one for look in looks for one in look.get("servers", []) if one["State"] == "moving" and one["Seconds"]]
     assert moving and all(one["From"] == "cmp-1" and one["Attempt"] == 1 and 0 <= one["Seconds"] < LIMIT for one in moving)
-    assert {host["record"] for look in looks for host in look.get("hosts", [])} >= {"confirmed", "evacuated"}, "the states went by unseen"
+    records = {host["record"] for look in looks for host in look.get("hosts", [])}
+    assert "confirmed" in records and records & {"evacuated", "returning"}, "the states went by unseen"
 
     assert wait_until(lambda: all(one["End"] == "in-service" for text in history() for one in json.loads(text)), LIMIT, 0.5)
     one, = (one for one in json.loads(history()[0]) if one["Incident"] not in before)
@@ -85,12 +87,14 @@ def test_what_an_operator_sees_of_an_incident(telling: None) -> None:
 
     check_report(story, one["Incident"])
     check_events(story, one["Incident"])
-    ended_well = ("instance_ha_incidents_ended_total", (("end", "in-service"),))
-    assert wait_until(lambda: metrics().get(ended_well), LIMIT, 0.5)
-    samples = metrics()
-    assert samples["instance_ha_servers_arrived_total", ()] == samples["instance_ha_evacuation_requests_total", ()] == 4
-    assert samples[ended_well] == samples["instance_ha_incidents_total", ()] == 1 and samples["instance_ha_nova_reachable", ()] == 1
-    assert samples["instance_ha_phase_duration_seconds_sum", (("phase", "start"),)] < 5
+    def grown(name: str, *labels: tuple[str, str]) -> float:
+        key = (f"instance_ha_{name}", labels)
+        return metrics().get(key, 0) - counted.get(key, 0)
+
+    assert wait_until(lambda: grown("incidents_ended_total", ("end", "in-service")) == 1, LIMIT, 0.5)
+    assert grown("servers_arrived_total") == grown("evacuation_requests_total") == grown("server_duration_seconds_count") == 4
+    assert grown("incidents_total") == grown("fencings_confirmed_total") == 1 and metrics()["instance_ha_nova_reachable", ()] == 1
+    assert grown("phase_duration_seconds_sum", ("phase", "start")) < SOON
     check_log(story, one["Incident"])
     story.audit()
 
@@ -108,8 +112,8 @@ def watching() -> subprocess.Popen[str]:
 
 
 def ended(live: subprocess.Popen[str]) -> list[dict[str, list[dict[str, object]]]]:
-    """What it has printed, line by line, once it is interrupted."""
-    os.killpg(live.pid, signal.SIGINT)    # nsenter's child has its group
+    """What it has printed, line by line, once it is ended."""
+    os.killpg(live.pid, signal.SIGTERM)    # nsenter's child has its group; SIGINT may be ignored, as where the tests run in the background
     out, err = live.communicate(timeout=20)
     assert not err, err
     return [json.loads(line) for line in out.splitlines()]

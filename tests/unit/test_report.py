@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from instance_ha.chronicle import Chronicle, Moved, Try, as_data, fenced_at, gather, settings
-from instance_ha.cli.report import choose
+from instance_ha.cli.report import choose, end_of
 from instance_ha.drawing import LABELS, WIDTH, Axis, Bar, Row, draw
 from instance_ha.errors import ConfigurationError
 from instance_ha.incident import Incident
@@ -198,3 +198,13 @@ def test_an_incident_is_chosen_by_the_beginning_of_its_id() -> None:
             choose(word, known)
     with pytest.raises(ConfigurationError, match="no incident is remembered"):
         choose("last", [])
+
+
+def test_an_incident_ends_where_the_next_of_its_host_began() -> None:
+    """Baselines as a real Nova 34.0.0 gave them, which forgets the migrations of deleted servers: they do not only grow."""
+    first, other, again, second, third = (
+        Incident("a", "cmp-1", recorded=1, baseline=0), Incident("b", "cmp-2", recorded=2, baseline=3),
+        Incident("c", "cmp-1", recorded=3, baseline=0),
+        Incident("d", "cmp-1", recorded=4, baseline=15), Incident("e", "cmp-1", recorded=5, baseline=0))
+    every = [third, second, again, other, first]
+    assert [end_of(one, every) for one in (first, again, second, third, other)] == [15, 15, 0, None, None]

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from .. import chronicle
@@ -33,9 +34,7 @@ def run(args: argparse.Namespace) -> int:
     nova, values = connect(args)
     incidents = known(values)
     one = choose(args.incident, newest_first(incidents))
-    baselines = [other.baseline for other in incidents.values() if other.node == one.node and other.baseline is not None]
-    later = [baseline for baseline in baselines if baseline > (one.baseline or 0)]
-    found = chronicle.gather(nova, one, min(later) if later else None)
+    found = chronicle.gather(nova, one, end_of(one, incidents.values()))
     text = page(found, time.time()) if args.format == "html" else json.dumps(chronicle.as_data(found), indent=1) + "\n"
     if not args.output:
         print(text, end="")
@@ -47,6 +46,14 @@ def run(args: argparse.Namespace) -> int:
         raise HostError(f"{args.output} cannot be written: {error.strerror}") from None
     print(args.output, file=sys.stderr)
     return ALL_DONE
+
+
+def end_of(one: Incident, incidents: Iterable[Incident]) -> int | None:
+    """The highest id of a migration that may belong to an incident: what Nova knew when the next one of the host began. None when there
+    is no next one. Ids alone do not tell which is next: Nova forgets those of deleted servers. One that is fenced again has the same
+    beginning, and goes on with the same evacuation."""
+    later = [other for other in incidents if other.node == one.node and other.recorded > one.recorded and other.baseline not in (None, one.baseline)]
+    return min(later, key=lambda other: other.recorded).baseline if later else None
 
 
 def choose(word: str, incidents: list[Incident]) -> Incident:
