@@ -1,4 +1,4 @@
-# Instance HA for OpenStack on Pacemaker.  make demo | test | stress | faults | chaos | bench | check | install
+# Instance HA for OpenStack on Pacemaker.  make demo | test | test-configure | stress | faults | chaos | bench | check | install
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -15,7 +15,7 @@ SEED   ?= 1
 ROUNDS ?= 20
 FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
 
-.PHONY: demo test stress faults chaos bench check install uninstall lab-down
+.PHONY: demo test test-configure stress faults chaos bench check install uninstall lab-down
 
 demo:
 	@$(LAB) install
@@ -24,6 +24,14 @@ demo:
 test:
 	@$(LAB) install
 	@$(LABVENV)/bin/python -m tests.run
+
+test-configure:
+	@$(LAB) install
+	@$(LABVENV)/bin/python -m pytest -v --durations=5 tests/configure
+
+test-configure:
+	@$(LAB) install
+	@$(LABVENV)/bin/python -m pytest -v --durations=5 tests/configure
 
 stress:
 	@$(LAB) install

@@ -76,6 +76,13 @@ def test_one_thing_that_is_missing_is_one_step(missing: str, kind: type) -> None
     assert [type(step.change) for step in proposal.steps] == [kind], proposal
 
 
+@pytest.mark.parametrize(("timeout", "steps"), [("60s", 1), ("1min", 1), ("20", 0), ("20000ms", 0)])
+def test_the_start_of_a_remotes_connection_may_not_take_long(timeout: str, steps: int) -> None:
+    start = '<op name="start" timeout="15" interval="0s" id="cmp-1-start-interval-0s"/>'
+    changed = changes(propose(read(PROTECTED, (start, start.replace("15", timeout))), ANY), Update)
+    assert [change.operations for change in changed] == [{"start": {"timeout": "15", "interval": "0s"}}] * steps
+
+
 def test_settings_of_ones_own_that_do_no_harm_are_kept() -> None:
     has = read(PROTECTED, ('name="load-threshold" value="1000%"', 'name="load-threshold" value="300%"'),
                ('name="resource-stickiness" value="100"', 'name="resource-stickiness" value="INFINITY"'),

@@ -1,4 +1,5 @@
-"""CIBs as a real Pacemaker 2.1.5 had them in the laboratory, shortened, for the tests of what a cluster lacks."""
+"""CIBs for the tests of what a cluster lacks: as a real Pacemaker 2.1.5 had them in the laboratory, shortened; the one with
+fence_compute is what pcs made of the bare one's like with the commands of the predecessors' guides."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from lxml import etree
 HERE = Path(__file__).parent
 BARE = (HERE / "bare.xml").read_text()                    # power devices and remotes
 PROTECTED = (HERE / "protected.xml").read_text()          # the same, as the README protects it
-FENCE_COMPUTE = (HERE / "fence_compute.xml").read_text()  # the same, with the predecessors
+FENCE_COMPUTE = (HERE / "fence_compute.xml").read_text()  # with the predecessors
 
 
 def tree(text: str) -> Any:
