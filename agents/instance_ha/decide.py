@@ -89,6 +89,7 @@ class HostScene:
     starts: bool = True          # new evacuations may begin
     last_row: int = 0            # the highest migration id of this host
     control_whole: bool = True
+    fallen: frozenset[str] = frozenset()   # hosts that died of late, in whose message queues requests may wait
     moving: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
 
@@ -158,11 +159,15 @@ def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory,
     if not scene.control_up:
         memory.progress = (seen, scene.now)
     # A conductor that is not up may hang with the request in its hands, and carry it out when it wakes.
-    if not scene.control_whole or memory.quiet is None:
+    if not scene.control_whole or scene.fallen or memory.quiet is None:
         memory.quiet = scene.now
     untaken = last.status == "accepted" and not last.destination
-    if untaken and scene.now - memory.quiet > policy.stuck_timeout:
+    if untaken and not scene.fallen and scene.now - memory.quiet > policy.stuck_timeout:
         return _to_start(server, scene, policy, memory, rows, was, mine)
+    if untaken and scene.fallen and scene.now - memory.progress[1] > SETTLE:
+        # It is carried out when that host is back; its own host is let in meanwhile, or the two would wait for each other.
+        where = ", ".join(sorted(scene.fallen))
+        return Verdict(server, LEFT, f"its request may wait in the queue of {where}, which died, and is then carried out there", was, retry=True)
     # One that may turn out to be lost is not given up before that can be known: the quiet begins later than the standstill.
     limit = policy.stuck_timeout * (2 if untaken else 1)
     if scene.now - memory.progress[1] > limit:

@@ -146,7 +146,7 @@ class Evacuation:
             self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations,
             up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=decide.forced_down(services) if dead is None else dead,
             control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
-            control_whole=self._pulse.beats(control, now) and not self._fallen.look(computes, self.host),
+            control_whole=self._pulse.beats(control, now), fallen=frozenset(self._fallen.look(computes, self.host)),
             now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
         )
         self._ask_for_requests(scene)

@@ -325,3 +325,12 @@ def service(host: str) -> Service:
     ("cmp-1.a.org", "", "cmp-1.b.org", None)])
 def test_the_host_of_a_node(node: str, domain: str, hosts: str, found: str | None) -> None:
     assert decide.host_of(node, domain, [service(host) for host in hosts.split()]) == found
+
+
+def test_a_request_that_may_wait_in_a_dead_hosts_queue_is_not_sent_again_and_holds_up_nothing() -> None:
+    one, memory, rows = server(task_state="rebuilding"), Memory(), (row(7, "accepted", None),)
+    fallen = frozenset(("cmp-2",))
+    assert verdict(one, memory, rows=rows, fallen=fallen, now=100.0).action == WAIT
+    late = verdict(one, memory, rows=rows, fallen=fallen, now=100.0 + decide.SETTLE + 1)
+    assert (late.action, late.retry) == (LEFT, True) and "queue of cmp-2" in late.reason
+    assert verdict(one, memory, rows=rows, fallen=fallen, now=9999.0).action == LEFT
