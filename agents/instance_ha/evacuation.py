@@ -141,12 +141,12 @@ class Evacuation:
             found = {key: server for key, server in found.items() if key == self.only}
         computes = [s for s in services if s.binary == "nova-compute"]
         control = [s for s in services if s.binary in ("nova-conductor", "nova-scheduler")]
-        now = time.monotonic()
+        down, now = self._fallen.look(computes, self.host), time.monotonic()
         scene = HostScene(
             self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations,
             up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=decide.forced_down(services) if dead is None else dead,
             control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
-            control_whole=self._pulse.beats(control, now), fallen=frozenset(self._fallen.look(computes, self.host)),
+            control_whole=self._pulse.beats(control, now) and not down, fallen=down & decide.forced_down(services),
             now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
         )
         self._ask_for_requests(scene)
