@@ -10,7 +10,7 @@ from lxml import etree
 
 from .errors import ClusterError, ConflictError
 from .incident import Incident, newest_first, parse_incident
-from .model import DISMISSED, LEGACY_YES, ClusterNode, ClusterView, FenceEvent, Record, clean, parse_record
+from .model import DISMISSED, LEGACY_YES, RECORD, ClusterNode, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
 
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
@@ -27,7 +27,7 @@ class Cluster:
     """Pacemaker on this node. `attribute` names the node attribute that holds the records, `resource` the resource whose
     parameters a view shows."""
 
-    def __init__(self, attribute: str = "evacuate", resource: str = "") -> None:
+    def __init__(self, attribute: str = RECORD, resource: str = "") -> None:
         self.attribute, self.resource = attribute, resource
 
     def view(self) -> ClusterView:

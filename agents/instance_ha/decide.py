@@ -164,14 +164,12 @@ def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory,
     untaken = last.status == "accepted" and not last.destination
     if untaken and not scene.fallen and scene.now - memory.quiet > policy.stuck_timeout:
         return _to_start(server, scene, policy, memory, rows, was, mine)
-    if untaken and scene.fallen and scene.now - memory.progress[1] > SETTLE:
-        # It is carried out when that host is back; its own host is let in meanwhile, or the two would wait for each other.
-        where = ", ".join(sorted(scene.fallen))
-        return Verdict(server, LEFT, f"its request may wait in the queue of {where}, which died, and is then carried out there", was, retry=True)
     # One that may turn out to be lost is not given up before that can be known: the quiet begins later than the standstill.
     limit = policy.stuck_timeout * (2 if untaken else 1)
     if scene.now - memory.progress[1] > limit:
         reason = f"stuck: migration {last.id} is {last.status} and has not moved for {limit:g} s"
+        if untaken and scene.fallen:
+            reason += f"; {' or '.join(sorted(scene.fallen))}, which died, may have it in its queue, and then carries it out when it is back"
         return Verdict(server, LEFT, reason, was, retry=True)
     return Verdict(server, WAIT, f"{last.status}, to {last.destination or 'a host not chosen yet'}", was)
 

@@ -13,6 +13,7 @@ PARTLY = "partly"          # nothing is under way; some servers could not be mov
 RETURNING = "returning"    # the node was let in; nova-compute has to clean up and to be enabled
 STATES = (FENCED, CONFIRMED, EVACUATED, PARTLY, RETURNING)
 LEGACY_YES = "yes"         # what fence_compute writes
+RECORD = "evacuate"        # the usual name of the node attribute that holds a record
 DISMISSED = "no"           # a person says that the node is to be left alone until it is back
 
 DISABLED_BY_US = "instance-ha:"

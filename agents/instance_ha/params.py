@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
+from .model import RECORD
 
 TRUE = frozenset(("1", "true", "yes", "on", "y"))
 FALSE = frozenset(("0", "false", "no", "off", "n", ""))
@@ -75,7 +76,7 @@ CLOUD: tuple[Param, ...] = (
           aliases=("apitimeout",), minimum=1, maximum=300),
     Param("evacuate_attribute", "Node attribute that holds the fencing record",
           "The permanent node attribute of each host. fence_nova and NovaEvacuate must be given the same name.",
-          default="evacuate", reloadable=False),
+          default=RECORD, reloadable=False),
 )
 
 FENCING: tuple[Param, ...] = (

@@ -6,14 +6,16 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from . import identity, params
+from . import holdback, identity, params
 from .banned import is_banned
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
 from .inventory import NAME, Inventory, Level, Node, Resource
+from .model import RECORD
 from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
+AT_ONCE = "at_once"
 CONNECT_LIMIT = 20.0         # seconds that the start of a remote's connection may take without holding up the fencing of others for long
 UNFENCED = "Pacemaker unfences every compute host anew for it, and restarts nova-compute there once; servers run on"
 ONCE = {"interval": "60s", "timeout": "30s", "on-fail": "ignore"}
@@ -71,7 +73,7 @@ class _Proposer:
         self.old = [resource for resource in has.resources.values() if resource.device and resource.type in OLD]
         self.evacuates = has.of_type(NOVA_EVACUATE)
         self.computes = [resource for resource in has.resources.values() if is_nova_compute(resource)]
-        at_once = any(device.params.get("let_in") == "at_once" for device in self.novas)
+        at_once = any(device.params.get("let_in") == AT_ONCE for device in self.novas)
         self.elsewhere = not wish.nova_compute or (not self.computes and at_once)
         self.marked = {name: self._marked(has.nodes[name]) for name in has.nodes}
         hosts = {*wish.hosts, *(name for name, node in has.nodes.items() if node.attributes.get(ROLE) == COMPUTE)}
@@ -128,9 +130,8 @@ class _Proposer:
                        SetDefaults({"resource-stickiness": "100"}))
 
     def _device(self) -> Iterable[Step]:
-        let_in = {"let_in": "at_once"} if self.elsewhere else {}
         if not self.novas:
-            given = {**self.pointer, **self.shared, **self._targets(), "pcmk_action_limit": "-1", **let_in}
+            given = {**self.pointer, **self.shared, **self._targets(), "pcmk_action_limit": "-1", "let_in": AT_ONCE}
             yield Step(f"fence_nova puts each fencing on record; it fences these hosts and no controller. {UNFENCED}", Create(
                 self.nova, f"stonith:{FENCE_NOVA}", given, {"monitor": ONCE}, {"provides": "unfencing", "failure-timeout": "60s"}), True)
         for device in self.novas:
@@ -142,8 +143,8 @@ class _Proposer:
                 wanted["pcmk_host_list"] = " ".join([*host_list(device), *lacking])
             if device.params.get("pcmk_action_limit") != "-1":
                 wanted["pcmk_action_limit"] = "-1"
-            if device.params.get("let_in", "evacuated") != ("at_once" if self.elsewhere else "evacuated"):
-                wanted["let_in"] = let_in.get("let_in", "")
+            if device.params.get("let_in") != AT_ONCE:
+                wanted["let_in"] = AT_ONCE
             meta = {name: value for name, value in (("provides", "unfencing"), ("failure-timeout", "60s"))
                     if not device.meta.get(name) or (name == "provides" and device.meta[name] != value)}
             monitor = device.operations.get("monitor", {})
@@ -213,14 +214,22 @@ class _Proposer:
                            Update(resource.id, False, meta={"requires": "unfencing"}), True)
             if resource.within:
                 yield from self._place(resource, self.others, rule, f"{resource.outermost} runs on compute hosts only")
+            yield from self._hold_back(resource)
         if not self.computes:
             name = self._free("nova-compute")
             patience = {"timeout": "120s"}
             yield Step("Pacemaker starts nova-compute, and not before the old servers of its host have been moved: systemctl disable it on the hosts",
                        Create(name, self.wish.nova_compute, {}, {"start": patience, "stop": patience, "monitor": {"interval": "60s"}},
                               {"requires": "unfencing"}, {"interleave": "true"}, self.wish.unseen), True)
-            yield from self._place(Resource(name, self.wish.nova_compute, within=(f"{name}-clone",)), self.others, rule,
-                                   f"{name}-clone runs on compute hosts only")
+            made = Resource(name, self.wish.nova_compute, within=(f"{name}-clone",))
+            yield from self._place(made, self.others, rule, f"{name}-clone runs on compute hosts only")
+            yield from self._hold_back(made)
+
+    def _hold_back(self, resource: Resource) -> Iterable[Step]:
+        attribute = self.shared.get("evacuate_attribute", RECORD)
+        for number, rule in enumerate(holdback.missing(self.has, resource, self.wish.hosts, attribute)):
+            yield Step(f"{resource.outermost} starts on no host whose record says that its evacuation is not over",
+                       Ban(self._free(f"{resource.outermost}-held{number + 1}"), resource.outermost, rule, True))
 
     def _evacuate(self) -> Iterable[Step]:
         usual = {"interval": "10s", "timeout": "20s"}

@@ -34,7 +34,7 @@ def commands(size: Size) -> Iterator[str]:
     for node in size.nodes:
         yield (f"pcs stonith create fence-{node.name} fence_ipmilan ip={CLOUD_ADDRESS} ipport={node.bmc_port} lanplus=1 cipher=3 power_wait=0 "
                f"username={bmc.USER} password={bmc.PASSWORD} pcmk_host_list={node.name} op monitor interval=60s")
-    yield (f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' pcmk_action_limit=-1 "
+    yield (f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' pcmk_action_limit=-1 let_in=at_once "
            "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s")
     for node in computes:
         if not node.member:
@@ -48,6 +48,8 @@ def commands(size: Size) -> Iterator[str]:
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing clone interleave=true")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
+    yield "pcs constraint location nova-compute-clone rule score=-INFINITY evacuate lt string e or evacuate gt string s"
+    yield "pcs constraint location nova-compute-clone rule score=-INFINITY evacuate gt string f and evacuate lt string n"
     yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
            "meta failure-timeout=60s")
     yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"

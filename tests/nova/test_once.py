@@ -90,6 +90,29 @@ def test_a_request_that_nova_lost_is_sent_again() -> None:
         update("stuck_timeout=")
 
 
+def test_the_destination_dies_in_the_middle() -> None:
+    """What was being rebuilt there goes elsewhere, and what had arrived there is evacuated once more, from there."""
+    guests.set_knob("spawn_delay", 12)
+    update("threshold=100")
+    try:
+        story = Story()
+        story.boot(running=5, stopped=1)
+        story.cut_power()
+        assert wait_until(lambda: destinations() >= {"cmp-2"}, 60, 0.2), "nothing is rebuilt on cmp-2"
+        time.sleep(1)
+        middle = [row["instance_uuid"] for row in servers.evacuations(story.victim) if row["dest_compute"] == "cmp-2"]
+        story.may_die.add("cmp-2")
+        machine.power_off(cluster.find("cmp-2"))
+        guests.set_knob("spawn_delay", None)
+        story.recovered(180)
+        healthy()
+        rows = {row["instance_uuid"]: row["status"] for row in servers.evacuations(story.victim) if row["dest_compute"] == "cmp-2"}
+        assert [uid for uid in middle if rows[uid] == "pre-migrating"], "no rebuild was broken off: the test proves nothing"
+        story.audit(most_evacuations=2, lost=middle)
+    finally:
+        update("threshold=")
+
+
 def destinations() -> set[str]:
     """The hosts on which something is being rebuilt."""
     return {row["dest_compute"] for row in servers.evacuations("cmp-1") if row["status"] == "pre-migrating"}

@@ -106,7 +106,7 @@ def test_what_is_applied_is_saved_first_and_looked_at_before_and_after(machine: 
 def test_the_first_step_that_fails_ends_it_and_the_cluster_is_as_it_was(machine: Machine, capsys: Said, tmp_path: Path) -> None:
     machine.fails["pcs -f"] = Outcome(1, "", "Error: Agent 'stonith:fence_nova' is not installed")
     assert main(["configure", *LAB, "--apply", "--save-in", str(tmp_path)]) == 1
-    assert "step 1 of 11 failed: Error: Agent 'stonith:fence_nova' is not installed; the cluster is as it was" in capsys.readouterr().err
+    assert "step 1 of 13 failed: Error: Agent 'stonith:fence_nova' is not installed; the cluster is as it was" in capsys.readouterr().err
     assert len(machine.changes) == 1
 
 

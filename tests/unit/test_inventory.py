@@ -36,7 +36,7 @@ def test_a_protected_cluster() -> None:
     assert has.nodes["cmp-1"] == Node("cmp-1", True, {"osprole": "compute"}) and not has.nodes["ctl-1"].remote
     nova = has.resources["fence-nova"]
     assert (nova.agent, nova.type, nova.device) == ("stonith:fence_nova", "fence_nova", True)
-    assert nova.params == {"cloud": "lab", "pcmk_action_limit": "-1", "pcmk_host_list": "cmp-1 cmp-2"}
+    assert nova.params == {"cloud": "lab", "let_in": "at_once", "pcmk_action_limit": "-1", "pcmk_host_list": "cmp-1 cmp-2"}
     assert nova.meta["provides"] == "unfencing" and nova.operations["monitor"]["on-fail"] == "ignore"
     assert has.resources["nova-compute"].outermost == "nova-compute-clone"
     assert has.levels_of("cmp-2") == (Level(1, ("fence-cmp-2", "fence-nova"), "cmp-2"),) and not has.levels_of("ctl-1")

@@ -11,24 +11,26 @@ ROOT = Path(__file__).resolve().parents[2] / "agents" / "instance_ha"
 RANKS = {
     "incident": 0, "events": 0, "metrics": 0, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 8,
     "answers": 1, "progress": 7, "chronicle": 7, "drawing": 2, "page": 8,
-    "errors": 0, "process": 1, "params": 1, "model": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
+    "errors": 0, "process": 1, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
     "rows": 2, "pulse": 2, "decide": 3, "window": 3, "nova": 3, "cluster": 2, "credentials": 4, "placing": 5, "evacuation": 6, "reserve": 6,
     "demand": 2, "placement": 4,
     "entry": 3, "missed": 8, "homecoming": 7, "host": 8, "worker": 9,
     "fit": 2, "certain": 3,
     "loss": 3, "worst": 4,
     "survey": 5,
-    "inventory": 2, "banned": 3, "changes": 3, "powering": 3, "identity": 3, "provisioning": 4, "transaction": 4,
+    "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
     "service": 10, "ocf": 11, "cli": 11, "manual": 12, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
-        "window": {"model", "selection"}, "decide": {"model", "selection", "states"}, "params": {"errors"},
+        "window": {"model", "selection"}, "decide": {"model", "selection", "states"}, "params": {"errors", "model"},
         "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
-        "inventory": set(), "banned": {"inventory"}, "changes": {"inventory"}, "powering": {"inventory", "proof"},
-        "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering"}}
+        "inventory": set(), "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
+        "powering": {"inventory", "proof"},
+        "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
+                                                                         "model"}}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
