@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +26,7 @@ Server = dict[str, Any]
 Unanswered = exceptions.ClientException  # what every failed request raises
 MICROVERSION = "2.90"        # the newest at which an evacuated server comes up running, and that Debian's tools know of
 EVACUATE_MICROVERSION = "2.73"
+PLACING_TRIES, PLACING_PAUSE = 3, 2.0   # Nova finds no host while a compute host's first reports after its return are on their way
 
 
 @functools.cache
@@ -64,18 +66,35 @@ def boot(
     if metadata:
         spec["metadata"] = dict(metadata)
     hints = {"os:scheduler_hints": {"group": group}} if group else {}
-    ids = []
-    for name in names:
+
+    def create(name: str) -> str:
         disk = {"block_device_mapping_v2": [_root_volume(name, image)]} if volume else {"imageRef": image}
-        ids.append(str(nova("POST", "/servers", {"server": {**spec, **disk, "name": name}, **hints}, microversion)["server"]["id"]))
+        return str(nova("POST", "/servers", {"server": {**spec, **disk, "name": name}, **hints}, microversion)["server"]["id"])
+
+    named = list(names)
+    ids = [create(name) for name in named]
     if wait is None:
         return ids
+    for _ in range(PLACING_TRIES):
+        wait_for(lambda: all(server["status"] != "BUILD" for server in _these(ids)), f"{len(ids)} servers to be built", wait)
+        misplaced = [n for n, server in enumerate(_these(ids)) if "No valid host" in str(server.get("fault", {}).get("message"))]
+        if not misplaced:
+            break
+        time.sleep(PLACING_PAUSE)
+        for n in misplaced:
+            nova("DELETE", f"/servers/{ids[n]}")
+            ids[n] = create(named[n])
     wait_status(ids, "ACTIVE", wait)
     if stopped:
         for uid in ids:
             action(uid, "os-stop")
         wait_status(ids, "SHUTOFF", wait)
     return ids
+
+
+def _these(ids: Sequence[str]) -> list[Server]:
+    found = listed()
+    return [found[uid] for uid in ids]
 
 
 def _root_volume(name: str, image: str) -> dict[str, object]:
