@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from .inventory import Inventory, Location, Node, Resource, Rule
 
@@ -16,8 +17,7 @@ FALSE = frozenset(("false", "no", "off", "0", "n"))
 
 def is_banned(has: Inventory, resource: Resource, node: Node) -> bool:
     """Whether it can never run on the node. What is not certain counts as no."""
-    ids = {resource.id, *resource.within}
-    placed = [location for location in has.locations if location.resources & ids or _matches(location.pattern, ids)]
+    placed = _placed(has, resource)
     scores = {location: _score(location, node) for location in placed}
     if any(score is not None and score.upper() == NEVER for score in scores.values()):
         return True
@@ -25,6 +25,33 @@ def is_banned(has: Inventory, resource: Resource, node: Node) -> bool:
     if any(location.exclusive for location in placed) and not any(location.exclusive for location in chosen):
         return True
     return has.properties.get("symmetric-cluster", "true").lower() in FALSE and not chosen
+
+
+def weight(has: Inventory, resource: Resource, node: Node) -> float:
+    """The most that location constraints may give the node in sum."""
+    scores = [score for location in _placed(has, resource) for score in _weights(location, node)]
+    return -math.inf if -math.inf in scores else sum(scores)
+
+
+def _weights(location: Location, node: Node) -> Iterator[float]:
+    if location.node:
+        yield number(location.score) if location.node.lower() == node.name.lower() else 0.0
+    for rule in location.rules:
+        answer, score = is_true(rule, node), number(rule.score)
+        yield score if answer else 0.0 if answer is False else max(score, 0.0)
+
+
+def number(score: str) -> float:
+    """A score as a number; 0 for what is none."""
+    text = score.strip().upper().removeprefix("+")
+    if text.removeprefix("-") == "INFINITY":
+        return -math.inf if text.startswith("-") else math.inf
+    return float(text) if re.fullmatch(r"-?\d+", text) else 0.0
+
+
+def _placed(has: Inventory, resource: Resource) -> list[Location]:
+    ids = {resource.id, *resource.within}
+    return [location for location in has.locations if location.resources & ids or _matches(location.pattern, ids)]
 
 
 def _matches(pattern: str, ids: set[str]) -> bool:

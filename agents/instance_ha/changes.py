@@ -163,21 +163,24 @@ class SetDefaults(Change):
 
 @dataclass(frozen=True)
 class Ban(Change):
-    """A rule by which a resource never runs where it is true of a node. `discovery`: whether Pacemaker looks for it there all the same.
+    """A rule by which a resource never runs where it is true of a node, or with another `score` than the usual does not start there.
+    `discovery`: whether Pacemaker looks for it there all the same.
     crmsh wants an id for it, pcs makes one. The words of the rule are those of pcs; crmsh has the type of a value before the operator."""
 
     id: str
     resource: str
     rule: Sequence[str]
     discovery: bool = False
+    score: str = "-INFINITY"
 
     def pcs(self) -> Iterator[Words]:
         never = [] if self.discovery else ["resource-discovery=never"]
-        yield ["pcs", "constraint", "location", self.resource, "rule", *never, "score=-INFINITY", *self.rule]
+        yield ["pcs", "constraint", "location", self.resource, "rule", *never, f"score={self.score}", *self.rule]
 
     def crm(self) -> Iterator[Words]:
         never = [] if self.discovery else ["resource-discovery=never"]
-        yield [*CRM_CONFIGURE, "location", self.id, self.resource, *never, "rule", "-inf:", *self._crm_rule()]
+        yield [*CRM_CONFIGURE, "location", self.id, self.resource, *never, "rule",
+               "-inf:" if self.score == "-INFINITY" else f"{self.score}:", *self._crm_rule()]
 
     def _crm_rule(self) -> Words:
         words = list(self.rule)

@@ -198,3 +198,12 @@ def _matches(pattern: str, node: str) -> bool:
         return re.search(pattern, node) is not None
     except re.error:
         return False
+
+
+def seconds(text: str) -> float:
+    """A time as Pacemaker writes it, in seconds; 0 for none."""
+    found = re.fullmatch(r"\s*(\d+)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*", text)
+    if not found:
+        return 0.0
+    units = {"ms": 0.001, "msec": 0.001, "us": 0.000001, "usec": 0.000001, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
+    return int(found[1]) * units.get(found[2] or "s", 1.0)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from . import holdback, identity, params
 from .banned import is_banned
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from .inventory import NAME, Inventory, Level, Node, Resource
+from .inventory import NAME, Inventory, Level, Node, Resource, seconds
 from .model import RECORD
 from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
 
@@ -165,7 +165,7 @@ class _Proposer:
         for host in self.wish.hosts:
             remote = self.has.resources.get(host)
             start = remote.operations.get("start", {}) if remote and self.has.nodes[host].remote else {}
-            if remote and _seconds(start.get("timeout", "")) > CONNECT_LIMIT:
+            if remote and seconds(start.get("timeout", "")) > CONNECT_LIMIT:
                 yield Step(f"while Pacemaker tries to connect to {host} it begins nothing else, not even the fencing of a second host",
                            Update(host, False, operations={"start": {**start, "timeout": "15"}}, had=remote.operations))
 
@@ -220,23 +220,26 @@ class _Proposer:
             patience = {"timeout": "120s"}
             yield Step("Pacemaker starts nova-compute, and not before the old servers of its host have been moved: systemctl disable it on the hosts",
                        Create(name, self.wish.nova_compute, {}, {"start": patience, "stop": patience, "monitor": {"interval": "60s"}},
-                              {"requires": "unfencing"}, {"interleave": "true"}, self.wish.unseen), True)
-            made = Resource(name, self.wish.nova_compute, within=(f"{name}-clone",))
+                              {"requires": "unfencing", **holdback.STICKY}, {"interleave": "true"}, self.wish.unseen), True)
+            made = Resource(name, self.wish.nova_compute, meta=holdback.STICKY, within=(f"{name}-clone",))
             yield from self._place(made, self.others, rule, f"{name}-clone runs on compute hosts only")
             yield from self._hold_back(made)
 
     def _hold_back(self, resource: Resource) -> Iterable[Step]:
         attribute = self.shared.get("evacuate_attribute", RECORD)
+        if not holdback.is_sticky(resource):
+            yield Step(f"{resource.id} is not stopped where it runs, whatever a record says that is older than its host's return",
+                       Update(resource.id, False, meta=holdback.STICKY))
         for number, rule in enumerate(holdback.missing(self.has, resource, self.wish.hosts, attribute)):
             yield Step(f"{resource.outermost} starts on no host whose record says that its evacuation is not over",
-                       Ban(self._free(f"{resource.outermost}-held{number + 1}"), resource.outermost, rule, True))
+                       Ban(self._free(f"{resource.outermost}-held{number + 1}"), resource.outermost, rule, True, str(holdback.SCORE)))
 
     def _evacuate(self) -> Iterable[Step]:
         usual = {"interval": "10s", "timeout": "20s"}
         for resource in self.evacuates:
             wanted = self._credentials(resource)
             monitor = resource.operations.get("monitor", {})
-            operations = {"monitor": {**monitor, **usual}} if self.wish.migrate and _seconds(monitor.get("timeout", "")) > 60 else {}
+            operations = {"monitor": {**monitor, **usual}} if self.wish.migrate and seconds(monitor.get("timeout", "")) > 60 else {}
             meta = {} if resource.meta.get("failure-timeout") else {"failure-timeout": "60s"}
             if wanted or operations or meta:
                 yield Step(f"{resource.id}: a worker evacuates, so that its monitor is short, and a failure of it is forgotten after a minute",
@@ -289,12 +292,3 @@ class _Proposer:
         for device in self.novas:
             if not has_list(device) and device.id != self.nova:
                 yield f"{device.id} has no pcmk_host_list: Pacemaker then unfences controllers too"
-
-
-def _seconds(text: str) -> float:
-    """A time as Pacemaker writes it, in seconds; 0 for none."""
-    found = re.fullmatch(r"\s*(\d+)\s*(ms|msec|us|usec|s|sec|m|min|h|hr)?\s*", text)
-    if not found:
-        return 0.0
-    units = {"ms": 0.001, "msec": 0.001, "us": 0.000001, "usec": 0.000001, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
-    return int(found[1]) * units.get(found[2] or "s", 1.0)

@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 from instance_ha import holdback, powering
-from instance_ha.banned import is_banned
 from instance_ha.changes import Ban, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
 from instance_ha.inventory import PATTERN, Inventory, Level
 from instance_ha.proof import level_fault
@@ -40,7 +39,8 @@ def test_a_bare_cluster_lacks_all_that_the_quick_start_has() -> None:
     assert list(creates) == ["fence-nova", "nova-compute", "nova-evacuate"]
     assert creates["fence-nova"].params == {"cloud": "lab", "pcmk_host_list": "cmp-1 cmp-2", "pcmk_action_limit": "-1", "let_in": "at_once"}
     assert creates["fence-nova"].meta == {"provides": "unfencing", "failure-timeout": "60s"}
-    assert creates["nova-compute"].meta == {"requires": "unfencing"} and creates["nova-compute"].clone == {"interleave": "true"}
+    assert creates["nova-compute"].meta == {"requires": "unfencing", "resource-stickiness": "100000"}
+    assert creates["nova-compute"].clone == {"interleave": "true"}
     assert changes(proposal, SetAttribute) == [SetAttribute("cmp-1", "osprole", "compute"), SetAttribute("cmp-2", "osprole", "compute")]
     assert [(change.resource, tuple(change.rule)) for change in changes(proposal, Ban)] == [
         ("nova-compute-clone", ("not_defined", "osprole")),
@@ -68,6 +68,7 @@ def test_ones_own_names_and_ids_are_kept() -> None:
     ('<nvpair id="fence-nova-instance_attributes-pcmk_action_limit" name="pcmk_action_limit" value="-1"/>', Update),
     (' on-fail="ignore"', Update),
     ('<nvpair id="nova-compute-meta_attributes-requires" name="requires" value="unfencing"/>', Update),
+    ('<nvpair id="nova-compute-meta_attributes-resource-stickiness" name="resource-stickiness" value="100000"/>', Update),
     ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', Update),
     ('<nvpair id="nodes-cmp-1-osprole" name="osprole" value="compute"/>', SetAttribute),
     ('<nvpair id="rsc_defaults-meta_attributes-resource-stickiness" name="resource-stickiness" value="100"/>', SetDefaults),
@@ -261,7 +262,7 @@ def test_which_records_hold_nova_compute_back(value: str | None, held: bool) -> 
     has = read(PROTECTED)
     node = has.nodes["cmp-1"]
     recorded = dataclasses.replace(node, attributes={**node.attributes, **({"evacuate": value} if value else {})})
-    assert is_banned(has, has.resources["nova-compute"], recorded) is held
+    assert holdback.is_held(has, has.resources["nova-compute"], recorded) is held
 
 
 # Credentials
