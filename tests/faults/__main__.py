@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import itertools
+import json
 import os
 import random
 import re
@@ -12,7 +13,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 from tests.chaos.acts import restore
 from tests.chaos.judge import audit, await_fencing, keep, settle
@@ -28,7 +31,8 @@ SETTLED_LIMIT, HEALTHY_LIMIT = 240.0, 240.0
 KINDS = {"remote": Size(controllers=3, computes=4), MEMBER: Size(controllers=3, computes=3, member_computes=True)}
 HEAD = """# The fault matrix
 
-Made by `make faults` on {date}, in the laboratory on {cores} cores. Each row is one scenario of [tests/faults/rows.py](../tests/faults/rows.py)
+Made by `make faults`, in one run or in several, on {date}, in the laboratory on {cores} cores. Each row is one scenario of
+[tests/faults/rows.py](../tests/faults/rows.py)
 in a real Pacemaker cluster with a real Nova; after each of them the audits are made that are part of none: no guest ran on two hosts at
 once, no evacuation was asked before the fencing was complete, no server had two evacuations at work, no protected server was left behind
 that nobody was told of, nothing was fenced that was not meant to die, no operation of a resource failed that was not meant to, nothing of
@@ -51,6 +55,7 @@ class Outcome:
     first: float | None = None
     recovered: float | None = None
     took: float = 0.0
+    date: str = field(default_factory=lambda: datetime.date.today().isoformat())
 
 
 def main() -> int:
@@ -58,18 +63,26 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--only", action="append", metavar="PATTERN", help="rows whose 'group: name' matches; may be given again")
     parser.add_argument("--list", action="store_true", help="print the rows and do nothing")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="keep each row's outcome there too; the page is made from the newest of "
+                        "each row when it holds all of them, so that the matrix can be run in parts")
+    parser.add_argument("--failed", action="store_true", help="only rows that the results do not have as they should be")
     parser.add_argument("--keep", action="store_true", help="leave the last laboratory up")
     args = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     chosen = [row for row in rows() if not args.only or any(re.search(pattern, f"{row.group}: {row.name}") for pattern in args.only)]
+    known = read(args.results) if args.results else {}
+    if args.failed:
+        chosen = [row for row in chosen if known.get(key(row), {}).get("error", "not run")]
     if args.list:
         print("\n".join(f"{row.group}: {row.name}" for row in chosen))
         return 0
     began, outcomes = time.monotonic(), []
     try:
         for kind, own in itertools.groupby(chosen, key=lambda row: row.kind):
-            outcomes += run_kind(KINDS[kind], [*own])
+            for outcome in run_kind(KINDS[kind], [*own]):
+                outcomes.append(outcome)
+                keep_result(args.results, outcome)
     except KeyboardInterrupt:
         say("interrupted")
         args.keep = False
@@ -80,9 +93,28 @@ def main() -> int:
         print("\n" + table(outcomes), flush=True)
     bad = [outcome for outcome in outcomes if outcome.error]
     print(f"faults: {len(outcomes) - len(bad)} of {len(chosen)} rows as they should be, {time.monotonic() - began:.0f} s")
-    if not args.only and len(outcomes) == len(chosen):
-        write(outcomes)
+    known = read(args.results) if args.results else {key(outcome.row): asdict(outcome) for outcome in outcomes}
+    if all(key(row) in known for row in rows()):
+        write([Outcome(**{**known[key(row)], "row": row}) for row in rows()])
     return 1 if bad or len(outcomes) < len(chosen) else 0
+
+
+def key(row: Row) -> str:
+    """A row's name in the results."""
+    return f"{row.kind} {row.group}: {row.name}"
+
+
+def read(results: Path) -> dict[str, dict[str, Any]]:
+    """The newest outcome of each row in a file of results."""
+    lines = results.read_text().splitlines() if results.exists() else []
+    return {one.pop("key"): one for one in map(json.loads, lines)}
+
+
+def keep_result(results: Path | None, outcome: Outcome) -> None:
+    """Add an outcome to the results."""
+    if results:
+        with results.open("a") as file:
+            file.write(json.dumps({**asdict(outcome), "key": key(outcome.row), "row": None}) + "\n")
 
 
 def run_kind(size: Size, own: Sequence[Row]) -> Iterator[Outcome]:
@@ -191,7 +223,7 @@ def line(outcome: Outcome) -> str:
 
 def write(outcomes: Sequence[Outcome]) -> None:
     """docs/faults.md."""
-    PAGE.write_text(HEAD.format(date=datetime.date.today().isoformat(), cores=os.cpu_count()) + table(outcomes) + "\n")
+    PAGE.write_text(HEAD.format(date=" and ".join(sorted({outcome.date for outcome in outcomes})), cores=os.cpu_count()) + table(outcomes) + "\n")
     say(f"written: {PAGE.relative_to(REPOSITORY)}")
 
 
