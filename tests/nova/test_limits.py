@@ -106,3 +106,18 @@ def test_nova_may_be_left_to_notice_by_itself() -> None:
     finally:
         update("quick_evacuate_level=")
         change_fence_nova("quick_evacuate_level=")
+
+
+def test_storage_may_be_given_time_to_let_go() -> None:
+    story = Story()
+    story.boot(running=1, stopped=0)
+    update("evacuate_delay=8")
+    try:
+        story.cut_power()
+        story.recovered()
+        first = min(min(times) for times in watch.evacuation_requests(story.begun).values())
+        assert 8 <= first - watch.fencings(story.begun)[0].end < 20
+        healthy()
+        story.audit()
+    finally:
+        update("evacuate_delay=")
