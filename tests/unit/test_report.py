@@ -11,7 +11,7 @@ from instance_ha.chronicle import Chronicle, Moved, Try, as_data, fenced_at, gat
 from instance_ha.cli.report import choose, end_of
 from instance_ha.drawing import LABELS, WIDTH, Axis, Bar, Row, draw
 from instance_ha.errors import ConfigurationError
-from instance_ha.incident import Incident
+from instance_ha.incident import AGAIN, IN_SERVICE, Incident
 from instance_ha.page import page
 from lxml import html
 
@@ -203,8 +203,10 @@ def test_an_incident_is_chosen_by_the_beginning_of_its_id() -> None:
 def test_an_incident_ends_where_the_next_of_its_host_began() -> None:
     """Baselines as a real Nova 34.0.0 gave them, which forgets the migrations of deleted servers: they do not only grow."""
     first, other, again, second, third = (
-        Incident("a", "cmp-1", recorded=1, baseline=0), Incident("b", "cmp-2", recorded=2, baseline=3),
+        Incident("a", "cmp-1", recorded=1, baseline=0, end=AGAIN), Incident("b", "cmp-2", recorded=2, baseline=3),
         Incident("c", "cmp-1", recorded=3, baseline=0),
         Incident("d", "cmp-1", recorded=4, baseline=15), Incident("e", "cmp-1", recorded=5, baseline=0))
     every = [third, second, again, other, first]
     assert [end_of(one, every) for one in (first, again, second, third, other)] == [15, 15, 0, None, None]
+    ended = Incident("a", "cmp-1", recorded=1, baseline=0, end=IN_SERVICE)      # what it moved was deleted before the next one began
+    assert end_of(ended, [*every, ended]) == 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import chronicle
 from ..errors import ConfigurationError, HostError
-from ..incident import Incident, newest_first
+from ..incident import AGAIN, Incident, newest_first
 from ..page import page
 from .common import ALL_DONE, connect
 from .history import known
@@ -50,10 +50,16 @@ def run(args: argparse.Namespace) -> int:
 
 def end_of(one: Incident, incidents: Iterable[Incident]) -> int | None:
     """The highest id of a migration that may belong to an incident: what Nova knew when the next one of the host began. None when there
-    is no next one. Ids alone do not tell which is next: Nova forgets those of deleted servers. One that is fenced again has the same
-    beginning, and goes on with the same evacuation."""
-    later = [other for other in incidents if other.node == one.node and other.recorded > one.recorded and other.baseline not in (None, one.baseline)]
-    return min(later, key=lambda other: other.recorded).baseline if later else None
+    is no next one. One that began while this one went on, the host being fenced again, has the same beginning and is the same evacuation;
+    ids alone do not tell that: Nova forgets those of deleted servers, and every incident may begin at the same."""
+    goes_on = one
+    for other in sorted(incidents, key=lambda other: other.recorded):
+        if other.node != one.node or other.recorded <= one.recorded or other.baseline is None:
+            continue
+        if goes_on.end != AGAIN or other.baseline != one.baseline:
+            return other.baseline
+        goes_on = other
+    return None
 
 
 def choose(word: str, incidents: list[Incident]) -> Incident:
