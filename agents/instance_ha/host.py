@@ -10,7 +10,7 @@ from . import decide, proof, reserve
 from .evacuation import SEND_DEADLINE, Evacuation, Look, Prepared, arrived
 from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming, Reports
 from .limits import is_reserved
-from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Record, Service
+from .model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Moment, Record, Service
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -35,6 +35,8 @@ class Host:
         self.record = record                   # as this turn left it
         self.may_start = False                 # whether this turn may send anything
         self.under_way = 0                     # evacuations that Nova is at work on, as of the last look
+        self.confirmed: Moment | None = None   # when this worker saw the proof
+        self.asked: Moment | None = None       # when Nova had taken the first request of this worker
         self._paused = ""                      # why nothing may be begun now
         self._control = ""                     # the same, as long as it is Nova's control plane
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
@@ -137,6 +139,7 @@ class Host:
                 self.worker.problem(self.node, f"{self.node} is not evacuated: {reason}")
             return record
         self.worker.solved(self.node)
+        self.confirmed = self.worker.moment()
         LOG.info("%s: fencing confirmed by Pacemaker (%s)", self.node, found)
         host = self.engine.host if self.engine else record.host
         record = record.to(CONFIRMED, proof=found, worker=self.worker.token, host=host)

@@ -20,6 +20,7 @@ DISABLED_BY_US = "instance-ha:"
 IN_PROGRESS = frozenset(("queued", "preparing", "accepted", "pre-migrating", "running", "migrating", "post-migrating"))
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
 NONE_SEEN = "-"
+Moment = tuple[float, float]   # seconds since the epoch, for people, and by the monotonic clock
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from . import events, incident
 from .events import Event
 from .incident import Incident
-from .model import CONFIRMED, EVACUATED, FENCED, PARTLY, RETURNING, Record
+from .model import CONFIRMED, EVACUATED, FENCED, PARTLY, RETURNING, Moment, Record
 
 ARRIVED, MOVING, WAITING, LEFT = "arrived", "moving", "waiting", "left"
 STANDS = (ARRIVED, MOVING, WAITING, LEFT)
@@ -89,15 +89,16 @@ class Tale:
             return [self._event(events.EVACUATED, now, f"nothing is left to move from {record.node}", **counts)]
         return [self._event(events.PARTLY, now, f"{record.left} servers of {record.node} are not moved: {one.reason}", **counts)]
 
-    def sight(self, sight: Sight, now: float, clock: float) -> list[Event]:
-        """What a turn saw of the servers, after it had acted."""
+    def sight(self, sight: Sight, now: float, clock: float, asked_at: Moment | None = None) -> list[Event]:
+        """What a turn saw of the servers, after it had acted. `asked_at` is when Nova had taken the first request, by both clocks."""
         told, one = [], self.incident
         asked = sight.tries > 0 or any(server.request for server in sight.servers)
         # Requests that were there at the first look are another worker's, and when they went out is not known.
         if asked and not one.requested and (self.confirmed is not None or sight.tries == 0):
-            one = replace(one, requested=now)
+            when, tick = asked_at or (now, clock)
+            one = replace(one, requested=when)
             if self.confirmed is not None:
-                self._mark("start", clock - self.confirmed)
+                self._mark("start", tick - self.confirmed)
         arrived = sight.count(ARRIVED)
         if arrived > (one.done or 0):
             one = replace(one, arrived=now)

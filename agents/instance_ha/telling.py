@@ -125,10 +125,10 @@ class Teller:
             return told
         # As the turn has left the record: confirmed before it looked at the servers, over after that.
         if host.record.state == CONFIRMED:
-            told += tale.record(host.record, now, clock)
+            told += tale.record(host.record, *(host.confirmed or (now, clock)))
         if host.look is not None:
             before = (tale.tries, tale.failures)
-            told += tale.sight(self._sight(host), now, clock)
+            told += tale.sight(self._sight(host), now, clock, host.asked)
             self.metrics.count("evacuation_requests_total", max(0, tale.tries - before[0]))
             self.metrics.count("evacuation_failures_total", max(0, tale.failures - before[1]))
         return told + tale.record(host.record, now, clock)

@@ -20,7 +20,7 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held
 from .missed import Missing
-from .model import CONFIRMED, EVACUATED, PARTLY, RETURNING, Aggregate, ClusterView, Record, Service
+from .model import CONFIRMED, EVACUATED, PARTLY, RETURNING, Aggregate, ClusterView, Moment, Record, Service
 from .nova import Nova
 from .selection import Policy
 from .window import Queue, Waiting, Window
@@ -143,7 +143,14 @@ class Worker:
     def _do(self, job: tuple[Host, Verdict]) -> bool:
         host, verdict = job
         assert host.look is not None and host.engine is not None
-        return host.engine.act(verdict, host.look, lambda: self.may_act(host.record))
+        smooth = host.engine.act(verdict, host.look, lambda: self.may_act(host.record))
+        if verdict.action == decide.EVACUATE and host.asked is None:
+            host.asked = self.moment()
+        return smooth
+
+    def moment(self) -> Moment:
+        """Now, for those who look on."""
+        return time.time(), self.clock()
 
     def aggregates(self, fresh: bool = False) -> Sequence[Aggregate]:
         """Nova's host aggregates, no older than a minute; none where Nova does not show them. Raises CloudError."""

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from instance_ha import cluster as door
-from instance_ha import params
+from instance_ha import model, params
 from instance_ha.cluster import Cluster
 from instance_ha.incident import Incident, parse_incident
+from instance_ha.model import Record
 from instance_ha.process import Outcome
 from instance_ha.selection import policy_from
+from instance_ha.tale import Sight, Tale
 from instance_ha.telling import HISTORY_PAUSE, METRICS_PAUSE, Teller
 from instance_ha.worker import Worker
 from lxml import etree
@@ -347,3 +349,11 @@ def test_when_nova_is_away_the_metrics_say_so(stage: Stage) -> None:
     samples = stage.samples()
     assert samples["instance_ha_nova_reachable", ()] == 0 and samples["instance_ha_cluster_quorate", ()] == 1
     assert stage.kinds() == ["recorded", "confirmed"]
+
+
+def test_a_phase_ends_when_it_ended_and_not_when_the_turn_was_over() -> None:
+    marks: list[tuple[str, float]] = []
+    tale = Tale(Incident("3f9c", "cmp-1", state=model.FENCED, recorded=1000.0), False, 0.0, lambda *mark: marks.append(mark))
+    tale.record(Record("cmp-1", model.CONFIRMED, "3f9c", proof="node_fenced:1010"), 1010.0, 10.0)
+    tale.sight(Sight("cmp-1", [], 1, 0), 1020.0, 20.0, (1013.0, 13.0))
+    assert (tale.incident.proven, tale.incident.requested) == (1010.0, 1013.0) and marks == [("fencing", 10.0), ("start", 3.0)]
