@@ -45,11 +45,11 @@ class Witness:
     def look(self) -> None:
         """Look once. A controller that is in trouble shows nothing."""
         try:
-            degraded, both = watch.failures(degraded=True), watch.failures(degraded=None)
+            failed, degraded = watch.both_failures()
         except (LabError, OSError, ValueError, SyntaxError):
             return
         self.heard |= {reason for _, _, reason in degraded}
-        self.failed |= {failure for failure in both if failure not in degraded}
+        self.failed |= {*failed}
 
 
 def not_meant(failed: Iterable[Failure], acts: Iterable[Act], may_die: Iterable[str]) -> list[Failure]:

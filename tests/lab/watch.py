@@ -91,12 +91,19 @@ def where_runs(resource: str) -> str | None:
     return None
 
 
-def failures(degraded: bool | None = False) -> list[tuple[str, str, str]]:
+def failures(degraded: bool = False) -> list[tuple[str, str, str]]:
     """(operation, node, exit reason) of the failed resource actions that crm_mon shows; with `degraded` of those that ended
-    with OCF_DEGRADED instead, which is no failure to Pacemaker; with None of both."""
+    with OCF_DEGRADED instead, which is no failure to Pacemaker."""
+    return both_failures()[degraded]
+
+
+def both_failures() -> tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]]:
+    """What failed, and what ended with OCF_DEGRADED, at the same moment."""
     root = ElementTree.fromstring(on_controller("crm_mon", "--one-shot", "--output-as=xml"))
-    return [(f.get("op_key", ""), f.get("node", ""), f.get("exitreason", "")) for f in root.iter("failure")
-            if degraded is None or (f.get("exitcode") == "190") is degraded]
+    found: tuple[list[tuple[str, str, str]], list[tuple[str, str, str]]] = ([], [])
+    for f in root.iter("failure"):
+        found[f.get("exitcode") == "190"].append((f.get("op_key", ""), f.get("node", ""), f.get("exitreason", "")))
+    return found
 
 
 def operation_seconds(resource: str, operation: str) -> float | None:
