@@ -31,7 +31,7 @@ def _kill_worker(_: str) -> None:
     machine.exec_in(cluster.find(name), ["/bin/sh", "-c", kill], check=True)
 
 
-def _kill_nova_compute(host: str) -> None:
+def kill_nova_compute(host: str) -> None:
     machine.exec_in(cluster.find(host), ["/bin/sh", "-c", "kill -9 $(cut -d' ' -f1 /run/nova-compute.pid)"], check=True)
 
 
@@ -158,7 +158,7 @@ DO: dict[str, Callable[[str], object]] = {
     "disable": lambda _: _pcs("resource", "disable", "nova-evacuate"), "delete_record": _delete_record, "confirm": _confirm,
     "save_cib": _save_cib, "restore_cib": _restore_cib, "nobody": _record_of_nobody, "yes": _say_yes, "older_agent": _older_agent,
     "off_only": lambda _: _pcs("property", "set", "stonith-action=off"),
-    "write": _write, "nova_compute": _kill_nova_compute, "hang_nova_compute": _hang_nova_compute,
+    "write": _write, "nova_compute": kill_nova_compute, "hang_nova_compute": _hang_nova_compute,
     "person_disables": _disable_service, "budgets": _budgets,
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what),
     "https": _https, "expired": lambda _: tls.serve(tls.EXPIRED), "clock": clock.put_back,

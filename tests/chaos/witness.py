@@ -1,7 +1,9 @@
-"""Watches while faults are played, and sees what is left over afterwards: nothing here is part of a scenario."""
+"""Watches while faults are played, and sees what is left over afterwards: nothing here is part of a scenario. As the person on call it
+does the one thing that the worker asks people to do and does not do itself."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import threading
@@ -9,6 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from tests.chaos.acts import kill_nova_compute
 from tests.chaos.plan import Act
 from tests.lab import cluster, watch
 from tests.lab import node as machine
@@ -20,15 +23,18 @@ LEFT_LIMIT = 30.0
 WORKER = re.compile(r"-m\0instance_ha\.service\0")
 AGENT = re.compile(r"/(fence_nova|NovaEvacuate|instance-ha)\0")
 CLOUD_IS_AWAY = frozenset(("service", "freeze_service", "address", "https", "expired", "bmc"))
+RESTART = re.compile(r"(\S+) is not taken back: .*restart nova-compute on it once more")
 Failure = tuple[str, str, str]  # operation, node, reason
 
 
 class Witness:
-    """Collects what crm_mon shows to people: `heard` are reasons of a degraded worker, `failed` are operations that failed."""
+    """Collects what crm_mon shows to people: `heard` are reasons of a degraded worker, `failed` are operations that failed,
+    `restarted` are hosts whose nova-compute was started once more because the worker said so."""
 
     def __init__(self) -> None:
         self.heard: set[str] = set()
         self.failed: set[Failure] = set()
+        self.restarted: set[str] = set()
         self._end = threading.Event()
 
     def __enter__(self) -> Witness:
@@ -41,6 +47,10 @@ class Witness:
     def _watch(self) -> None:
         while not self._end.wait(LOOK):
             self.look()
+            for host in {found.group(1) for reason in self.heard if (found := RESTART.search(reason))} - self.restarted:
+                with contextlib.suppress(LabError):   # it may have ended meanwhile; the next look says so
+                    kill_nova_compute(host)
+                    self.restarted.add(host)
 
     def look(self) -> None:
         """Look once. A controller that is in trouble shows nothing."""

@@ -57,6 +57,7 @@ class Outcome:
     first: float | None = None
     recovered: float | None = None
     took: float = 0.0
+    note: str = ""
     date: str = field(default_factory=lambda: datetime.date.today().isoformat())
 
 
@@ -168,6 +169,8 @@ def _play(row: Row, outcome: Outcome) -> None:
     outcome.first = min(min(times) for times in asked.values()) - failure if asked else None
     arrivals = [event["time"] for event in guests.journal() if event["time"] > begun and event["host"] != homes.get(event["uuid"], event["host"])]
     outcome.recovered = max(arrivals) - failure if asked and arrivals else None
+    if witness.restarted:
+        outcome.note = f"; told to, a person restarted nova-compute on {', '.join(sorted(witness.restarted))}"
     audit(begun, split, homes, player, witness)
     _hosts(row, homes, stays, asked)
     assert not settle(wanted, set()), "no longer as they should be"
@@ -220,7 +223,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def line(outcome: Outcome) -> str:
     """One row of the table."""
     numbers = ["" if value is None else f"{value:.1f}" for value in (outcome.fenced, outcome.first, outcome.recovered)]
-    verdict = "FAILED: " + " ".join(outcome.error.replace("|", "/").split()) if outcome.error else "as it should be"
+    verdict = "FAILED: " + " ".join(outcome.error.replace("|", "/").split()) if outcome.error else "as it should be" + outcome.note
     return f"| {outcome.row.group} | {outcome.row.name} | {verdict} | {' | '.join(numbers)} |"
 
 
