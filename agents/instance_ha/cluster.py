@@ -12,6 +12,7 @@ from .errors import ClusterError, ConflictError
 from .incident import Incident, newest_first, parse_incident
 from .model import DISMISSED, LEGACY_YES, RECORD, ClusterNode, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
+from .standing import Standing, read_standing
 
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
 HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
@@ -42,6 +43,10 @@ class Cluster:
         """The fence devices that the fencer says can fence a node now, by id (stonith_admin --list)."""
         done = run(["stonith_admin", "--list", node, "--output-as=xml"], TOOL_TIMEOUT)
         return [] if done.code else [item.text or "" for item in _xml(done).iter("item")]
+
+    def standing(self) -> Standing:
+        """What runs, and the failed actions that Pacemaker remembers (crm_mon --one-shot)."""
+        return read_standing(_xml(_must(["crm_mon", "--one-shot", "--output-as=xml"])))
 
     def has_agent(self, agent: str) -> bool:
         """Whether an agent (class:type or class:provider:type) is installed on this node."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .answers import one_line
 from .errors import ConfigurationError, HostError
@@ -17,6 +17,7 @@ _FROM_OPENRC = {
     "OS_TENANT_NAME": "tenant_name", "OS_USER_DOMAIN_NAME": "user_domain", "OS_PROJECT_DOMAIN_NAME": "project_domain",
     "OS_REGION_NAME": "region_name", "OS_CACERT": "cacert",
 }
+Door = TypeVar("Door", bound=Nova)
 _NEEDED = ("auth_url", "username", "password", "tenant_name")
 
 
@@ -31,6 +32,11 @@ def check(values: Mapping[str, str]) -> None:
 
 def connect(values: Mapping[str, str]) -> Nova:
     """A Nova for the resolved parameters; no request is sent yet. Raises ConfigurationError, HostError."""
+    return connect_by(Nova, values)
+
+
+def connect_by(door: type[Door], values: Mapping[str, str]) -> Door:
+    """The same, by another door to it."""
     check(values)
     session, interface, region, elsewhere = _from_clouds_yaml(values) if values["cloud"] else _from_values(values)
     from keystoneauth1.adapter import Adapter
@@ -39,7 +45,7 @@ def connect(values: Mapping[str, str]) -> Nova:
         return Adapter(session=session, service_type=service, interface=interface, region_name=region or None, connect_retries=0,
                        default_microversion=microversion, endpoint_override=elsewhere.get(service))
 
-    return Nova(adapter("compute", MICROVERSION), adapter("image"), adapter("placement", PLACEMENT_MICROVERSION))
+    return door(adapter("compute", MICROVERSION), adapter("image"), adapter("placement", PLACEMENT_MICROVERSION))
 
 
 def _from_values(values: Mapping[str, str]) -> tuple[Any, str, str, dict[str, str]]:

@@ -8,6 +8,7 @@ from instance_ha.cluster import Cluster, read_cib
 from instance_ha.errors import ClusterError, ConflictError
 from instance_ha.model import ClusterNode, FenceEvent, Record, clean, parse_record
 from instance_ha.process import Outcome
+from instance_ha.standing import Failure, not_installed
 from lxml import etree
 
 VALUE = "confirmed;id=f30367e0;since=1795559436;by=ctl-1;host=cmp-1;proof=node_fenced:1795559437;baseline=0;worker=ctl-2.54.745534"
@@ -148,3 +149,32 @@ def test_no_cluster_is_an_error_and_not_an_empty_one(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(door, "run", Tools(outcome))
     with pytest.raises(ClusterError):
         Cluster().view()
+
+
+MONITOR = """<pacemaker-result api-version="2.25" request="crm_mon --one-shot --output-as=xml"><resources>
+  <resource id="fence-cmp-1" resource_agent="stonith:fence_ipmilan" role="Started" active="true" failed="true" nodes_running_on="1">
+    <node name="ctl-2" id="2" cached="true"/></resource>
+  <clone id="nova-compute-clone"><resource id="nova-compute" role="Started" active="true" failed="false"><node name="cmp-1"/></resource>
+    <resource id="nova-compute:1" role="Started" active="true" failed="false"><node name="cmp-2"/></resource>
+    <resource id="nova-compute" role="Stopped" active="false" failed="false" nodes_running_on="0"/></clone></resources>
+  <failures><failure op_key="fence-cmp-1_start_0" node="ctl-2" exitstatus="error" exitreason="Fence agent did not complete within 20s" exitcode="1"
+    call="102" status="Timed Out" interval="0" task="start"/>
+    <failure op_key="nova-evacuate_monitor_10000" node="ctl-1" exitstatus="degraded" exitreason="" exitcode="190" call="3"/></failures>
+</pacemaker-result>"""
+
+
+def test_what_runs_and_what_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "run", Tools(Outcome(0, MONITOR, "")))
+    now = Cluster().standing()
+    assert now.running == {"fence-cmp-1": {"ctl-2"}, "nova-compute": {"cmp-1", "cmp-2"}} and now.failed == {"fence-cmp-1"}
+    assert now.failures == (Failure("fence-cmp-1", "start", "ctl-2", 1, "Fence agent did not complete within 20s"),
+                            Failure("nova-evacuate", "monitor", "ctl-1", 190, "degraded"))
+
+
+def test_an_agent_that_a_node_could_not_run() -> None:
+    """crm_mon shows nothing of such a probe."""
+    operation = ('<lrm><lrm_resources><lrm_resource id="nova-evacuate"><lrm_rsc_op id="nova-evacuate_last_0" operation="monitor" rc-code="{}" '
+                 'exit-reason="NovaEvacuate: No such file or directory"/></lrm_resource></lrm_resources></lrm>')
+    root = etree.fromstring(f'<cib><status><node_state uname="ctl-1">{operation.format(5)}</node_state><node_state uname="ctl-2">'
+                            f"{operation.format(7)}</node_state></status></cib>")
+    assert not_installed(root, "nova-evacuate") == {"ctl-1": "NovaEvacuate: No such file or directory"}

@@ -19,6 +19,7 @@ RANKS = {
     "loss": 3, "worst": 4,
     "survey": 5,
     "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
+    "standing": 0, "inspection": 4,
     "service": 10, "ocf": 11, "cli": 11, "manual": 12, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
