@@ -59,9 +59,10 @@ lab-down:
 	@$(LAB) down
 
 install:
-	install -d '$(DESTDIR)$(PYTHONDIR)/instance_ha/cli' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
+	install -d '$(DESTDIR)$(PYTHONDIR)/instance_ha/cli' '$(DESTDIR)$(PYTHONDIR)/instance_ha/doctor' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
 	install -m 0644 agents/instance_ha/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/'
 	install -m 0644 agents/instance_ha/cli/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/cli/'
+	install -m 0644 agents/instance_ha/doctor/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/doctor/'
 	$(FILL) agents/fence_nova > '$(DESTDIR)$(SBINDIR)/fence_nova' && chmod 0755 '$(DESTDIR)$(SBINDIR)/fence_nova'
 	$(FILL) agents/instance-ha > '$(DESTDIR)$(BINDIR)/instance-ha' && chmod 0755 '$(DESTDIR)$(BINDIR)/instance-ha'
 	$(FILL) ocf/openstack/NovaEvacuate > '$(DESTDIR)$(OCFDIR)/NovaEvacuate' && chmod 0755 '$(DESTDIR)$(OCFDIR)/NovaEvacuate'

@@ -16,7 +16,7 @@ setup(
     description="Instance HA for OpenStack on Pacemaker",
     license="Apache-2.0",
     package_dir={"": "agents"},
-    packages=["instance_ha", "instance_ha.cli"],
+    packages=["instance_ha", "instance_ha.cli", "instance_ha.doctor"],
     python_requires=">=3.9",
     install_requires=["openstacksdk>=0.101", "keystoneauth1>=5.0", "lxml>=4.9"],
 )

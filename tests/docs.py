@@ -1,4 +1,4 @@
-"""docs/parameters.md and docs/states.md from their tables: python3 -m tests.docs"""
+"""docs/parameters.md, docs/states.md and the findings in docs/operations.md from their tables: python3 -m tests.docs"""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "agents"))
 
 from instance_ha import params, states  # noqa: E402
+from instance_ha.doctor.kinds import AREAS, KINDS  # noqa: E402
 from instance_ha.params import FENCE, OCF, Param  # noqa: E402
 
 PAGE = ROOT / "docs" / "parameters.md"
+OPERATIONS_PAGE = ROOT / "docs" / "operations.md"
+FINDINGS_FROM, FINDINGS_TO = "<!-- from agents/instance_ha/doctor/kinds.py: python3 -m tests.docs -->\n", "<!-- end -->\n"
 STATES_PAGE = ROOT / "docs" / "states.md"
 HEAD = """# Parameters
 
@@ -109,8 +112,24 @@ def states_page() -> str:
     return STATES_HEAD.format(default=" ".join(states.DEFAULT_WORDS)) + "\n".join(lines) + "\n"
 
 
+def operations_page() -> str:
+    """The whole of docs/operations.md, with the tables of the doctor's findings made anew."""
+    before, _, rest = OPERATIONS_PAGE.read_text(encoding="utf-8").partition(FINDINGS_FROM)
+    after = rest.partition(FINDINGS_TO)[2]
+    return before + FINDINGS_FROM + findings() + FINDINGS_TO + after
+
+
+def findings() -> str:
+    """A table of Markdown for each area, one row a finding."""
+    parts = []
+    for area in AREAS:
+        rows = [f"| `{kind.name}` | {kind.level} | {kind.what} | {kind.why} |" for kind in KINDS.values() if kind.area == area]
+        parts.append("\n".join([f"| {area} | | what | why it matters |", "| --- | --- | --- | --- |", *rows]) + "\n")
+    return "\n".join(parts)
+
+
 def main() -> int:
-    for path, text in ((PAGE, page()), (STATES_PAGE, states_page())):
+    for path, text in ((PAGE, page()), (STATES_PAGE, states_page()), (OPERATIONS_PAGE, operations_page())):
         path.write_text(text, encoding="utf-8")
         print(f"written: {path.relative_to(ROOT)}")
     return 0

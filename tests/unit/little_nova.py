@@ -31,6 +31,7 @@ class LittleNova:
         self.actions: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[str] = []
         self.away = self.oldest = False
+        self.headers: dict[str, str] = {}   # of every answer, besides the usual ones
         self._requests = 0
         little = self
 
@@ -45,8 +46,8 @@ class LittleNova:
                 old = little.oldest and self.headers.get("X-OpenStack-Nova-API-Version", "") > MICROVERSION
                 code, answer = (406, TOO_NEW) if old else little.answer(self.command, self.path, json.loads(body) if body else None, request)
                 content = json.dumps(answer).encode() if answer is not None else b""
-                self.send_response(code)
-                for key, value in (("Content-Length", str(len(content))), ("x-openstack-request-id", request)):
+                self.send_response_only(code)
+                for key, value in (("Content-Length", str(len(content))), ("x-openstack-request-id", request), *little.headers.items()):
                     self.send_header(key, value)
                 self.end_headers()
                 self.wfile.write(content)

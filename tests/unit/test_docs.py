@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from instance_ha import params
+from instance_ha.doctor.kinds import KINDS
 
 from tests import docs
 
@@ -13,6 +14,12 @@ def test_the_parameter_page_is_up_to_date() -> None:
 
 def test_the_page_of_states_is_up_to_date() -> None:
     assert docs.STATES_PAGE.read_text(encoding="utf-8") == docs.states_page(), "docs/states.md is out of date: python3 -m tests.docs"
+
+
+def test_the_tables_of_findings_are_up_to_date() -> None:
+    text = docs.OPERATIONS_PAGE.read_text(encoding="utf-8")
+    assert text == docs.operations_page(), "docs/operations.md is out of date: python3 -m tests.docs"
+    assert all(text.count(f"| `{kind}` | {KINDS[kind].level} |") == 1 for kind in KINDS)
 
 
 def test_every_parameter_is_on_the_page_once() -> None:

@@ -20,7 +20,7 @@ RANKS = {
     "survey": 5,
     "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
     "standing": 0, "inspection": 4,
-    "service": 10, "ocf": 11, "cli": 11, "manual": 12, "fence": 11,
+    "service": 10, "ocf": 11, "doctor": 11, "cli": 12, "manual": 13, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
         "window": {"model", "selection"}, "decide": {"model", "selection", "states"}, "params": {"errors", "model"},
@@ -32,15 +32,20 @@ PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"
         "powering": {"inventory", "proof"},
         "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
                                                                          "model"}}
+# What looks, and what judges what was seen: the doctor's.
+DOCTOR_LOOKS = {"asking", "examine", "visit"}
+DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "identity", "inventory", "model", "params", "powering", "proof", "provisioning",
+                    "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-def imports(path: Path) -> set[str]:
+def imports(path: Path, level: int = 0) -> set[str]:
+    """The modules of the project that a file imports; those so many folders up, 0 for any."""
     found = set()
     tree = ast.parse(path.read_text())
     tree.body = [n for n in tree.body if not (isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")]
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level:
+        if isinstance(node, ast.ImportFrom) and node.level and level in (0, node.level):
             found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
     return found
 
@@ -54,6 +59,14 @@ def test_imports_run_one_way(path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(PURE))
 def test_pure_modules_import_only_values(name: str) -> None:
     assert imports(ROOT / f"{name}.py") <= PURE[name]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "doctor"], ids=lambda p: p.stem)
+def test_the_doctor_looks_in_few_places_and_judges_in_pure_ones(path: Path) -> None:
+    outside, inside = imports(path, 2) - {"__version__"}, imports(path, 1)
+    assert all(RANKS[name] < RANKS["doctor"] for name in outside)
+    assert path.stem == "visit" or "visit" not in inside
+    assert path.stem in DOCTOR_LOOKS or outside <= DOCTOR_JUDGES_BY
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InstanceHaError
-from . import configure, dismiss, evacuate, gate, history, hosts, maintenance, plan, release, report, status
+from . import configure, dismiss, doctor, evacuate, gate, history, hosts, maintenance, plan, release, report, status
 from .common import NOTHING_TRIED, add_cloud_options
 
-COMMANDS = (status, history, report, hosts, plan, evacuate, release, dismiss, maintenance, gate, configure)
+COMMANDS = (status, history, report, hosts, plan, doctor, evacuate, release, dismiss, maintenance, gate, configure)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,0 +1,1 @@
+"""Will it work tonight? What instance-ha doctor looks at. Reads only."""

@@ -1,0 +1,120 @@
+"""Pure: the cluster as a whole, its properties, its nodes, what is on record, and what has failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..changes import SetAttribute, SetDefaults, SetProperties
+from ..proof import OFF_ACTIONS
+from .finding import Finding, by, clean_up, meta, shell, some, to_do
+from .scene import Scene, is_set
+
+DEGRADED = 190                  # OCF's code
+PARALLEL_BY_DEFAULT = 3         # the major version of Pacemaker in which concurrent-fencing is true unless told otherwise
+LOAD, STICKINESS = "1000%", "100"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """All of them."""
+    yield from _cluster(scene)
+    yield from _maintenance(scene)
+    yield from _nodes(scene)
+    yield from _records(scene)
+    yield from _history(scene)
+    yield from _devices(scene)
+    yield from _failures(scene)
+
+
+def _cluster(scene: Scene) -> Iterator[Finding]:
+    properties = scene.has.properties
+    if not scene.view.quorate:
+        yield Finding("no-quorum", "cluster", "this part of the cluster has no quorum", to_do("bring the other controllers up, and look again there"))
+    if not is_set(properties, "stonith-enabled", "true"):
+        yield Finding("stonith-disabled", "cluster", "stonith-enabled is false", by(SetProperties({"stonith-enabled": "true"})))
+    version = properties.get("dc-version", "").split(".")[0]
+    default = "true" if version.isdigit() and int(version) >= PARALLEL_BY_DEFAULT else "false"
+    if not is_set(properties, "concurrent-fencing", default):
+        yield Finding("fencing-one-by-one", "cluster", "concurrent-fencing is not true", by(SetProperties({"concurrent-fencing": "true"})))
+    if "load-threshold" not in properties:
+        yield Finding("load-threshold", "cluster", "load-threshold is not set", by(SetProperties({"load-threshold": LOAD})))
+    if scene.has.defaults.get("resource-stickiness", "0") == "0":
+        yield Finding("stickiness", "cluster", "resource-stickiness is not set", by(SetDefaults({"resource-stickiness": STICKINESS})))
+
+
+def _maintenance(scene: Scene) -> Iterator[Finding]:
+    if is_set(scene.has.properties, "maintenance-mode"):
+        yield Finding("maintenance-mode", "cluster", "maintenance-mode is true", by(SetProperties({"maintenance-mode": "false"})))
+        return
+    for resource in (*scene.workers, *scene.remotes):
+        for name, right in (("is-managed", "true"), ("maintenance", "false")):
+            if is_set(resource.meta, name, right) is not (right == "true"):
+                yield Finding("maintenance-mode", resource.id, f"it has meta {name}={resource.meta[name]}", meta(resource, name, right))
+    for name, node in scene.has.nodes.items():
+        if is_set(node.attributes, "maintenance"):
+            yield Finding("maintenance-mode", name, f"the node {name} is in maintenance", by(SetAttribute(name, "maintenance", "false")))
+
+
+def _nodes(scene: Scene) -> Iterator[Finding]:
+    for name, node in scene.has.nodes.items():
+        if is_set(node.attributes, "standby"):
+            yield Finding("standby", name, f"the node {name} is in standby",
+                          shell(f"instance-ha maintenance off {name}") if name in scene.computes else by(SetAttribute(name, "standby", "off")))
+    for name, state in scene.view.nodes.items():
+        if state.online or name in {*scene.view.records, *scene.view.broken, *scene.view.dismissed}:
+            continue
+        stopped = name in scene.has.resources and scene.has.resources[name].disabled
+        yield Finding("node-offline", name, f"{name} is offline and not on record", to_do("find out why, and start it") if not stopped
+                      else to_do("its connection is disabled; when its planned work is done:") + shell(f"instance-ha maintenance off {name}"))
+
+
+def _records(scene: Scene) -> Iterator[Finding]:
+    view = scene.view
+    for name, raw in view.broken.items():
+        yield Finding("record-unreadable", name, f"the record of {name} is {raw[:60]!r}",
+                      to_do('read "The record by hand" in docs/operations.md; if the host is in service, delete the record'))
+    for name, record in view.records.items():
+        yield Finding("on-record", name, f"{name} is on record: {record.state}, {record.left} servers left", shell(f"instance-ha status {name}"))
+    for name in sorted(view.dismissed):
+        yield Finding("dismissed", name, f"{name} is dismissed", to_do(f"start {name}: the dismissal ends when it is back"))
+
+
+def _history(scene: Scene) -> Iterator[Finding]:
+    for name in scene.computes:
+        newest = next((event for event in scene.events.get(name, ()) if event.action in OFF_ACTIONS), None)
+        if newest and newest.status == "failed":
+            yield Finding("fencing-failed", name, f"the last fencing of {name} failed ({newest.action}, {newest.completed or 'no time given'})",
+                          to_do("see to its power device; when it is well:") + shell(f"stonith_admin --cleanup --history {name}"))
+
+
+def _devices(scene: Scene) -> Iterator[Finding]:
+    """The devices that should run and do not."""
+    if scene.standing is None:
+        return
+    for device in scene.used:
+        failed = device.id in scene.standing.failed
+        if device.disabled or (scene.standing.running.get(device.id) and not failed):
+            continue
+        reasons = _told(scene, device.id)
+        why = f" ({some(reasons, 1)})" if reasons else ""
+        yield Finding("device-down", device.id, f"{device.id} {'has failed' if failed else 'runs nowhere'}{why}",
+                      to_do("see to it: does it answer, has it another password? Then:") + clean_up(device))
+
+
+def _told(scene: Scene, resource: str) -> list[str]:
+    failures = scene.standing.failures if scene.standing else ()
+    return [f"{one.action} on {one.node}: {one.reason}" for one in failures if one.resource == resource and one.code != DEGRADED]
+
+
+def _failures(scene: Scene) -> Iterator[Finding]:
+    for node, reason in scene.unable.items():
+        if node not in scene.computes:
+            yield Finding("agent-missing", node, f"on {node} NovaEvacuate could not be run: {reason}",
+                          to_do(f"make install, on {node}; then:") + shell(f"crm_resource --refresh --resource {scene.workers[0].id} --node {node}"))
+    down = {one.subject for one in _devices(scene)}
+    for resource in (*scene.workers, *scene.nova_computes, *scene.used, *scene.remotes):
+        told = _told(scene, resource.id)
+        if told and resource.id not in down:
+            yield Finding("failed-action", resource.id, some(told), clean_up(resource))
+    for failure in scene.standing.failures if scene.standing else ():
+        if failure.code == DEGRADED and failure.resource in {worker.id for worker in scene.workers}:
+            yield Finding("worker-complains", failure.resource, f"on {failure.node}: {failure.reason}", shell("instance-ha status"))

@@ -1,0 +1,146 @@
+"""Pure: what was read of the cloud, judged: its services, its hosts' names, its clocks, what it refuses."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from .. import decide
+from ..inventory import Resource
+from ..model import ClusterNode, ClusterView, Service
+from .asking import AGGREGATES, GLANCE, NOVA, PLACEMENT, Cloud
+from .finding import Finding, Mend, param, shell, to_do
+
+ADMIN = "admin"
+CLOCK_LIMIT = 5.0         # seconds between two clocks
+NEEDED = ("nova-scheduler", "nova-conductor")
+POLICIES = "docs/operations.md, \"What the OpenStack user needs\""
+
+
+def check(cloud: Cloud, view: ClusterView | None, meant: Sequence[str], domain: str, agents: Sequence[Resource]) -> Iterator[Finding]:
+    """All of them. `view` is the cluster, None where it could not be read; `meant` are the nodes that are fenced as compute hosts;
+    `domain` is the parameter; `agents` are the resources that have it."""
+    yield from _answers(cloud)
+    yield from _services(cloud)
+    if view is not None:
+        yield from _names(cloud, view, meant, domain, agents)
+        yield from _hosts(cloud, view, domain)
+    yield from _zones(cloud)
+    yield from _clocks(cloud)
+
+
+def computes(services: Sequence[Service]) -> list[Service]:
+    return sorted((s for s in services if s.binary == "nova-compute"), key=lambda s: s.host)
+
+
+def takes(service: Service) -> bool:
+    """Whether the scheduler may send servers there."""
+    return service.up and service.enabled and not service.forced_down
+
+
+def hosts_of(nodes: Mapping[str, ClusterNode], services: Sequence[Service], domain: str) -> dict[str, str]:
+    """Nova's name of each node that is a compute host."""
+    return {name: host for name in nodes if (host := decide.host_of(name, domain, services))}
+
+
+def _answers(cloud: Cloud) -> Iterator[Finding]:
+    for policy, words in cloud.refused.items():
+        if policy == AGGREGATES:
+            yield Finding("aggregates-hidden", "Nova", words, to_do(f"give the agents' user {policy}: {POLICIES}"))
+        elif policy.startswith("placement"):
+            yield Finding("placement", "Placement", words, to_do(f"give the agents' user {policy}: {POLICIES}"))
+        else:
+            yield Finding("policy", policy or "Nova", words, to_do(f"give the agents' user {policy or 'what is refused'}: {POLICIES}"))
+    kinds = {NOVA: "cloud-away", GLANCE: "glance", PLACEMENT: "placement"}
+    for service, words in cloud.away.items():
+        yield Finding(kinds[service], service, words, to_do(f"see to {service}; the request is in its log"))
+    if cloud.roles is not None and ADMIN not in cloud.roles:
+        yield Finding("policies-unseen", "Nova", f"the agents' user has the roles {', '.join(sorted(cloud.roles)) or 'none'}, and not admin",
+                      to_do(f"compare Nova's policy file with {POLICIES}; then evacuate a server for trial"))
+
+
+def _services(cloud: Cloud) -> Iterator[Finding]:
+    for binary in NEEDED:
+        if not any(s.binary == binary and s.up for s in cloud.services):
+            hosts = sorted(s.host for s in cloud.services if s.binary == binary)
+            yield Finding("no-scheduler", binary, f"no {binary} is up", to_do(f"start it on {', '.join(hosts) or 'a controller'}"))
+    living = [s.host for s in computes(cloud.services) if takes(s)]
+    if len(living) < 2:
+        yield Finding("no-destination", "Nova", f"the compute hosts that are up and enabled: {', '.join(living) or 'none'}",
+                      to_do("bring hosts up, and enable them: openstack compute service set --enable HOST nova-compute"))
+
+
+def _names(cloud: Cloud, view: ClusterView, meant: Sequence[str], domain: str, agents: Sequence[Resource]) -> Iterator[Finding]:
+    hosts = hosts_of(view.nodes, cloud.services, domain)
+    for node in meant:
+        if node not in hosts:
+            yield Finding("host-unknown", node, f"Nova knows no compute host for the node {node}; it knows "
+                          + (", ".join(s.host for s in computes(cloud.services)) or "none"), _domain_for(node, cloud.services, agents))
+    for service in computes(cloud.services):
+        if service.host not in hosts.values():
+            yield Finding("host-unprotected", service.host, f"Nova's compute host {service.host} is no node of this cluster",
+                          to_do("make it one, with a power device and a level, as the README says; or, if that is meant: "
+                                f"instance-ha doctor --ignore host-unprotected={service.host}"))
+
+
+def _domain_for(node: str, services: Sequence[Service], agents: Sequence[Resource]) -> Mend:
+    """Where Nova has a host of that short name: the domain that makes it this node's."""
+    for service in computes(services):
+        short, _, domain = service.host.partition(".")
+        if domain and short.lower() == node.split(".")[0].lower():
+            mend = Mend()
+            for agent in agents:
+                mend += param(agent, domain=domain)
+            return mend
+    return to_do(f"start nova-compute on {node} once, so that Nova knows it; or take {node} out of fence_nova's pcmk_host_list and its levels")
+
+
+def _hosts(cloud: Cloud, view: ClusterView, domain: str) -> Iterator[Finding]:
+    hosts = hosts_of(view.nodes, cloud.services, domain)
+    nodes = {host: view.nodes[name] for name, host in hosts.items()}
+    for service in computes(cloud.services):
+        node = nodes.get(service.host)
+        if node is None or node.name in view.records or node.name in view.broken or node.name in view.dismissed:
+            continue
+        if service.forced_down:
+            reason = f": {service.reason}" if service.reason else ""
+            yield Finding("forced-down", service.host, f"{service.host} is forced down and not on record{reason}",
+                          shell(f"openstack compute service set --up {service.host} nova-compute"))
+        elif not service.up and node.online:
+            yield Finding("nova-compute-down", service.host, f"nova-compute is down on {service.host}, which is online",
+                          to_do(f"see why: crm_mon -1rf, and nova-compute's log on {service.host}"))
+        elif decide.is_ours(service):
+            yield Finding("left-disabled", service.host, f"{service.host} is disabled: {service.reason}",
+                          shell(f"openstack compute service set --enable {service.host} nova-compute"))
+
+
+def _zones(cloud: Cloud) -> Iterator[Finding]:
+    everywhere = [s for s in computes(cloud.services) if takes(s)]
+    for zone in sorted({s.zone for s in computes(cloud.services)}):
+        living = [s.host for s in everywhere if s.zone == zone]
+        if len(living) == 1 and len(everywhere) > 1:
+            yield Finding("zone-alone", zone, f"{living[0]} is the only compute host of the zone {zone} that is up and enabled",
+                          to_do(f"bring up, or add, another host of the zone {zone}"))
+
+
+def _clocks(cloud: Cloud) -> Iterator[Finding]:
+    if cloud.ahead is not None and abs(cloud.ahead) > CLOCK_LIMIT:
+        where = "ahead of" if cloud.ahead > 0 else "behind"
+        yield Finding("clock", "Nova", f"the clock of Nova's API is {abs(cloud.ahead):.0f} s {where} this node's",
+                      to_do("see to the time service of both: chronyc tracking"))
+    for service in cloud.services:
+        reported = moment(service.updated)
+        if service.up and cloud.now is not None and reported is not None and reported - cloud.now > CLOCK_LIMIT:
+            writer = "a conductor" if service.binary == "nova-compute" else service.host
+            yield Finding("clock", service.host,
+                          f"{service.binary} on {service.host} has reported {reported - cloud.now:.0f} s from now, by the clock of Nova's API",
+                          to_do(f"see to the time service of {writer}: chronyc tracking"))
+
+
+def moment(text: str) -> float | None:
+    """A time stamp of Nova, as seconds since the epoch."""
+    try:
+        return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return None

@@ -1,0 +1,179 @@
+"""Pure: the fencing levels of compute hosts, and the devices in them."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..changes import SetProperties
+from ..inventory import ATTRIBUTE, NAME, PATTERN, Resource
+from ..powering import host_list, host_map
+from ..proof import RECORDERS
+from .finding import Finding, Mend, by, operation, param, some, start, to_do
+from .scene import NO_POWER, Scene, is_watched, listed, seconds
+
+FILE = "/root/instance-ha-levels.xml"   # the CIB holds passwords, and nobody else reads there
+WRITES = 10.0                           # seconds that fence_nova may take besides Nova: to read and write the CIB
+NOVA_TIMEOUT = 10.0                     # fence_nova's own
+_TARGET = {NAME: "{}:", PATTERN: "pattern:{}", ATTRIBUTE: "attr:{}"}
+Levels = tuple[tuple[str, ...], ...]    # the devices of each
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """All of them."""
+    faults = {node: fault for node in scene.computes if (fault := _fault(scene, node))}
+    wanted = {node: levels for node in faults if (levels := _proposed(scene, node))}
+    for node, (kind, what) in faults.items():
+        yield Finding(kind, node, what, _replace(scene, node, wanted) if node in wanted else _no_device(scene, node))
+    yield from _absent(scene)
+    for device in scene.used:
+        yield from _device(scene, device)
+        if device.type not in NO_POWER:
+            yield from _power(scene, device)
+    for device in scene.recorders:
+        yield from _list(scene, device)
+        yield from _time(scene, device)
+
+
+def _fault(scene: Scene, node: str) -> tuple[str, str] | None:
+    """What is wrong with a host's levels as a whole."""
+    levels = scene.levels(node)
+    if not levels:
+        return "level-missing", f"{node} has no fencing level"
+    recorded = []
+    for level in levels:
+        types = [scene.type_of(device) for device in level.devices]
+        first = next((number for number, agent in enumerate(types) if agent in RECORDERS), None)
+        recorded.append(first is not None)
+        if first is not None and not any(agent and agent not in NO_POWER for agent in types[:first]):
+            return "level-no-power", f"level {level.index} of {node} has no power device before {level.devices[first]}"
+    if not any(recorded):
+        return "level-no-record", f"no level of {node} has fence_nova"
+    missing = [str(level.index) for level, there in zip(levels, recorded) if not there]
+    return ("level-unrecorded", f"level {', '.join(missing)} of {node} has no fence_nova") if missing else None
+
+
+def _proposed(scene: Scene, node: str) -> Levels:
+    """Its levels with the power devices first in each and fence_nova after them; () where a device is missing for that."""
+    covering = [device.id for device in scene.powers if scene.covers(device, node)]
+    recorder = next((device.id for device in scene.recorders if scene.covers(device, node) is not False), "")
+    found = []
+    for devices in [level.devices for level in scene.levels(node)] or [()]:
+        powers = [device for device in devices if scene.type_of(device) not in {"", *NO_POWER}] or covering[:1]
+        recorders = [device for device in devices if scene.type_of(device) in RECORDERS] or [recorder]
+        if not powers or not all(recorders):
+            return ()
+        found.append((*powers, *recorders))
+    return tuple(found)
+
+
+def _replace(scene: Scene, node: str, wanted: Mapping[str, Levels]) -> Mend:
+    """Levels by the host's name, which count before those for a pattern or an attribute. What it has by name goes in the same step:
+    in between it would have none, and any one of its devices would do."""
+    before = scene.levels(node)
+    indexes = [level.index for level in before] or [1]
+    adds = [f"stonith level add {index} {node} {' '.join(devices)}" for index, devices in zip(indexes, wanted[node])]
+    deletes = [f"stonith level delete {level.index} target {node}" for level in before if level.kind == NAME]
+    if not deletes:
+        return Mend(tuple(f"pcs {add}" for add in adds), (_topology(scene, wanted),))
+    changes = [f"pcs -f {FILE} {change}" for change in (*deletes, *adds)]
+    return Mend((f"pcs cluster cib {FILE}", *changes, f"pcs cluster cib-push {FILE}"), (_topology(scene, wanted),))
+
+
+def _topology(scene: Scene, wanted: Mapping[str, Levels]) -> str:
+    """All levels, with every host's mended, in one line: crmsh changes them as a whole only."""
+    targets: dict[str, list[tuple[str, ...]]] = {}
+    for level in sorted(scene.has.levels, key=lambda level: level.index):
+        targets.setdefault(_TARGET[level.kind].format(level.target), []).append(level.devices)
+    for node, levels in wanted.items():
+        targets[_TARGET[NAME].format(node)] = list(levels)
+    words = [f"{target} {' '.join(','.join(devices) for devices in levels)}" for target, levels in targets.items()]
+    return f"echo {shlex.quote('fencing_topology ' + ' '.join(words))} | crm -F configure load update -"
+
+
+def _no_device(scene: Scene, node: str) -> Mend:
+    if not scene.recorders:
+        return to_do("create the device of fence_nova; then look again")
+    return to_do(f"create a power device for {node}, such as: pcs stonith create fence-{node} fence_ipmilan ip=ADDRESS lanplus=1 username=USER "
+                 f"password=PASSWORD pcmk_host_list={node} op monitor interval=60s; then look again")
+
+
+def _absent(scene: Scene) -> Iterator[Finding]:
+    for name in dict.fromkeys(device for node in scene.computes for level in scene.levels(node) for device in level.devices):
+        if not scene.type_of(name):
+            where = [node for node in scene.computes for level in scene.levels(node) if name in level.devices]
+            yield Finding("level-device", name, f"a level of {some(where)} names {name}, which does not exist",
+                          to_do(f"create it, or take it out of the levels of {', '.join(where)}"))
+
+
+def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
+    where = [node for node in scene.computes for level in scene.levels(node) if device.id in level.devices]
+    if device.disabled:
+        yield Finding("level-device", device.id, f"a level of {some(where)} names {device.id}, which is disabled", start(device))
+    if device in scene.recorders and not listed(device):
+        return                                 # told of by no-host-list
+    covered = {node: scene.covers(device, node) for node in where}
+    missing = [node for node, answer in covered.items() if answer is False]
+    unsure = [node for node, answer in covered.items() if answer is None]
+    if missing:
+        yield Finding("device-not-for-node", device.id,
+                      f"a level of {some(missing)} names {device.id}, which fences {some(listed(device)) or 'other nodes'} only",
+                      _list_of(device, [*listed(device), *missing] if device not in scene.recorders else _hosts(scene, device)))
+    if unsure:
+        yield Finding("unseen", device.id, f"whether {device.id} can fence {some(unsure)}: the fencer names no device for it",
+                      to_do(f"stonith_admin --list {unsure[0]}"))
+
+
+def _hosts(scene: Scene, device: Resource) -> list[str]:
+    """The hosts that a device of fence_nova is to have: those it names, and those whose levels name it."""
+    return [node for node in scene.computes if node in listed(device) or any(device.id in level.devices for level in scene.levels(node))]
+
+
+def _list_of(device: Resource, names: Sequence[str]) -> Mend:
+    """Give a device these hosts, in the way in which it has them."""
+    known = host_map(device)
+    if not known:
+        return param(device, pcmk_host_list=" ".join(names))
+    new = [name for name in names if name not in listed(device)]
+    if new and device.type not in RECORDERS:
+        return to_do(f"tell it what it calls {', '.join(new)}: pcs stonith update {device.id} pcmk_host_map=...")
+    changes = {"pcmk_host_map": ";".join(f"{name}:{known.get(name, name)}" for name in names if name in known or name in new)}
+    if host_list(device):
+        changes["pcmk_host_list"] = " ".join(name for name in host_list(device) if name in names)
+    return param(device, **changes)
+
+
+def _list(scene: Scene, device: Resource) -> Iterator[Finding]:
+    if not listed(device):
+        yield Finding("no-host-list", device.id, f"{device.id} has neither pcmk_host_list nor pcmk_host_map", _list_of(device, scene.computes))
+    for name in listed(device):
+        if name not in scene.computes:
+            known = name in scene.has.nodes
+            yield Finding("not-a-compute" if known else "list-unknown", name,
+                          f"{device.id} names {name}, which is {'no compute host' if known else 'no node of this cluster'}",
+                          _list_of(device, _hosts(scene, device)))
+
+
+def _power(scene: Scene, device: Resource) -> Iterator[Finding]:
+    if not is_watched(device):
+        yield Finding("device-unwatched", device.id, f"{device.id} has no recurring monitor",
+                      operation(device, "monitor", interval="60s", timeout="60s"))
+    reboot = seconds(device.params.get("pcmk_reboot_timeout"))
+    if reboot and "pcmk_off_timeout" not in device.params and reboot > scene.off_timeout(device):
+        given = device.params["pcmk_reboot_timeout"]
+        yield Finding("off-timeout", device.id, f"{device.id} has pcmk_reboot_timeout={given}, and its off has {scene.off_timeout(device):g} s",
+                      param(device, pcmk_off_timeout=given))
+
+
+def _time(scene: Scene, device: Resource) -> Iterator[Finding]:
+    asked = seconds(device.params.get("nova_timeout"))
+    longest = (NOVA_TIMEOUT if asked is None else asked) + (seconds(device.params.get("delay")) or 0.0) + WRITES
+    limit = scene.off_timeout(device)
+    if longest <= limit:
+        return
+    enough = f"{math.ceil(longest / 10) * 10}s"
+    own = "pcmk_off_timeout" in device.params
+    yield Finding("fencing-time", device.id,
+                  f"{device.id} may take {longest:g} s (nova_timeout, delay, {WRITES:g} s for the record), and Pacemaker ends it after {limit:g} s",
+                  param(device, pcmk_off_timeout=enough) if own else by(SetProperties({"stonith-timeout": enough})))

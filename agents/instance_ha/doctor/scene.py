@@ -1,0 +1,135 @@
+"""Pure: what the checks of Pacemaker look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..inventory import Inventory, Level, Resource
+from ..model import ClusterView, FenceEvent
+from ..params import boolean
+from ..powering import FENCE_NOVA, has_list, host_list, host_map, names_node
+from ..proof import RECORDERS
+from ..provisioning import NOVA_EVACUATE, is_nova_compute
+from ..standing import Standing
+
+REMOTE = "ocf:pacemaker:remote"
+NO_POWER = frozenset((*RECORDERS, "fence_watchdog"))
+STATIC = ("", "static-list")
+ACTION_TIMEOUT = 20.0      # Pacemaker's own, where an action has none
+FENCING_TIMEOUT = 60.0     # the same of stonith-timeout
+_SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|msec|s|sec|m|min|h|hr)?", re.IGNORECASE)
+_UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 0.001, "msec": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """`computes` are the nodes that are compute hosts. `standing`, the fencings of each of them (`events`, newest first), the devices
+    that the fencer says can fence it (`capable`, only where the configuration alone does not tell), and the nodes that could not run the
+    worker's agent, with the reason (`unable`), are None and empty where they were not read."""
+
+    has: Inventory
+    view: ClusterView
+    computes: tuple[str, ...]
+    standing: Standing | None = None
+    events: Mapping[str, list[FenceEvent]] = field(default_factory=dict)
+    capable: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    unable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def recorders(self) -> list[Resource]:
+        """The devices of fence_nova."""
+        return self.has.of_type(f"stonith:{FENCE_NOVA}")
+
+    @property
+    def workers(self) -> list[Resource]:
+        return self.has.of_type(NOVA_EVACUATE)
+
+    @property
+    def powers(self) -> list[Resource]:
+        """The devices that may cut a node's power."""
+        return [resource for resource in self.has.resources.values() if resource.device and resource.type not in NO_POWER]
+
+    @property
+    def nova_computes(self) -> list[Resource]:
+        """What starts nova-compute."""
+        return [resource for resource in self.has.resources.values() if is_nova_compute(resource)]
+
+    @property
+    def used(self) -> list[Resource]:
+        """The devices in the levels of compute hosts."""
+        ids = {device for name in self.computes for level in self.levels(name) for device in level.devices}
+        return [resource for resource in self.has.resources.values() if resource.device and resource.id in ids]
+
+    @property
+    def members(self) -> list[str]:
+        """The compute hosts that are full members."""
+        return [name for name in self.computes if not self.has.nodes[name].remote]
+
+    @property
+    def remotes(self) -> list[Resource]:
+        """The connections to compute hosts."""
+        found = [self.has.resources[name] for name in self.computes if name in self.has.resources]
+        return [resource for resource in found if resource.agent == REMOTE]
+
+    def levels(self, node: str) -> tuple[Level, ...]:
+        return self.has.levels_of(node)
+
+    def type_of(self, device: str) -> str:
+        """The agent of a device, "" when there is no such device."""
+        resource = self.has.resources.get(device)
+        return resource.type if resource and resource.device else ""
+
+    def off_timeout(self, device: Resource) -> float:
+        """How long Pacemaker waits for its off, in seconds."""
+        return seconds(device.params.get("pcmk_off_timeout") or self.has.properties.get("stonith-timeout")) or FENCING_TIMEOUT
+
+    def covers(self, device: Resource, node: str) -> bool | None:
+        """Whether a device fences a node; None where only the device itself knows, and the fencer was not asked."""
+        check = device.params.get("pcmk_host_check", "")
+        if check == "none":
+            return True
+        if has_list(device) and check in STATIC:
+            return names_node(device, node)
+        return device.id in self.capable[node] if node in self.capable else None
+
+
+def meant(has: Inventory) -> tuple[str, ...]:
+    """The nodes that are fenced as compute hosts: those with a level that has an agent that records fencings, and the remote ones
+    that a device of fence_nova names."""
+    recorders = {resource.id for resource in has.resources.values() if resource.device and resource.type in RECORDERS}
+    names = {name for device in has.of_type(f"stonith:{FENCE_NOVA}") for name in listed(device)}
+    return tuple(sorted(name for name, node in has.nodes.items() if (node.remote and name in names)
+                        or any(recorders & set(level.devices) for level in has.levels_of(name))))
+
+
+def guessed(has: Inventory) -> tuple[str, ...]:
+    """The nodes that are taken for compute hosts where Nova does not tell: those, and every remote one."""
+    return tuple(sorted({*meant(has), *(name for name, node in has.nodes.items() if node.remote)}))
+
+
+def listed(device: Resource) -> list[str]:
+    """The nodes that a device names, each once."""
+    return list(dict.fromkeys((*host_list(device), *host_map(device))))
+
+
+def seconds(text: str | None) -> float | None:
+    """A time as Pacemaker writes it, in seconds; None for what is none."""
+    found = _SECONDS.fullmatch((text or "").strip())
+    return float(found.group(1)) * _UNITS[(found.group(2) or "").lower()] if found else None
+
+
+def option(resource: Resource, action: str, name: str) -> float | None:
+    """A time that an action of a resource has been given, in seconds."""
+    return seconds(resource.operations.get(action, {}).get(name))
+
+
+def is_watched(resource: Resource) -> bool:
+    """Whether it has a recurring monitor."""
+    return bool(option(resource, "monitor", "interval"))
+
+
+def is_set(values: Mapping[str, str], name: str, default: str = "false") -> bool:
+    """Whether a value is there and true."""
+    return boolean(values.get(name) or default) is True

@@ -1,0 +1,76 @@
+"""Pure: which servers would stay on a host that dies, and which would lose something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..inventory import Resource
+from ..model import Server
+from ..selection import Policy
+from ..states import LEAVE, state_of
+from .asking import Judged
+from .finding import Finding, Mend, param, some, to_do
+
+TPM = "has an emulated TPM, which Nova does not evacuate"
+GONE = ("soft-deleted", "being deleted", "shelved and offloaded")    # nobody misses them on another host
+
+
+def check(servers: Sequence[Judged], policy: Policy, worker: Resource | None) -> Iterator[Finding]:
+    """All of them. `worker` is the resource of NovaEvacuate."""
+    partial = [one.server for one in servers if one.server.vm_state is None]
+    if partial:
+        yield Finding("cell-down", "Nova", f"of {len(partial)} servers Nova shows only part: {names(partial)}",
+                      to_do("see to the database and the message queue of the cell: nova-manage cell_v2 list_cells"))
+    whole = [one for one in servers if one.server.vm_state is not None and state_of(one.server).name not in GONE]
+    protected = [one for one in whole if one.ruling and one.ruling.protected]
+    out = [one for one in whole if one.ruling and not one.ruling.protected]
+    if out and len(out) == len(whole):
+        rules = some(_by((one.server, one.ruling.rule) for one in out if one.ruling))
+        yield Finding("nothing-protected", "Nova", f"none of {len(out)} servers is protected ({rules})", _protect(policy, worker))
+    elif out:
+        for rule, found in _by((one.server, one.ruling.rule) for one in out if one.ruling).items():
+            yield Finding("unprotected", rule, f"{len(found)} of {len(whole)} servers are not protected ({rule}): {names(found)}",
+                          to_do("each server and its rule: instance-ha plan HOST; opt one in: openstack server set --property "
+                                f"{policy.selection.tag}=true SERVER"))
+    stuck = [(one.server, reason) for one in protected if (reason := hindrance(one, policy))]
+    for reason, found in _by(stuck).items():
+        yield Finding("not-evacuable", reason, f"{len(found)} servers: each {reason}: {names(found)}", _recover(reason, policy, worker))
+    left = {server.id for server, _ in stuck}
+    local = [one.server for one in protected if one.server.image and one.server.id not in left]
+    if local:
+        yield Finding("local-disks", "Nova", f"{len(local)} of {len(protected)} protected servers were not booted from a volume: {names(local)}",
+                      to_do("on a compute host: instance-ha doctor --only node tells whether its disks are shared"))
+
+
+def hindrance(one: Judged, policy: Policy) -> str:
+    """Why a protected server would not be evacuated, "" for nothing."""
+    state = state_of(one.server)
+    if one.tpm:
+        return TPM
+    if state.way == LEAVE:
+        return f"is {state.name}"
+    return f"is {state.name}, and recover_states does not name {state.word}" if state.word and state.word not in policy.recover else ""
+
+
+def _by(pairs: Iterable[tuple[Server, str]]) -> dict[str, list[Server]]:
+    found: dict[str, list[Server]] = {}
+    for server, reason in pairs:
+        found.setdefault(reason, []).append(server)
+    return found
+
+
+def _protect(policy: Policy, worker: Resource | None) -> Mend:
+    if policy.selection.protect == "tagged" and worker:
+        return to_do(f"opt servers in ({policy.selection.tag}=true: flavor, image, server), or protect all:") + param(worker, protect="all")
+    return to_do("each server and its rule: instance-ha plan HOST")
+
+
+def _recover(reason: str, policy: Policy, worker: Resource | None) -> Mend:
+    word = reason.rpartition(" does not name ")[2]
+    if word == reason or worker is None:
+        return to_do("docs/states.md says what can be done")
+    return to_do("if what it loses (docs/states.md) is acceptable:") + param(worker, recover_states=" ".join(sorted({*policy.recover, word})))
+
+
+def names(servers: Sequence[Server]) -> str:
+    return some(sorted(server.name for server in servers))

@@ -1,0 +1,74 @@
+"""Pure: fence_nova's device, and what keeps nova-compute back until its host is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..banned import is_banned, is_true
+from ..changes import SetAttribute
+from ..inventory import Resource
+from ..provisioning import COMPUTE, ONCE
+from .finding import Finding, Mend, by, meta, operation, param, to_do
+from .scene import Scene, is_watched
+from .worker import failure_timeout, keep_off
+
+HELD = ("", "unfencing")     # meta requires: where it is not given, Pacemaker takes unfencing as soon as a device provides it
+EVACUATED, AT_ONCE = "evacuated", "at_once"
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """All of them."""
+    if not scene.recorders:
+        yield Finding("no-fence-nova", "cluster", "there is no device of fence_nova", to_do(
+            f"pcs stonith create fence-nova fence_nova cloud=NAME pcmk_host_list='{' '.join(scene.computes)}' pcmk_action_limit=-1 op monitor "
+            "interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s"))
+    for device in scene.recorders:
+        yield from _device(scene, device)
+    for resource in scene.nova_computes:
+        yield from _nova_compute(scene, resource)
+    yield from _let_in(scene)
+
+
+def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
+    if device.meta.get("provides") != "unfencing":
+        yield Finding("no-unfencing", device.id, f"{device.id} has not meta provides=unfencing", meta(device, "provides", "unfencing"))
+    if device.params.get("pcmk_action_limit") != "-1":
+        yield Finding("fencing-one-by-one", device.id, f"{device.id} has not pcmk_action_limit=-1", param(device, pcmk_action_limit="-1"))
+    if is_watched(device) and device.operations["monitor"].get("on-fail") != "ignore":
+        yield Finding("monitor-on-fail", device.id, f"{device.id}'s monitor has not on-fail=ignore",
+                      operation(device, "monitor", **{**ONCE, **device.operations["monitor"], "on-fail": "ignore"}))
+    yield from failure_timeout(device)
+    open_to = [name for name in scene.members if not is_banned(scene.has, device, scene.has.nodes[name])]
+    if open_to:
+        yield Finding("fence-nova-on-compute", device.id, f"nothing keeps {device.id} off {', '.join(open_to)}",
+                      keep_off(scene, device, open_to, True))
+
+
+def _nova_compute(scene: Scene, resource: Resource) -> Iterator[Finding]:
+    wanted = resource.meta.get("requires") or scene.has.defaults.get("requires", "")
+    if wanted not in HELD:
+        yield Finding("nova-compute-not-held", resource.id, f"{resource.id} requires {wanted}", meta(resource, "requires", "unfencing"))
+    kept_off = [name for name in scene.computes if is_banned(scene.has, resource, scene.has.nodes[name])]
+    if kept_off:
+        yield Finding("nova-compute-kept-off", resource.id, f"a constraint keeps {resource.id} off {', '.join(kept_off)}",
+                      _let_on(scene, resource, kept_off))
+
+
+def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
+    """The attribute that a rule misses."""
+    for location in scene.has.locations:
+        for rule in location.rules if location.resources & {resource.id, *resource.within} else ():
+            part = rule.parts[0] if len(rule.parts) == 1 else None
+            if isinstance(part, tuple) and part[1] in ("not_defined", "ne") and all(is_true(rule, scene.has.nodes[name]) for name in nodes):
+                return by(*(SetAttribute(name, part[0], part[2] or COMPUTE) for name in nodes))
+    return to_do("see its constraints: pcs constraint location")
+
+
+def _let_in(scene: Scene) -> Iterator[Finding]:
+    let_in = {device.params.get("let_in") or EVACUATED for device in scene.recorders}
+    if scene.nova_computes and AT_ONCE in let_in:
+        yield Finding("let-in-at-once", scene.nova_computes[0].id, f"Pacemaker starts {scene.nova_computes[0].id}, and fence_nova has let_in=at_once",
+                      to_do("take let_in away, unless the units wait: docs/operations.md"))
+    if not scene.nova_computes and EVACUATED in let_in:
+        yield Finding("nova-compute-elsewhere", "cluster", "no resource of this cluster starts nova-compute, and fence_nova has not let_in=at_once",
+                      to_do('create it, as the README says, or read "A nova-compute that Pacemaker does not start" in docs/operations.md'))

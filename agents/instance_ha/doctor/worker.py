@@ -1,0 +1,145 @@
+"""Pure: NovaEvacuate: that there is one, where it may run, what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .. import params
+from ..banned import NEVER, is_banned
+from ..changes import Ban, Delete, SetAttribute
+from ..errors import ConfigurationError
+from ..identity import CLOUD, credentials_in
+from ..inventory import Resource, Rule
+from ..provisioning import COMPUTE, NOVA_EVACUATE, ROLE
+from ..service import START_LIMIT
+from .finding import Finding, Mend, by, kind, meta, operation, param, start, to_do, tools
+from .scene import ACTION_TIMEOUT, Scene, is_set, is_watched, option
+
+SHARED = ("evacuate_attribute", "quick_evacuate_level", "domain", "region_name")
+# Of each action: the least time in seconds, and what it should have.
+ACTIONS = (("start", START_LIMIT, "30s"), ("stop", 10.0, "30s"), ("monitor", 5.0, "20s"))
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """All of them."""
+    yield from _number(scene)
+    for worker in scene.workers:
+        yield from _state(scene, worker)
+        yield from _place(scene, worker)
+        yield from _actions(worker)
+    yield from _parameters(scene)
+
+
+def values_of(resource: Resource, agent: str) -> dict[str, str]:
+    """Its parameters, resolved. Raises ConfigurationError."""
+    return params.resolve(params.of(agent), resource.params)
+
+
+def agents(scene: Scene) -> list[tuple[Resource, str]]:
+    """The resources of both agents, and which of them each is of."""
+    return [*((worker, params.OCF) for worker in scene.workers), *((device, params.FENCE) for device in scene.recorders)]
+
+
+def _number(scene: Scene) -> Iterator[Finding]:
+    if not scene.workers:
+        yield Finding("no-worker", "cluster", f"there is no resource of {NOVA_EVACUATE}", to_do("create it, as the README says"))
+    for worker in scene.workers[1:]:
+        names = ", ".join(one.id for one in scene.workers)
+        yield Finding("several-workers", worker.id, f"{names} are all NovaEvacuate", by(Delete(worker.id, False)))
+
+
+def _state(scene: Scene, worker: Resource) -> Iterator[Finding]:
+    on = scene.standing.running.get(worker.id, frozenset()) if scene.standing else frozenset()
+    if len(on) > 1:
+        yield Finding("several-workers", worker.id, f"{worker.id} runs on {', '.join(sorted(on))}",
+                      tools(f"pcs resource unclone {worker.id}", "# crm configure edit: take it out of its clone"))
+    if worker.disabled:
+        yield Finding("worker-stopped", worker.id, f"{worker.id} is disabled", start(worker))
+    elif scene.standing is not None and not on:
+        yield Finding("worker-stopped", worker.id, f"{worker.id} runs nowhere", to_do("crm_mon -1rf shows its failed actions; see its constraints"))
+    if not is_set(worker.params, "enabled", "true"):
+        yield Finding("switched-off", worker.id, f"{worker.id} has enabled={worker.params['enabled']}", param(worker, enabled="true"))
+
+
+def _place(scene: Scene, worker: Resource) -> Iterator[Finding]:
+    open_to = [name for name in scene.computes if not is_banned(scene.has, worker, scene.has.nodes[name])]
+    if open_to:
+        yield Finding("worker-on-compute", worker.id, f"nothing keeps {worker.id} off {', '.join(open_to)}", keep_off(scene, worker, open_to))
+
+
+def keep_off(scene: Scene, resource: Resource, nodes: Sequence[str], discovery: bool = False) -> Mend:
+    """The attribute for the nodes that lack it, and the constraint where there is none or it is not enough."""
+    rules = [rule for location in scene.has.locations if location.resources & {resource.id, *resource.within} for rule in location.rules]
+    existing = next((mark for rule in rules if rule.score.upper() == NEVER and (mark := _mark(rule))), None)
+    attribute, value = existing or _common(scene) or (ROLE, COMPUTE)
+    lacking = [name for name in scene.computes if scene.has.nodes[name].attributes.get(attribute) != value]
+    marks = [SetAttribute(name, attribute, value) for name in lacking]
+    if existing and set(nodes) <= set(lacking):
+        return by(*marks)
+    return by(*marks, Ban(f"{resource.outermost}-place", resource.outermost, [attribute, "eq", value], discovery))
+
+
+def _mark(rule: Rule) -> tuple[str, str] | None:
+    """The attribute and the value for which a rule is true, when it is as simple as that."""
+    only = rule.parts[0] if len(rule.parts) == 1 else None
+    return (only[0], only[2]) if isinstance(only, tuple) and only[1] == "eq" and not only[0].startswith("#") else None
+
+
+def _common(scene: Scene) -> tuple[str, str] | None:
+    """An attribute that compute hosts have with one value, and no other node has."""
+    others = {pair for name, node in scene.has.nodes.items() if name not in scene.computes for pair in node.attributes.items()}
+    pairs = [pair for name in scene.computes for pair in scene.has.nodes[name].attributes.items() if pair not in others]
+    return max(pairs, key=lambda pair: (pairs.count(pair), pair == (ROLE, COMPUTE)), default=None)
+
+
+def _actions(worker: Resource) -> Iterator[Finding]:
+    if not is_watched(worker):
+        yield Finding("worker-unwatched", worker.id, f"{worker.id} has no recurring monitor",
+                      operation(worker, "monitor", interval="10s", timeout="20s"))
+    for action, least, enough in ACTIONS:
+        given = option(worker, action, "timeout")
+        if (ACTION_TIMEOUT if given is None else given) <= least and (action != "monitor" or is_watched(worker)):
+            yield Finding("worker-limits", worker.id, f"its {action} has {given:g} s", operation(worker, action, timeout=enough))
+    yield from failure_timeout(worker)
+
+
+def failure_timeout(resource: Resource) -> Iterator[Finding]:
+    """Of both agents."""
+    if not resource.meta.get("failure-timeout"):
+        yield Finding("failure-timeout", resource.id, f"{resource.id} has no failure-timeout", meta(resource, "failure-timeout", "60s"))
+
+
+def _parameters(scene: Scene) -> Iterator[Finding]:
+    known = []
+    for resource, agent in sorted(agents(scene), key=lambda pair: pair[1] != params.FENCE):   # the worker's are changed with less ado
+        yield from _password(resource)
+        try:
+            known.append((resource, values_of(resource, agent)))
+        except ConfigurationError as error:
+            yield Finding("parameter-wrong", resource.id, f"{resource.id}: {error}", to_do("correct it: docs/parameters.md"))
+    if not known:
+        return
+    first, right = known[0]
+    if right["quick_evacuate_level"] == "1":
+        yield Finding("power-not-required", first.id, f"{first.id} has quick_evacuate_level=1", param(first, quick_evacuate_level="2"))
+    for resource, values in known[1:]:
+        for name in SHARED:
+            if values[name] != right[name]:
+                yield Finding("parameters-differ", resource.id, f"{name} is {values[name]!r} for {resource.id} and {right[name]!r} for {first.id}",
+                              param(resource, **_in_place(resource, name, right[name])))
+
+
+def _in_place(resource: Resource, name: str, value: str) -> dict[str, str]:
+    """A parameter's new value, in place of what it was given under this or another of its names."""
+    known = next(one for one in params.ALL if one.name == name)
+    given = [word for word in (name, *known.aliases) if resource.params.get(word)]
+    return {**dict.fromkeys(given, ""), **({} if value == known.default else {name: value})}
+
+
+def _password(resource: Resource) -> Iterator[Finding]:
+    inside = credentials_in(resource)
+    if any(name.startswith("pass") for name in inside):
+        words = " ".join(f"{name}=" for name in inside)
+        yield Finding("password-in-cib", resource.id, f"{resource.id} has its password as a parameter",
+                      to_do("put it into /etc/openstack/clouds.yaml (mode 0600) on every controller; then: "
+                            f"pcs {kind(resource)} update {resource.id} {CLOUD}=NAME {words}"))
