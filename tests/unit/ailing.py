@@ -9,12 +9,11 @@ from instance_ha.process import Outcome
 from tests.unit.cibs import PROTECTED, changed
 
 Changes = tuple[tuple[str, str], ...]
-CTL_2 = '<node_state id="2" uname="ctl-2" in_ccm="true" crmd="online" join="member" expected="member">'
+CTL_2 = '<node_state id="2" uname="ctl-2" in_ccm="true" crmd="online" crm-debug-origin="do_update_resource" join="member" expected="member"'
 PROBE = ('<lrm id="2"><lrm_resources><lrm_resource id="nova-evacuate" type="NovaEvacuate" class="ocf" provider="openstack">'
          '<lrm_rsc_op id="nova-evacuate_last_0" operation_key="nova-evacuate_monitor_0" operation="monitor" exit-reason="" on_node="ctl-2" '
          'rc-code="7" op-status="0" interval="0"/></lrm_resource></lrm_resources></lrm></node_state>')
-WELL = changed(PROTECTED, ("  <status>\n", '  <status>\n    <node_state id="1" uname="ctl-1" in_ccm="true" crmd="online" join="member" '
-                           f'expected="member"/>\n    {CTL_2}{PROBE}\n'))
+WELL = changed(PROTECTED, (f"{CTL_2}/>", f"{CTL_2}>{PROBE}"))
 
 
 def runs(name: str, node: str) -> str:
@@ -104,7 +103,10 @@ DOWN = ('id="fence-cmp-2" role="Started" active="true" managed="true" failed="fa
         'id="fence-cmp-2" role="Stopped" active="false" managed="true" failed="false"></resource>')
 START_WORKER = '<op name="start" interval="0s" timeout="30s" id="nova-evacuate-start-interval-0s"/>'
 WORKER_OP = '<op name="monitor" interval="10s" timeout="20s" id="nova-evacuate-monitor-interval-10s"/>'
-BAN_WORKER = WELL[WELL.index('      <rsc_location resource-discovery="never" id="location-nova-evacuate"'):WELL.index("    </constraints>")]
+HOLD_BACK = WELL[WELL.index('      <rsc_location id="location-nova-compute-clone-1"'):WELL.index("    </constraints>")]
+BAN_WORKER = WELL[WELL.index('      <rsc_location resource-discovery="never" id="location-nova-evacuate"'):WELL.index(HOLD_BACK)]
+AT_ONCE = '<nvpair id="fence-nova-instance_attributes-let_in" name="let_in" value="at_once"/>'
+STICKY = '<nvpair id="nova-compute-meta_attributes-resource-stickiness" name="resource-stickiness" value="100000"/>'
 CLONE = WELL[WELL.index('      <clone id="nova-compute-clone">'):WELL.index("      </clone>\n") + 15]
 FENCE_NOVA = WELL[WELL.index('      <primitive id="fence-nova"'):WELL.index(CLONE)]
 WORKER = WELL[WELL.index('      <primitive id="nova-evacuate"'):WELL.index("    </resources>")]
@@ -198,19 +200,23 @@ PACEMAKER = (
     Ill("stickiness", "cluster", ((pair("resource-stickiness", "100"), pair("resource-stickiness", "0")),)),
     Ill("remote-slow", "cmp-2", (('<op name="monitor" interval="5" timeout="5" id="cmp-2-monitor-interval-5"/>',
                                   '<op name="monitor" interval="60s" timeout="30s" id="cmp-2-monitor-interval-5"/>'),)),
-    Ill("remote-start", "cmp-2", (('<op id="cmp-2-start-interval-0s" name="start" interval="0s" timeout="15"/>',
-                                   '<op id="cmp-2-start-interval-0s" name="start" interval="0s" timeout="60s"/>'),)),
+    Ill("remote-start", "cmp-2", (('<op name="start" timeout="15" interval="0s" id="cmp-2-start-interval-0s"/>',
+                                   '<op name="start" timeout="60s" interval="0s" id="cmp-2-start-interval-0s"/>'),)),
     Ill("remote-reconnect", "cmp-2", (('<nvpair id="cmp-2-instance_attributes-reconnect_interval" name="reconnect_interval" value="5"/>', ""),)),
     Ill("standby", "ctl-2", (('<node id="2" uname="ctl-2"/>', f'<node id="2" uname="ctl-2"><instance_attributes id="nodes-2"><nvpair id="s" '
                               f'{pair("standby", "on")}/></instance_attributes></node>'),)),
     Ill("node-offline", "cmp-2", (OFFLINE,), pcs=False, crm=False),
     Ill("nova-compute-kept-off", "nova-compute", ((RECORD, ""),)),
-    Ill("nova-compute-elsewhere", "cluster", ((CLONE, ""), (BAN_COMPUTE, "")), pcs=False, crm=False),
-    Ill("let-in-at-once", "nova-compute", (device_param("let_in", "at_once"),), pcs=False, crm=False),
+    Ill("nova-compute-elsewhere", "cluster", ((CLONE, ""), (BAN_COMPUTE, ""), (HOLD_BACK, ""), (AT_ONCE, "")), pcs=False, crm=False),
+    Ill("nova-compute-not-held-back", "nova-compute", ((HOLD_BACK, ""),)),
+    Ill("nova-compute-not-held-back", "nova-compute", ((HOLD_BACK[HOLD_BACK.index("      <rsc_location", 10):], ""),)),
+    Ill("nova-compute-stopped", "nova-compute", ((STICKY, ""),)),
+    Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""),)),
+    Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""), (HOLD_BACK, ""), (STICKY, ""))),
     Ill("fence-nova-on-compute", "fence-nova", (
         ('<node type="remote" id="cmp-2" uname="cmp-2">', '<node id="3" uname="cmp-2">'), ('<primitive id="cmp-2" class="ocf" type="remote"',
                                                                                             '<primitive id="not-cmp-2" class="ocf" type="Dummy"'),
-        ('<node_state remote_node="true" id="cmp-2" uname="cmp-2" in_ccm="true" node_fenced="0"/>',
+        ('<node_state remote_node="true" id="cmp-2" uname="cmp-2" in_ccm="true" crm-debug-origin="peer_update_callback" node_fenced="0"/>',
          '<node_state id="3" uname="cmp-2" in_ccm="true" crmd="online" join="member" expected="member"/>'))),
     Ill("power-not-required", "fence-nova", (worker_param("quick_evacuate_level", "1"), device_param("quick_evacuate_level", "1"))),
     Ill("password-in-cib", "nova-evacuate", (worker_param("password", "s3cret"),), pcs=False, crm=False),

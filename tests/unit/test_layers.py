@@ -34,8 +34,8 @@ PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
 DOCTOR_LOOKS = {"asking", "examine", "visit"}
-DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "identity", "inventory", "model", "params", "powering", "proof", "provisioning",
-                    "selection", "service", "standing", "states"}
+DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "params", "powering", "proof",
+                    "provisioning", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

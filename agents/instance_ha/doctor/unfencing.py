@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from .. import holdback
 from ..banned import is_banned, is_true
-from ..changes import SetAttribute
+from ..changes import Ban, SetAttribute, Update
 from ..inventory import Resource
-from ..provisioning import COMPUTE, ONCE
+from ..model import RECORD
+from ..provisioning import AT_ONCE, COMPUTE, ONCE
 from .finding import Finding, Mend, by, meta, operation, param, to_do
 from .scene import Scene, is_watched
 from .worker import failure_timeout, keep_off
 
 HELD = ("", "unfencing")     # meta requires: where it is not given, Pacemaker takes unfencing as soon as a device provides it
-EVACUATED, AT_ONCE = "evacuated", "at_once"
+EVACUATED = "evacuated"      # let_in, as it is by default
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -66,9 +68,27 @@ def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
 
 def _let_in(scene: Scene) -> Iterator[Finding]:
     let_in = {device.params.get("let_in") or EVACUATED for device in scene.recorders}
-    if scene.nova_computes and AT_ONCE in let_in:
-        yield Finding("let-in-at-once", scene.nova_computes[0].id, f"Pacemaker starts {scene.nova_computes[0].id}, and fence_nova has let_in=at_once",
-                      to_do("take let_in away, unless the units wait: docs/operations.md"))
+    for resource in scene.nova_computes:
+        rules = _rules(scene, resource)
+        if rules and AT_ONCE in let_in:
+            yield Finding("nova-compute-not-held-back", resource.id, f"no rule keeps {resource.outermost} from starting on a host whose record says "
+                          "that its evacuation is not over", by(*rules))
+        if not rules and not holdback.is_sticky(resource):
+            yield Finding("nova-compute-stopped", resource.id, f"{resource.id} has not meta resource-stickiness={holdback.STICKINESS}",
+                          by(Update(resource.id, False, meta=holdback.STICKY)))
+        for device in scene.recorders if EVACUATED in let_in else ():
+            if (device.params.get("let_in") or EVACUATED) == EVACUATED:
+                sticky = [] if holdback.is_sticky(resource) else [Update(resource.id, False, meta=holdback.STICKY)]
+                yield Finding("unfencing-refused", device.id, f"{device.id} has not let_in={AT_ONCE}",
+                              by(*sticky, *rules) + param(device, let_in=AT_ONCE))
     if not scene.nova_computes and EVACUATED in let_in:
         yield Finding("nova-compute-elsewhere", "cluster", "no resource of this cluster starts nova-compute, and fence_nova has not let_in=at_once",
                       to_do('create it, as the README says, or read "A nova-compute that Pacemaker does not start" in docs/operations.md'))
+
+
+def _rules(scene: Scene, resource: Resource) -> list[Ban]:
+    """The rules on the record that a nova-compute lacks."""
+    attribute = next((device.params["evacuate_attribute"] for device in scene.recorders if device.params.get("evacuate_attribute")), RECORD)
+    names = (name for name in (f"{resource.outermost}-held{number}" for number in range(1, 100)) if name not in scene.has.ids)
+    missing = holdback.missing(scene.has, resource, scene.computes, attribute)
+    return [Ban(next(names), resource.outermost, rule, True, str(holdback.SCORE)) for rule in missing]

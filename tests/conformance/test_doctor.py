@@ -1,0 +1,81 @@
+"""The commands that the doctor prints, run by pcs and by crmsh on a file that holds the ill cluster's CIB: it is well then."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from io import StringIO
+
+import pytest
+from instance_ha import cluster as door
+from instance_ha.cli import common, main
+from instance_ha.doctor.levels import FILE
+
+from tests.conformance.conftest import Run
+from tests.lab import cluster
+from tests.lab import node as machine
+from tests.unit.ailing import PACEMAKER, Ill, Tools
+
+AT_ONCE = 4
+TRIED = [(tool, number) for tool in ("pcs", "crm") for number, ill in enumerate(PACEMAKER) if getattr(ill, tool)]
+
+
+def examined(tools: Tools) -> list[dict[str, str]]:
+    """The doctor's findings of a cluster."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setattr(door, "run", tools)
+        patch.setattr(common, "run", tools)
+        out = stack.enter_context(redirect_stdout(StringIO()))
+        stack.enter_context(redirect_stderr(StringIO()))
+        main(["doctor", "--only", "pacemaker", "-f", "json"])
+    found: list[dict[str, str]] = json.loads(out.getvalue())
+    return found
+
+
+def errors(rows: list[dict[str, str]], ill: Ill) -> set[tuple[str, str]]:
+    return {(row["Finding"], row["On"]) for row in rows if row["Level"] == "error" or (row["Finding"], row["On"]) == (ill.kind, ill.on)}
+
+
+def on_file(line: str, file: str) -> str:
+    """A command for the cluster as one for a file; nothing where it only fetches or puts back the cluster's CIB."""
+    if line.startswith(("pcs cluster cib ", "pcs cluster cib-push ")):
+        return ":"
+    return re.sub(r"^pcs ", f"pcs -f {file} ", line.replace(f"-f {FILE} ", ""))
+
+
+@pytest.fixture(scope="module")
+def outcomes(run: Run) -> Iterator[dict[tuple[str, int], tuple[str, str]]]:
+    """By tool and illness: what the commands said when they failed, and the CIB after them."""
+    first = cluster.find("ctl-1")
+
+    def treat(case: tuple[str, int], lines: list[str]) -> tuple[str, str]:
+        tool, number = case
+        file = f"/root/doctor-{tool}-{number}.xml"
+        machine.put(first, file, PACEMAKER[number].tools().cib, 0o600)
+        script = "set -e\n" + "".join(on_file(line, file) + "\n" for line in lines)
+        done = run("sh", "-c", script, timeout=120, **({"CIB_file": file} if tool == "crm" else {}))
+        text = run("cat", file).stdout
+        run("rm", file)
+        return (done.stdout + done.stderr if done.returncode else "", text)
+
+    work = []
+    for tool, number in TRIED:
+        ill = PACEMAKER[number]
+        row = next(row for row in examined(ill.tools()) if (row["Finding"], row["On"]) == (ill.kind, ill.on))
+        work.append(row["Mend" if tool == "pcs" else "Crmsh"])
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield dict(zip(TRIED, pool.map(treat, TRIED, work)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("case", TRIED, ids=lambda case: f"{case[0]}-{PACEMAKER[case[1]]}-{case[1]}")
+def test_what_is_printed_mends_it(outcomes: dict[tuple[str, int], tuple[str, str]], case: tuple[str, int]) -> None:
+    ill = PACEMAKER[case[1]]
+    complaint, text = outcomes[case]
+    assert not complaint
+    tools = ill.tools()
+    before, tools.cib = errors(examined(ill.tools()), ill), text
+    after = errors(examined(tools), ill)
+    assert (ill.kind, ill.on) not in after and after <= before
