@@ -1,4 +1,5 @@
-"""The commands that the doctor prints, run by pcs and by crmsh on a file that holds the ill cluster's CIB: it is well then."""
+"""The doctor in the laboratory: one that is well, and ill in several ways. And the commands that it prints, run by pcs and by crmsh on
+a file that holds the ill cluster's CIB: it is well then."""
 
 from __future__ import annotations
 
@@ -20,7 +21,49 @@ from tests.lab import node as machine
 from tests.unit.ailing import PACEMAKER, Ill, Tools
 
 AT_ONCE = 4
+CLOUDS = "/etc/openstack/clouds.yaml"
+HELD = "pcs constraint location nova-compute-clone rule score=-10000"
+OFF_COMPUTES = "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
+# The finding, what it is about, what makes the laboratory ill, and what makes it well again.
+LIVE = (
+    ("stonith-disabled", "cluster", "pcs property set stonith-enabled=false", "pcs property set stonith-enabled=true"),
+    ("level-no-power", "cmp-2", "pcs stonith level delete 1 target cmp-2 && pcs stonith level add 1 cmp-2 fence-nova fence-cmp-2",
+     "pcs stonith level delete 1 target cmp-2; pcs stonith level add 1 cmp-2 fence-cmp-2 fence-nova"),
+    ("nova-compute-not-held-back", "nova-compute", "pcs constraint delete location-nova-compute-clone-2",
+     f"{HELD} evacuate gt string f and evacuate lt string n"),
+    ("worker-on-compute", "nova-evacuate", "pcs constraint delete location-nova-evacuate", OFF_COMPUTES),
+    ("switched-off", "nova-evacuate", "pcs resource update nova-evacuate enabled=false", "pcs resource update nova-evacuate enabled="),
+    ("secrets-open", "ctl-1", f"chmod 644 {CLOUDS}", f"chmod 600 {CLOUDS}"),
+    ("credentials", "nova-evacuate", f"cp -p {CLOUDS} /root/kept && sed -i 's/\"password\": \"[^\"]*/&x/' {CLOUDS}",
+     f"cp -p /root/kept {CLOUDS}; rm /root/kept"),
+)
 TRIED = [(tool, number) for tool in ("pcs", "crm") for number, ill in enumerate(PACEMAKER) if getattr(ill, tool)]
+
+
+def live(run: Run) -> tuple[int, dict[tuple[str, str], str]]:
+    """The exit code, and the level of each finding, of the command in the laboratory."""
+    done = run("instance-ha", "doctor", "-f", "json")
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, {(row["Finding"], row["On"]): row["Level"] for row in json.loads(done.stdout)}
+
+
+def test_the_laboratory_is_well(run: Run, cloud: None) -> None:
+    code, found = live(run)
+    assert code == 0 and set(found.values()) <= {"warning"}, found
+
+
+@pytest.mark.parametrize(("kind", "subject", "ill", "well"), LIVE, ids=[row[0] for row in LIVE])
+def test_the_laboratory_is_ill(run: Run, cloud: None, kind: str, subject: str, ill: str, well: str) -> None:
+    before = live(run)[1]
+    try:
+        done = run("sh", "-c", ill)
+        assert not done.returncode, done.stderr
+        code, found = live(run)
+    finally:
+        run("sh", "-c", well)
+    assert (kind, subject) in found and code == int("error" in found.values()), found
+    assert {name for name, _ in found} - {name for name, _ in before} == {kind}, "something else was found too"
+    assert live(run)[1] == before
 
 
 def examined(tools: Tools) -> list[dict[str, str]]:
