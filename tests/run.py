@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ PARTS = ("tests/unit", "tests/conformance", "tests/nova", "tests/cluster")
 
 def main() -> int:
     """Exit code of pytest, or 1 when the laboratory cannot be brought up."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     try:
         with up.laboratory(Size()):
@@ -23,6 +25,9 @@ def main() -> int:
     except LabError as error:
         say(f"test: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
     say(f"make test took {time.monotonic() - began:.0f} s")
     return code
 
