@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from .inventory import Inventory, Location, Node, Resource, Rule
 
 NEVER = "-INFINITY"
-TEXT = "string"
-COMPARED: Mapping[str, Callable[[str, str], bool]] = {"lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge}
 FALSE = frozenset(("false", "no", "off", "0", "n"))
 
 
@@ -83,7 +80,7 @@ def is_true(rule: Rule, node: Node) -> bool | None:
     return None if None in answers or not answers else not decisive
 
 
-def _expression(attribute: str, operation: str, value: str, kind: str, node: Node) -> bool | None:
+def _expression(attribute: str, operation: str, value: str, node: Node) -> bool | None:
     known: Mapping[str, str] = {**node.attributes, "#uname": node.name, "#kind": "remote" if node.remote else "cluster"}
     if attribute.startswith("#") and attribute not in known:
         return None
@@ -96,8 +93,4 @@ def _expression(attribute: str, operation: str, value: str, kind: str, node: Nod
         return there is not None and there.lower() == value.lower()
     if operation == "ne":
         return there is None or there.lower() != value.lower()
-    if there is None:
-        return False
-    if kind == TEXT and operation in COMPARED:
-        return COMPARED[operation](there.lower(), value.lower())
     return None

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from .inventory import ATTRIBUTE, NAME, PATTERN, Level
 
 Words = list[str]
-TEXT = "string"      # how a rule says that values are compared as text, and not as numbers
 # Forced: else crmsh refuses any change while crm_verify has a warning about something that was there before, an old spelling for one.
 # What comes of the changes is read back before the cluster gets it.
 CRM_CONFIGURE = ("crm", "-F", "configure")
@@ -165,7 +164,7 @@ class SetDefaults(Change):
 class Ban(Change):
     """A rule by which a resource never runs where it is true of a node, or with another `score` than the usual does not start there.
     `discovery`: whether Pacemaker looks for it there all the same.
-    crmsh wants an id for it, pcs makes one. The words of the rule are those of pcs; crmsh has the type of a value before the operator."""
+    crmsh wants an id for it, pcs makes one."""
 
     id: str
     resource: str
@@ -180,14 +179,7 @@ class Ban(Change):
     def crm(self) -> Iterator[Words]:
         never = [] if self.discovery else ["resource-discovery=never"]
         yield [*CRM_CONFIGURE, "location", self.id, self.resource, *never, "rule",
-               "-inf:" if self.score == "-INFINITY" else f"{self.score}:", *self._crm_rule()]
-
-    def _crm_rule(self) -> Words:
-        words = list(self.rule)
-        while TEXT in words:
-            at = words.index(TEXT)
-            words[at - 1:at + 1] = [f"{TEXT}:{words[at - 1]}"]
-        return words
+               "-inf:" if self.score == "-INFINITY" else f"{self.score}:", *self.rule]
 
 
 @dataclass(frozen=True)

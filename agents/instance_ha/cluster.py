@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lxml import etree
 
+from .cib import parse_cib, read_cib
 from .errors import ClusterError, ConflictError
 from .incident import Incident, newest_first, parse_incident
-from .model import DISMISSED, LEGACY_YES, RECORD, ClusterNode, ClusterView, FenceEvent, Record, clean, parse_record
+from .model import DISMISSED, HELD, LEGACY_YES, RECORD, TRUE, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
 from .standing import Standing, read_standing
 
@@ -20,8 +21,6 @@ HISTORY_ROOM = 50         # incidents that are remembered
 CONFIGURE_TIMEOUT = 120.0  # one command of pcs or crmsh
 DIFFERENT = 1             # crm_diff
 NO_SUCH_OBJECT = (6, 105)  # cibadmin: nothing matched (ENXIO as exit code, CRM_EX_NOSUCH)
-# A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
-FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
 
 
 class Cluster:
@@ -86,6 +85,7 @@ class Cluster:
     def write(self, record: Record) -> Record:
         """Store a record, whatever was there, and read it back. Raises ClusterError when it is not there afterwards."""
         text = record.text()
+        self.hold(record.node, TRUE)
         _must(["crm_attribute", "--type", "nodes", "--node", record.node, "--name", self.attribute, "--update", text])
         stored = self.view().records.get(record.node)
         if stored is None or stored.raw != text:
@@ -111,6 +111,17 @@ class Cluster:
     def dismiss(self, node: str) -> None:
         """Put a person's "no" in place of the record of a node, whatever that says."""
         _must(["crm_attribute", "--type", "nodes", "--node", node, "--name", self.attribute, "--update", DISMISSED])
+        self.hold(node, "")
+
+    def hold(self, node: str, how: str) -> None:
+        """Have Pacemaker not start nova-compute on a node (TRUE), stop it (STOP), or let it run ("")."""
+        name = HELD.format(self.attribute)
+        if how:
+            _must(["crm_attribute", "--type", "nodes", "--node", node, "--name", name, "--update", how])
+            return
+        done = run(["cibadmin", "--delete", "--xpath", f"//nodes/node[@uname='{node}']//nvpair[@name='{name}']"], TOOL_TIMEOUT)
+        if done.code and done.code not in NO_SUCH_OBJECT:
+            raise ClusterError(f"nova-compute of {node} cannot be let in: {done.sentence}")
 
     def end_dismissal(self, node: str) -> None:
         """Remove a person's "no". Raises ConflictError when that has changed."""
@@ -192,81 +203,6 @@ def _history_key(incident: Incident) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", incident.id)
 
 
-def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
-    """A CIB element as a ClusterView."""
-    nodes = {node.name: node for node in _nodes(root)}
-    records, broken, dismissed = {}, {}, set()
-    for element in root.iterfind("configuration/nodes/node"):
-        name = element.get("uname") or element.get("id") or ""
-        for pair in element.iterfind(f"instance_attributes/nvpair[@name='{attribute}']"):
-            raw = pair.get("value") or ""
-            record = parse_record(name, raw)
-            if record:
-                records[name] = record
-            elif raw == DISMISSED:
-                dismissed.add(name)
-            elif raw:
-                broken[name] = raw
-    levels = {name: _levels(root, name) for name in {*records, *(node.name for node in nodes.values() if node.online is False)}}
-    pairs = root.iterfind(f".//resources//primitive[@id='{resource}']/instance_attributes/nvpair") if resource else ()
-    parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
-    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed))
-
-
-def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:
-    """The fencing levels of a node, each as the fence agents of its devices, in order."""
-    agents = {p.get("id"): p.get("type") or "" for p in root.iter("primitive") if p.get("class") == "stonith"}
-    pairs = root.iterfind(f"configuration/nodes/node[@uname='{node}']/instance_attributes/nvpair")
-    attributes = {(pair.get("name"), pair.get("value")) for pair in pairs}
-    found = [
-        level for level in root.iterfind("configuration/fencing-topology/fencing-level")
-        if level.get("target") == node or _matches(level.get("target-pattern"), node)
-        or (level.get("target-attribute"), level.get("target-value")) in attributes
-    ]
-    found.sort(key=lambda level: int(level.get("index") or 0))
-    return tuple(tuple(agents.get(device.strip(), "") for device in (level.get("devices") or "").split(",")) for level in found)
-
-
-def _matches(pattern: str | None, node: str) -> bool:
-    try:
-        return pattern is not None and re.search(pattern, node) is not None
-    except re.error:
-        return False
-
-
-def _nodes(root: Any) -> Iterable[ClusterNode]:
-    states = {state.get("uname"): state for state in root.iterfind("status/node_state")}
-    remotes = {
-        p.get("id") for p in root.iterfind(".//resources//primitive")
-        if p.get("type") == "remote" and p.get("provider") == "pacemaker"
-    }
-    members = {e.get("uname") for e in root.iterfind("configuration/nodes/node") if e.get("type") != "remote"}
-    # What was removed from the configuration may have a state for a while, and is no node any more.
-    there = {name for name, state in states.items() if name and state.get("in_ccm") not in (None, "false", "0")}
-    for name in sorted(filter(None, remotes | members | there)):
-        state = states.get(name)
-        remote = name in remotes or (state is not None and state.get("remote_node") == "true")
-        yield ClusterNode(name, remote, _online(state, remote), _mark(state, remote))
-
-
-def _online(state: Any, remote: bool) -> bool | None:
-    if state is None or state.get("in_ccm") is None:
-        return None
-    in_ccm = state.get("in_ccm") not in ("false", "0")
-    return in_ccm and (remote or state.get("crmd") not in ("offline", "0", None))
-
-
-def _mark(state: Any, remote: bool) -> str:
-    if state is None:
-        return ""
-    if remote:
-        epoch = state.get("node_fenced", "0")
-        return f"node_fenced:{epoch}" if epoch.isdigit() and int(epoch) else ""
-    origin = state.get("crm-debug-origin")
-    down = state.get("crmd") in ("offline", "0") and (state.get("join"), state.get("expected")) == ("down", "down")
-    return f"node_state:{origin}" if down and origin in FENCING_WROTE_IT else ""
-
-
 _ATTRIBUTE = re.compile(r'name="[^"]*" host="([^"]*)" value="([^"]*)"')
 
 
@@ -285,12 +221,3 @@ def _must(argv: list[str]) -> Outcome:
 
 def _xml(outcome: Outcome) -> Any:
     return parse_cib(outcome.out)
-
-
-def parse_cib(text: str) -> Any:
-    """XML as Pacemaker writes it. Raises ClusterError."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
-    try:
-        return etree.fromstring(text.encode(), parser)
-    except etree.XMLSyntaxError as error:
-        raise ClusterError(f"Pacemaker answered what is no XML: {error}") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .cluster import Cluster
-from .model import CONFIRMED, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView
+from .model import CONFIRMED, EVACUATED, FENCED, PARTLY, RETURNING, TRUE, ClusterView
 
 WORDS = {FENCED: "its evacuation has not begun", CONFIRMED: "its evacuation is under way"}
 
@@ -14,6 +14,8 @@ def let_in(cluster: Cluster, view: ClusterView, node: str) -> tuple[bool, str]:
     if node in view.broken:
         return False, f"the fencing record of {node} cannot be read: {view.broken[node]!r}; correct or delete the node attribute"
     record = view.records.get(node)
+    if view.held.get(node) == TRUE and node not in view.to_hold():
+        cluster.hold(node, "")     # no worker has seen to it
     if record is None:
         return True, f"{node} is not on record"
     if record.state in WORDS:

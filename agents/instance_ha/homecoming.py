@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
 REST_PAUSE = 2.0         # while a host waits for its return
 SURE = 2                 # reports of nova-compute after which it counts as running
+QUIET = 25.0             # without a report, which is made every 10 s by default: nova-compute is stopped
+STOP_LIMIT = 150.0       # how long its stop may take
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
 NAMED = 3                # servers that one sentence names
 OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
@@ -53,6 +55,9 @@ class Homecoming:
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
         self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
         self._cleaning = False                 # guests that left were seen to be still on the host
+        self.stops: tuple[float, float] | None = None   # since when it is to be stopped, and when it last reported
+        self._restarted = False                # that was done once
+        self._counted = 0                      # reports before that
 
     def alive(self, view: ClusterView, service: Service) -> bool:
         """Whether the node is online and its nova-compute reports again. Once is not enough, unless nova-compute was seen to clean up."""
@@ -91,6 +96,9 @@ class Homecoming:
         return BUSY_PAUSE
 
     def _bring_up(self, service: Service, alive: bool) -> None:
+        if self.stops is not None:
+            self._stop(self.stops)
+            return
         leaving = [row for row in self.worker.nova.evacuations(service.host) if row.status == "done"]
         self._cleaning = self._cleaning or bool(leaving)
         if leaving:
@@ -111,9 +119,25 @@ class Homecoming:
         two, and it takes a second start; until then Nova does not take the host back."""
         now = self.worker.clock()
         self._lingers = (self._lingers or now) if alive else None
-        if self._lingers is not None and now - self._lingers > LINGER:
+        if self._lingers is None or now - self._lingers <= LINGER:
+            return
+        if not self._restarted:
+            LOG.info("%s: nova-compute is started once more, to close the evacuations that Nova has open (%s)", self.node, ", ".join(map(str, rows)))
+            self.stops, self._restarted = (now, now), True
+        else:
             text = f"nova-compute runs, and Nova has {len(rows)} of its evacuations open ({', '.join(map(str, rows[:NAMED]))})"
             self.worker.problem(self.node, f"{self.node} is not taken back: {text}; restart nova-compute on it once more")
+
+    def _stop(self, stops: tuple[float, float]) -> None:
+        """Wait until nova-compute reports no more; then it may start again. Where nothing stops it, a person is told."""
+        since, reported = stops
+        now, count = self.worker.clock(), self._reports.count
+        self._show("returning; nova-compute is stopped, and then started once more")
+        if count != self._counted:
+            self._counted, reported = count, now
+        self.stops = (since, reported) if now - reported < QUIET and now - since < STOP_LIMIT else None
+        if self.stops is None:
+            self._reports, self._lingers = Reports(), None
 
     def _finished(self, record: Record, host: str) -> bool:
         """Whether no server that has left the host carries our claim any more. Some do when the record was lost in the middle of the

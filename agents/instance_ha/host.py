@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 TAKEOVER = SEND_DEADLINE + decide.SETTLE  # until then another worker's last request may not be seen in Nova yet
 DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
+UNPROVEN = 60.0          # how long a recorded host may be online without a proof and without a fencing that goes on
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
 NOVA_NOTICES = 3
@@ -45,6 +46,7 @@ class Host:
         self._sure = False                     # that the record speaks of now
         self._doubted: float | None = None     # since when it is not sure
         self._reports = Reports()              # meanwhile
+        self._unproven: float | None = None    # since when it is online without a proof
         self.homecoming = Homecoming(worker, record.node)
         self._prepare_at = worker.clock()
         self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
@@ -135,6 +137,11 @@ class Host:
             return record
         if not found:
             self._show(f"recorded; {reason}")
+            # A fencing that was broken off, as by the death of the controller that did it. What does not run any more is started on the host itself.
+            self._unproven = (self._unproven or self.worker.clock()) if reason == proof.ONLINE else None
+            if self._unproven is not None and self.worker.clock() - self._unproven >= UNPROVEN:
+                LOG.warning("%s: for %g s %s; it is let in with its servers", self.node, UNPROVEN, reason)
+                return self.worker.cluster.replace(record.to(RETURNING))
             if "failed" in reason or "online" in reason or "no such node" in reason:
                 self.worker.problem(self.node, f"{self.node} is not evacuated: {reason}")
             return record
@@ -272,7 +279,7 @@ class Host:
             record = reserve.give_back(self.worker, record, look.scene.migrations)
         self.record = self.worker.cluster.replace(record.to(state, left=len(left)))
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
-        return REST_PAUSE
+        return BUSY_PAUSE
 
     def _show(self, text: str) -> None:
         self.worker.show(self.node, text)

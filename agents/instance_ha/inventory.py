@@ -53,12 +53,12 @@ class Level:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of a location constraint. A part is another rule or (attribute, operation, value, type); None is what is not understood,
+    """A rule of a location constraint. A part is another rule or (attribute, operation, value); None is what is not understood,
     as a date is."""
 
     score: str
     any_of: bool
-    parts: tuple[Rule | tuple[str, str, str, str] | None, ...]
+    parts: tuple[Rule | tuple[str, str, str] | None, ...]
 
 
 @dataclass(frozen=True)
@@ -182,12 +182,12 @@ def _locations(configuration: Any) -> Iterator[Location]:
 
 
 def _rule(element: Any) -> Rule:
-    parts: list[Rule | tuple[str, str, str, str] | None] = []
+    parts: list[Rule | tuple[str, str, str] | None] = []
     for part in element:
         if part.tag == "rule":
             parts.append(_rule(part))
         elif part.tag == "expression":
-            parts.append((part.get("attribute") or "", part.get("operation") or "", part.get("value") or "", part.get("type") or ""))
+            parts.append((part.get("attribute") or "", part.get("operation") or "", part.get("value") or ""))
         elif isinstance(part.tag, str):
             parts.append(None)
     return Rule(element.get("score") or "", element.get("boolean-op") == "or", tuple(parts))

@@ -14,6 +14,8 @@ RETURNING = "returning"    # the node was let in; nova-compute has to clean up a
 STATES = (FENCED, CONFIRMED, EVACUATED, PARTLY, RETURNING)
 LEGACY_YES = "yes"         # what fence_compute writes
 RECORD = "evacuate"        # the usual name of the node attribute that holds a record
+HELD = "{}-held"           # and of the one beside it: nova-compute is kept from starting while it is TRUE, and stopped while it is STOP
+TRUE, STOP = "true", "stop"
 DISMISSED = "no"           # a person says that the node is to be left alone until it is back
 
 DISABLED_BY_US = "instance-ha:"
@@ -129,7 +131,7 @@ class FenceEvent:
 class ClusterView:
     """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; the fencing levels of each node that
     is on record or offline, a level being its devices' fence agents in order; the parameters of the resource that looks, {} for
-    none; and the nodes that a person has dismissed."""
+    none; the nodes that a person has dismissed; and how nova-compute is held on each node, TRUE or STOP, where it is."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
@@ -138,6 +140,12 @@ class ClusterView:
     levels: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
     dismissed: frozenset[str] = frozenset()
+    held: Mapping[str, str] = field(default_factory=dict)
+
+    def to_hold(self) -> frozenset[str]:
+        """The nodes whose nova-compute may not start: their evacuation is not over, or nobody can tell."""
+        waiting = {name for name, record in self.records.items() if record.state in (FENCED, CONFIRMED)}
+        return frozenset((waiting | {*self.broken}) & {*self.nodes})
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,8 @@ CLOUD: tuple[Param, ...] = (
     Param("api_timeout", "Longest wait for one answer of Keystone or Nova, in seconds", kind="second", default="10",
           aliases=("apitimeout",), minimum=1, maximum=300),
     Param("evacuate_attribute", "Node attribute that holds the fencing record",
-          "The permanent node attribute of each host. fence_nova and NovaEvacuate must be given the same name.",
+          "The permanent node attribute of each host; another, with -held after its name, keeps nova-compute from starting. "
+          "fence_nova and NovaEvacuate must be given the same name.",
           default=RECORD, reloadable=False),
 )
 
@@ -95,7 +96,7 @@ FENCING: tuple[Param, ...] = (
           kind="select", choices=("1", "2", "3"), default="2"),
     Param("let_in", "When a returned node is unfenced",
           "evacuated: not before its evacuation is over; until then unfencing fails and Pacemaker asks again each second, and what requires "
-          "unfencing does not start. at_once: always. Only where something else keeps nova-compute from starting: the rules on the record that the "
+          "unfencing does not start. at_once: always. Only where something else keeps nova-compute from starting: the rule on evacuate-held that the "
           "README has, or its own unit (instance-ha wait-until-evacuated).",
           kind="select", choices=("evacuated", "at_once"), default="evacuated", agents=_FENCE_ONLY),
     Param("no_shared_storage", "Accepted and without effect: Nova finds out for itself since 2.14", kind="boolean", default="false",

@@ -9,6 +9,7 @@ from .model import ClusterNode, FenceEvent, Record, Service
 
 RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))
 OFF_ACTIONS = frozenset(("off", "reboot"))
+ONLINE = "Pacemaker says it is online and knows of no fencing since the record was written"
 
 
 def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[FenceEvent]) -> tuple[str, str]:
@@ -32,7 +33,7 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     if fresh and fresh[0].status == "failed":
         return "", "its last fencing failed; Pacemaker tries again, or a person confirms with: pcs stonith confirm " + record.node
     if node.online:
-        return "", "Pacemaker says it is online and knows of no fencing since the record was written"
+        return "", ONLINE
     return "", "Pacemaker has not confirmed its fencing yet"
 
 

@@ -230,9 +230,10 @@ class _Proposer:
         if not holdback.is_sticky(resource):
             yield Step(f"{resource.id} is not stopped where it runs, whatever a record says that is older than its host's return",
                        Update(resource.id, False, meta=holdback.STICKY))
-        for number, rule in enumerate(holdback.missing(self.has, resource, self.wish.hosts, attribute)):
-            yield Step(f"{resource.outermost} starts on no host whose record says that its evacuation is not over",
-                       Ban(self._free(f"{resource.outermost}-held{number + 1}"), resource.outermost, rule, True, str(holdback.SCORE)))
+        for hold, why in ((holdback.HOLD_BACK, f"{resource.outermost} starts on no host whose evacuation is not over"),
+                          (holdback.STOPPED, f"the worker can have {resource.outermost} started once more, where Nova needs that")):
+            if hold.is_missing(self.has, resource, self.wish.hosts, attribute):
+                yield Step(why, Ban(self._free(hold.id(resource)), resource.outermost, hold.rule(attribute), True, hold.score))
 
     def _evacuate(self) -> Iterable[Step]:
         usual = {"interval": "10s", "timeout": "20s"}

@@ -16,7 +16,8 @@ from lxml import etree
 
 from . import inventory
 from .changes import Change
-from .cluster import Cluster, parse_cib
+from .cib import parse_cib
+from .cluster import Cluster
 from .errors import ClusterError, ConfigurationError, HostError
 from .process import Outcome
 

@@ -20,7 +20,7 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held
 from .missed import Missing
-from .model import CONFIRMED, EVACUATED, PARTLY, RETURNING, Aggregate, ClusterView, Moment, Record, Service
+from .model import CONFIRMED, EVACUATED, PARTLY, RETURNING, STOP, TRUE, Aggregate, ClusterView, Moment, Record, Service
 from .nova import Nova
 from .selection import Policy
 from .window import Queue, Waiting, Window
@@ -93,6 +93,7 @@ class Worker:
             self.problem(f"record {node}", f"the record of {node} cannot be read: {raw[:60]!r}; correct or delete the node attribute")
         ask = functools.cache(self._services)
         try:
+            self._hold_back(view)
             self.missing.look(view, ask)
         except (ClusterError, HostError) as error:
             self.problem("cluster", str(error))
@@ -105,6 +106,14 @@ class Worker:
             return pause
         acted = self._act(looking)
         return min([pause, *(self._guarded(host.record, functools.partial(host.tell, acted[host.node])) for host in looking)])
+
+    def _hold_back(self, view: ClusterView) -> None:
+        """Whether nova-compute may start on a node follows its record. A host that needs it started once more has it stopped for a while."""
+        wanted = {node: STOP for node, host in self.hosts.items() if host.homecoming.stops and node in view.records}
+        wanted |= dict.fromkeys(view.to_hold(), TRUE)
+        for node in sorted({*wanted, *view.held}):
+            if wanted.get(node, "") != view.held.get(node, ""):
+                self.cluster.hold(node, wanted.get(node, ""))
 
     def held(self, node: str) -> str:
         """Why a node's evacuation waits for a person, "" when it does not. Raises CloudUnreachable."""
@@ -229,7 +238,8 @@ class Worker:
         if view.parameters != self.parameters:
             return False  # they have changed since this turn began: look at them first
         now = view.records.get(record.node)
-        return view.quorate and now is not None and (now.id, now.worker, now.state) == (record.id, self.token, record.state)
+        return (view.quorate and now is not None and view.held.get(record.node) == TRUE
+                and (now.id, now.worker, now.state) == (record.id, self.token, record.state))
 
     def show(self, node: str, text: str) -> None:
         """Tell people how a host stands: in the log, and as an attribute of this node, since crm_mon hides those of dead ones."""

@@ -48,8 +48,8 @@ def commands(size: Size) -> Iterator[str]:
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing resource-stickiness=100000 clone interleave=true")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
-    yield "pcs constraint location nova-compute-clone rule score=-10000 evacuate lt string e or evacuate gt string s"
-    yield "pcs constraint location nova-compute-clone rule score=-10000 evacuate gt string f and evacuate lt string n"
+    yield "pcs constraint location nova-compute-clone rule score=-10000 evacuate-held eq true"
+    yield "pcs constraint location nova-compute-clone rule score=-INFINITY evacuate-held eq stop"
     yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
            "meta failure-timeout=60s")
     yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"

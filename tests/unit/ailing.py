@@ -209,7 +209,7 @@ PACEMAKER = (
     Ill("nova-compute-kept-off", "nova-compute", ((RECORD, ""),)),
     Ill("nova-compute-elsewhere", "cluster", ((CLONE, ""), (BAN_COMPUTE, ""), (HOLD_BACK, ""), (AT_ONCE, "")), pcs=False, crm=False),
     Ill("nova-compute-not-held-back", "nova-compute", ((HOLD_BACK, ""),)),
-    Ill("nova-compute-not-held-back", "nova-compute", ((HOLD_BACK[HOLD_BACK.index("      <rsc_location", 10):], ""),)),
+    Ill("nova-compute-not-restarted", "nova-compute", ((HOLD_BACK[HOLD_BACK.index("      <rsc_location", 10):], ""),)),
     Ill("nova-compute-stopped", "nova-compute", ((STICKY, ""),)),
     Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""),)),
     Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""), (HOLD_BACK, ""), (STICKY, ""))),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 from instance_ha import cluster as door
-from instance_ha.cluster import Cluster, read_cib
+from instance_ha.cib import read_cib
+from instance_ha.cluster import Cluster
 from instance_ha.errors import ClusterError, ConflictError
 from instance_ha.model import ClusterNode, FenceEvent, Record, clean, parse_record
 from instance_ha.process import Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from instance_ha import holdback, powering
+from instance_ha import powering
 from instance_ha.changes import Ban, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
 from instance_ha.inventory import PATTERN, Inventory, Level
 from instance_ha.proof import level_fault
@@ -44,8 +44,7 @@ def test_a_bare_cluster_lacks_all_that_the_quick_start_has() -> None:
     assert changes(proposal, SetAttribute) == [SetAttribute("cmp-1", "osprole", "compute"), SetAttribute("cmp-2", "osprole", "compute")]
     assert [(change.resource, tuple(change.rule)) for change in changes(proposal, Ban)] == [
         ("nova-compute-clone", ("not_defined", "osprole")),
-        ("nova-compute-clone", ("evacuate", "lt", "string", "e", "or", "evacuate", "gt", "string", "s")),
-        ("nova-compute-clone", ("evacuate", "gt", "string", "f", "and", "evacuate", "lt", "string", "n")),
+        ("nova-compute-clone", ("evacuate-held", "eq", "true")), ("nova-compute-clone", ("evacuate-held", "eq", "stop")),
         ("nova-evacuate", ("osprole", "eq", "compute"))]
     assert changes(proposal, SetProperties) == [SetProperties({"stonith-enabled": "true", "concurrent-fencing": "true", "load-threshold": "1000%"})]
     assert changes(proposal, SetDefaults) == [SetDefaults({"resource-stickiness": "100"})]
@@ -198,7 +197,7 @@ def test_full_members_keep_the_credentials_off_the_compute_hosts() -> None:
     has = read(BARE, ('<node id="1" uname="ctl-1"/>', '<node id="1" uname="ctl-1"/><node id="7" uname="cmp-7"/>'), (LIST, LIST[:-1] + ' cmp-7"'))
     proposal = propose(has, Wish(("cmp-1", "cmp-7"), "lab"))
     assert [change.resource for change in changes(proposal, Ban)] == [
-        "fence-nova", "nova-compute-clone", "nova-compute-clone", "nova-compute-clone", "nova-evacuate"]
+        "fence-nova", *["nova-compute-clone"] * 3, "nova-evacuate"]
 
 
 def test_anothers_attribute_that_does_the_same_is_enough() -> None:
@@ -236,33 +235,25 @@ def test_a_nova_compute_that_pacemaker_does_not_start() -> None:
     assert "leave --no-nova-compute out" in propose(read(PROTECTED), dataclasses.replace(ANY, nova_compute="")).faults[0]
 
 
-def test_unfencing_that_is_refused_gives_way_to_the_rules_on_the_record() -> None:
-    has = read(PROTECTED, ('name="let_in" value="at_once"', 'name="let_in" value="evacuated"'), ('attribute="evacuate"', 'attribute="other"'))
+def test_unfencing_that_is_refused_gives_way_to_the_rule() -> None:
+    has = read(PROTECTED, ('name="let_in" value="at_once"', 'name="let_in" value="evacuated"'), ('attribute="evacuate-held"', 'attribute="other"'))
     proposal = propose(has, ANY)
     assert [change.params for change in changes(proposal, Update)] == [{"let_in": "at_once"}]
-    assert [change.rule for change in changes(proposal, Ban)] == list(holdback.rules("evacuate"))
-    renamed = read(PROTECTED, (
-        'name="let_in" value="at_once"/>', 'name="let_in" value="at_once"/><nvpair id="q" name="evacuate_attribute" value="other"/>'))
-    assert [change.rule for change in changes(propose(renamed, ANY), Ban)] == list(holdback.rules("other"))
+    assert [(change.rule, change.score) for change in changes(proposal, Ban)] == [
+        (["evacuate-held", "eq", "true"], "-10000"), (["evacuate-held", "eq", "stop"], "-INFINITY")]
+    renamed = read(PROTECTED, ('name="let_in" value="at_once"/>',
+                               'name="let_in" value="at_once"/><nvpair id="q" name="evacuate_attribute" value="other"/>'))
+    assert [change.rule for change in changes(propose(renamed, ANY), Ban)] == [["other-held", "eq", "true"], ["other-held", "eq", "stop"]]
 
 
 @pytest.mark.parametrize(("old", "new", "lacking"), [
-    ('operation="lt" attribute="evacuate" type="string" value="e"', 'operation="lt" attribute="evacuate" type="string" value="c"', 0),
-    ('operation="gt" attribute="evacuate" type="string" value="s"', 'operation="gt" attribute="evacuate" type="string" value="z"', 0),
-    ('operation="lt" attribute="evacuate" type="string" value="e"', 'operation="lt" attribute="evacuate" value="e"', 0),
-    ('operation="lt" attribute="evacuate" type="string" value="n"', 'operation="lt" attribute="evacuate" type="string" value="f"', 1)])
-def test_a_rule_that_leaves_a_state_out_is_written_again(old: str, new: str, lacking: int) -> None:
-    assert [change.rule for change in changes(propose(read(PROTECTED, (old, new)), ANY), Ban)] == [holdback.rules("evacuate")[lacking]]
-
-
-@pytest.mark.parametrize(("value", "held"), [
-    ("fenced;id=1", True), ("confirmed;id=1", True), ("yes", True), ("cmp-1@17", True), ("garbage", True), ("evacuated;id=1", False),
-    ("partly;id=1", False), ("returning;id=1", False), ("no", False), (None, False)])
-def test_which_records_hold_nova_compute_back(value: str | None, held: bool) -> None:
-    has = read(PROTECTED)
-    node = has.nodes["cmp-1"]
-    recorded = dataclasses.replace(node, attributes={**node.attributes, **({"evacuate": value} if value else {})})
-    assert holdback.is_held(has, has.resources["nova-compute"], recorded) is held
+    ('value="true"/>\n        </rule>', 'value="yes"/>\n        </rule>', 1), ('score="-10000"', 'score="-INFINITY"', 0),
+    ('score="-10000"', 'score="10"', 1),
+    ('value="stop"', 'value="true"', 1),
+    ("</constraints>", '<rsc_location id="p" rsc="nova-compute-clone" node="cmp-2" score="500"/></constraints>', 0),
+    ("</constraints>", '<rsc_location id="p" rsc="nova-compute-clone" node="cmp-2" score="20000"/></constraints>', 1)])
+def test_a_rule_that_does_not_hold_back_is_written_again(old: str, new: str, lacking: int) -> None:
+    assert len(changes(propose(read(PROTECTED, (old, new)), ANY), Ban)) == lacking
 
 
 # Credentials

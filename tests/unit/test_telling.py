@@ -36,13 +36,14 @@ class Pacemaker:
     """Its tools on one CIB, which they change."""
 
     def __init__(self) -> None:
-        self.record, self.state, self.fails = "", ONLINE, False
+        self.record, self.state, self.fails, self.held = "", ONLINE, False, False
         self.config = etree.fromstring("<crm_config/>")
         self.written: list[str] = []
         self.shown: dict[str, str] = {}
 
     def cib(self) -> str:
         pair = f'<nvpair id="nodes-cmp-1-evacuate" name="evacuate" value="{self.record}"/>' if self.record else ""
+        pair += '<nvpair id="nodes-cmp-1-evacuate-held" name="evacuate-held" value="true"/>' if self.held else ""
         return f"""<cib have-quorum="1"><configuration>{etree.tostring(self.config, encoding="unicode")}
           <nodes><node type="remote" id="cmp-1" uname="cmp-1"><instance_attributes id="nodes-cmp-1">{pair}</instance_attributes></node></nodes>
           <resources><primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/><primitive id="p" class="stonith" type="fence_ipmilan"/>
@@ -61,6 +62,9 @@ class Pacemaker:
             return Outcome(0, "ctl-1\n", "")
         if argv[0] == "attrd_updater":
             return Outcome(78, "", "attrd_updater: Could not query value of evacuate: attribute does not exist")
+        if "evacuate-held" in " ".join(argv):
+            self.held = argv[0] == "crm_attribute"
+            return Outcome(0, "", "")
         if argv[0] == "crm_attribute":
             self.shown[words["--name"]] = words.get("--update", "")
             return Outcome(0, "", "")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import credentials, decide, inventory, params, powering, transaction
-from ..cluster import Cluster, parse_cib, read_cib
+from ..cib import parse_cib, read_cib
+from ..cluster import Cluster
 from ..entry import node_of
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..identity import identity, shared

@@ -69,7 +69,9 @@ def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
 def _let_in(scene: Scene) -> Iterator[Finding]:
     let_in = {device.params.get("let_in") or EVACUATED for device in scene.recorders}
     for resource in scene.nova_computes:
-        rules = _rules(scene, resource)
+        rules, stop = _missing(scene, resource, holdback.HOLD_BACK), _missing(scene, resource, holdback.STOPPED)
+        if stop:
+            yield Finding("nova-compute-not-restarted", resource.id, f"no rule stops {resource.outermost} when the worker asks for that", by(*stop))
         if rules and AT_ONCE in let_in:
             yield Finding("nova-compute-not-held-back", resource.id, f"no rule keeps {resource.outermost} from starting on a host whose record says "
                           "that its evacuation is not over", by(*rules))
@@ -86,9 +88,10 @@ def _let_in(scene: Scene) -> Iterator[Finding]:
                       to_do('create it, as the README says, or read "A nova-compute that Pacemaker does not start" in docs/operations.md'))
 
 
-def _rules(scene: Scene, resource: Resource) -> list[Ban]:
-    """The rules on the record that a nova-compute lacks."""
+def _missing(scene: Scene, resource: Resource, hold: holdback.Hold) -> list[Ban]:
+    """A rule by which a nova-compute is held, where it lacks it."""
     attribute = next((device.params["evacuate_attribute"] for device in scene.recorders if device.params.get("evacuate_attribute")), RECORD)
-    names = (name for name in (f"{resource.outermost}-held{number}" for number in range(1, 100)) if name not in scene.has.ids)
-    missing = holdback.missing(scene.has, resource, scene.computes, attribute)
-    return [Ban(next(names), resource.outermost, rule, True, str(holdback.SCORE)) for rule in missing]
+    if not hold.is_missing(scene.has, resource, scene.computes, attribute):
+        return []
+    name = next(name for name in (f"{hold.id(resource)}{number}" for number in ("", *range(2, 100))) if name not in scene.has.ids)
+    return [Ban(name, resource.outermost, hold.rule(attribute), True, hold.score)]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from .. import credentials, inventory, params
-from ..cluster import Cluster, parse_cib, read_cib
+from ..cib import parse_cib, read_cib
+from ..cluster import Cluster
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError, InstanceHaError
 from ..inspection import Inspected
 from ..model import FenceEvent

@@ -1,0 +1,101 @@
+"""Pure: Pacemaker's CIB, from its XML to what the project knows of a cluster."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from lxml import etree
+
+from .errors import ClusterError
+from .model import DISMISSED, HELD, ClusterNode, ClusterView, parse_record
+
+# A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
+FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
+
+
+def parse_cib(text: str) -> Any:
+    """XML as Pacemaker writes it. Raises ClusterError."""
+    parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+    try:
+        return etree.fromstring(text.encode(), parser)
+    except etree.XMLSyntaxError as error:
+        raise ClusterError(f"Pacemaker answered what is no XML: {error}") from None
+
+
+def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
+    """A CIB element as a ClusterView."""
+    nodes = {node.name: node for node in _nodes(root)}
+    records, broken, dismissed, held = {}, {}, set(), {}
+    for element in root.iterfind("configuration/nodes/node"):
+        name = element.get("uname") or element.get("id") or ""
+        for pair in element.iterfind(f"instance_attributes/nvpair[@name='{attribute}']"):
+            raw = pair.get("value") or ""
+            record = parse_record(name, raw)
+            if record:
+                records[name] = record
+            elif raw == DISMISSED:
+                dismissed.add(name)
+            elif raw:
+                broken[name] = raw
+        for pair in element.iterfind(f"instance_attributes/nvpair[@name='{HELD.format(attribute)}']"):
+            held[name] = pair.get("value") or ""
+    levels = {name: _levels(root, name) for name in {*records, *(node.name for node in nodes.values() if node.online is False)}}
+    pairs = root.iterfind(f".//resources//primitive[@id='{resource}']/instance_attributes/nvpair") if resource else ()
+    parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
+    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), held)
+
+
+def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:
+    """The fencing levels of a node, each as the fence agents of its devices, in order."""
+    agents = {p.get("id"): p.get("type") or "" for p in root.iter("primitive") if p.get("class") == "stonith"}
+    pairs = root.iterfind(f"configuration/nodes/node[@uname='{node}']/instance_attributes/nvpair")
+    attributes = {(pair.get("name"), pair.get("value")) for pair in pairs}
+    found = [
+        level for level in root.iterfind("configuration/fencing-topology/fencing-level")
+        if level.get("target") == node or _matches(level.get("target-pattern"), node)
+        or (level.get("target-attribute"), level.get("target-value")) in attributes
+    ]
+    found.sort(key=lambda level: int(level.get("index") or 0))
+    return tuple(tuple(agents.get(device.strip(), "") for device in (level.get("devices") or "").split(",")) for level in found)
+
+
+def _matches(pattern: str | None, node: str) -> bool:
+    try:
+        return pattern is not None and re.search(pattern, node) is not None
+    except re.error:
+        return False
+
+
+def _nodes(root: Any) -> Iterable[ClusterNode]:
+    states = {state.get("uname"): state for state in root.iterfind("status/node_state")}
+    remotes = {
+        p.get("id") for p in root.iterfind(".//resources//primitive")
+        if p.get("type") == "remote" and p.get("provider") == "pacemaker"
+    }
+    members = {e.get("uname") for e in root.iterfind("configuration/nodes/node") if e.get("type") != "remote"}
+    # What was removed from the configuration may have a state for a while, and is no node any more.
+    there = {name for name, state in states.items() if name and state.get("in_ccm") not in (None, "false", "0")}
+    for name in sorted(filter(None, remotes | members | there)):
+        state = states.get(name)
+        remote = name in remotes or (state is not None and state.get("remote_node") == "true")
+        yield ClusterNode(name, remote, _online(state, remote), _mark(state, remote))
+
+
+def _online(state: Any, remote: bool) -> bool | None:
+    if state is None or state.get("in_ccm") is None:
+        return None
+    in_ccm = state.get("in_ccm") not in ("false", "0")
+    return in_ccm and (remote or state.get("crmd") not in ("offline", "0", None))
+
+
+def _mark(state: Any, remote: bool) -> str:
+    if state is None:
+        return ""
+    if remote:
+        epoch = state.get("node_fenced", "0")
+        return f"node_fenced:{epoch}" if epoch.isdigit() and int(epoch) else ""
+    origin = state.get("crm-debug-origin")
+    down = state.get("crmd") in ("offline", "0") and (state.get("join"), state.get("expected")) == ("down", "down")
+    return f"node_state:{origin}" if down and origin in FENCING_WROTE_IT else ""
