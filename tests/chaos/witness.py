@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterable
@@ -48,7 +49,7 @@ class Witness:
         while not self._end.wait(LOOK):
             self.look()
             for host in {found.group(1) for reason in self.heard if (found := RESTART.search(reason))} - self.restarted:
-                with contextlib.suppress(LabError):   # it may have ended meanwhile; the next look says so
+                with contextlib.suppress(LabError, subprocess.SubprocessError):   # it may have ended meanwhile; the next look says so
                     kill_nova_compute(host)
                     self.restarted.add(host)
 
@@ -56,7 +57,7 @@ class Witness:
         """Look once. A controller that is in trouble shows nothing."""
         try:
             failed, degraded = watch.both_failures()
-        except (LabError, OSError, ValueError, SyntaxError):
+        except (LabError, OSError, ValueError, SyntaxError, subprocess.SubprocessError):
             return
         self.heard |= {reason for _, _, reason in degraded}
         self.failed |= {*failed}
