@@ -138,9 +138,11 @@ class Host:
         if not found:
             self._show(f"recorded; {reason}")
             # A fencing that was broken off, as by the death of the controller that did it. What does not run any more is started on the host itself.
-            self._unproven = (self._unproven or self.worker.clock()) if reason == proof.ONLINE else None
+            open_end = self._online(view) and reason != proof.GOES_ON
+            self._unproven = (self._unproven or self.worker.clock()) if open_end else None
             if self._unproven is not None and self.worker.clock() - self._unproven >= UNPROVEN:
-                LOG.warning("%s: for %g s %s; it is let in with its servers", self.node, UNPROVEN, reason)
+                LOG.warning("%s: online for %g s, and %s; it is let in with its servers", self.node, UNPROVEN, reason)
+                self.worker.solved(self.node)
                 return self.worker.cluster.replace(record.to(RETURNING))
             if "failed" in reason or "online" in reason or "no such node" in reason:
                 self.worker.problem(self.node, f"{self.node} is not evacuated: {reason}")

@@ -9,7 +9,7 @@ from .model import ClusterNode, FenceEvent, Record, Service
 
 RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))
 OFF_ACTIONS = frozenset(("off", "reboot"))
-ONLINE = "Pacemaker says it is online and knows of no fencing since the record was written"
+GOES_ON = "Pacemaker is still fencing it"
 
 
 def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[FenceEvent]) -> tuple[str, str]:
@@ -19,7 +19,7 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     """
     fencings = [event for event in events if event.action in OFF_ACTIONS]
     if any(event.status == "pending" for event in fencings):
-        return "", "Pacemaker is still fencing it"
+        return "", GOES_ON
     if node is None:
         return "", "the cluster knows no such node"
     if node.mark and node.online is False:
@@ -33,7 +33,7 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     if fresh and fresh[0].status == "failed":
         return "", "its last fencing failed; Pacemaker tries again, or a person confirms with: pcs stonith confirm " + record.node
     if node.online:
-        return "", ONLINE
+        return "", "Pacemaker says it is online and knows of no fencing since the record was written"
     return "", "Pacemaker has not confirmed its fencing yet"
 
 
