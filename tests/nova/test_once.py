@@ -6,7 +6,7 @@ import threading
 import time
 
 from tests.cluster.scenario import Story, healthy
-from tests.cluster.test_faults import degraded_reason, wait_under_way
+from tests.cluster.test_faults import wait_under_way
 from tests.lab import cloud, cluster, guests, servers, watch
 from tests.lab import node as machine
 from tests.lab.common import wait_until
@@ -77,7 +77,7 @@ def test_a_request_that_nova_lost_is_sent_again() -> None:
         cloud.start("nova-conductor")
         story.recovered(180)
         # Nova carried the second request out under the first one's record, and nova-compute closes one of the two at its start.
-        healthy()
+        healthy(180)
         log = "".join(path.read_text() for path in watch.NODES.glob("ctl-*/log/syslog"))
         assert f"{story.victim}: nova-compute is started once more" in log
         rows = servers.evacuations(story.victim)

@@ -68,9 +68,12 @@ def test_unfencing_takes_it_away_where_no_worker_does(monkeypatch: pytest.Monkey
         assert tools.changes == change
 
 
-def test_a_record_without_a_proof_ends_when_its_host_stays_online(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
+@pytest.mark.parametrize(("status", "seen", "ends"), [
+    ("success", "2026-11-25_04:00:00Z", True), ("failed", "2026-11-25_03:00:00Z", True), ("pending", "2026-11-25_03:00:00Z", False)])
+def test_a_record_without_a_proof_ends_when_its_host_stays_online(monkeypatch: pytest.MonkeyPatch, fake: Fake, status: str, seen: str,
+                                                                  ends: bool) -> None:
     """As that of a fencing whose controller died in the middle: nothing is evacuated, and the host is let in."""
-    tools = Pacemaker(recorded("fenced;id=1;seen=2026-11-25_04:00:00Z", "true"))
+    tools = Pacemaker(recorded(f"fenced;id=1;seen={seen}", "true"), status)
     monkeypatch.setattr(door, "run", tools)
     now = [100.0]
     worker = Worker(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0])
@@ -82,7 +85,7 @@ def test_a_record_without_a_proof_ends_when_its_host_stays_online(monkeypatch: p
     now[0] += 3
     worker.turn()
     fake.answers.clear()
-    assert any('value="returning;id=1' in change for change in tools.changes)
+    assert any('value="returning;id=1' in change for change in tools.changes) is ends
 
 
 @pytest.mark.parametrize("stops", [True, False])
