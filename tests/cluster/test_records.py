@@ -111,7 +111,6 @@ def test_a_dismissed_host_is_left_alone_until_it_is_back(stays_off: None) -> Non
 def units() -> Iterator[None]:
     """nova-compute is a unit that starts at boot, and not Pacemaker's."""
     computes = [node for node in cluster.size().nodes if node.kind == "compute"]
-    watch.on_controller("pcs", "stonith", "update", "fence-nova", "let_in=at_once")
     watch.on_controller("pcs", "resource", "disable", "nova-compute-clone", "--wait=60", timeout=90)
     scripts = [machine.folder(node) / "boot.d" / "nova-compute" for node in computes]
     for node, script in zip(computes, scripts):
@@ -123,7 +122,6 @@ def units() -> Iterator[None]:
     for node, script in zip(computes, scripts):
         script.unlink()
         machine.exec_in(node, [AGENT, "stop"])
-    watch.on_controller("pcs", "stonith", "update", "fence-nova", "let_in=")
     watch.on_controller("pcs", "resource", "enable", "nova-compute-clone", "--wait=60", timeout=90)
 
 

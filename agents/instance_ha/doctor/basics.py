@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from ..changes import SetAttribute, SetDefaults, SetProperties
 from ..proof import OFF_ACTIONS
-from .finding import Finding, by, clean_up, meta, shell, some, to_do
+from .finding import Finding, by, clean_up, meta, shell, some, to_do, tools
 from .scene import Scene, is_set
 
 DEGRADED = 190                  # OCF's code
@@ -38,7 +39,10 @@ def _cluster(scene: Scene) -> Iterator[Finding]:
     if "load-threshold" not in properties:
         yield Finding("load-threshold", "cluster", "load-threshold is not set", by(SetProperties({"load-threshold": LOAD})))
     if scene.has.defaults.get("resource-stickiness", "0") == "0":
-        yield Finding("stickiness", "cluster", "resource-stickiness is not set", by(SetDefaults({"resource-stickiness": STICKINESS})))
+        # crmsh would put it into a set of its own, beside one in which it is 0.
+        yield Finding("stickiness", "cluster", "resource-stickiness is not set", tools(
+            shlex.join(next(SetDefaults({"resource-stickiness": STICKINESS}).pcs())),
+            f"crm_attribute --type rsc_defaults --name resource-stickiness --update {STICKINESS}"))
 
 
 def _maintenance(scene: Scene) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from ..identity import CLOUD, credentials_in
 from ..inventory import Resource, Rule
 from ..provisioning import COMPUTE, NOVA_EVACUATE, ROLE
 from ..service import START_LIMIT
-from .finding import Finding, Mend, by, kind, meta, operation, param, start, to_do, tools
+from .finding import Finding, Mend, by, kind, meta, operation, param, some, start, to_do, tools
 from .scene import ACTION_TIMEOUT, Scene, is_set, is_watched, option
 
 SHARED = ("evacuate_attribute", "quick_evacuate_level", "domain", "region_name")
@@ -120,8 +120,12 @@ def _parameters(scene: Scene) -> Iterator[Finding]:
     if not known:
         return
     first, right = known[0]
-    if right["quick_evacuate_level"] == "1":
-        yield Finding("power-not-required", first.id, f"{first.id} has quick_evacuate_level=1", param(first, quick_evacuate_level="2"))
+    daring = [resource for resource, values in known if values["quick_evacuate_level"] == "1"]
+    if daring:
+        mend = Mend()
+        for resource in daring:
+            mend += param(resource, quick_evacuate_level="2")
+        yield Finding("power-not-required", daring[0].id, f"{some(resource.id for resource in daring)}: quick_evacuate_level=1", mend)
     for resource, values in known[1:]:
         for name in SHARED:
             if values[name] != right[name]:
