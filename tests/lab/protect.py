@@ -31,11 +31,15 @@ def commands(size: Size) -> Iterator[str]:
     """The pcs commands, in order."""
     computes = [node for node in size.nodes if node.kind == "compute"]
     names = " ".join(node.name for node in computes)
+    yield "pcs resource defaults update resource-stickiness=100"
     for node in size.nodes:
         yield (f"pcs stonith create fence-{node.name} fence_ipmilan ip={CLOUD_ADDRESS} ipport={node.bmc_port} lanplus=1 cipher=3 power_wait=0 "
                f"username={bmc.USER} password={bmc.PASSWORD} pcmk_host_list={node.name} op monitor interval=60s")
     yield (f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' pcmk_action_limit=-1 let_in=at_once "
            "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s")
+    yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
+           "meta failure-timeout=60s")
+    yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
     for node in computes:
         if not node.member:
             yield (f"pcs resource create {node.name} ocf:pacemaker:remote server={node.address} reconnect_interval=5 "
@@ -43,16 +47,12 @@ def commands(size: Size) -> Iterator[str]:
         yield f"pcs node attribute {node.name} osprole=compute"
     for node in computes:
         yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
-    yield "pcs resource defaults update resource-stickiness=100"
     yield "pcs property set stonith-enabled=true concurrent-fencing=true load-threshold=1000%"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing resource-stickiness=100000 clone interleave=true")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
     yield "pcs constraint location nova-compute-clone rule score=-10000 evacuate-held eq true"
     yield "pcs constraint location nova-compute-clone rule score=-INFINITY evacuate-held eq stop"
-    yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
-           "meta failure-timeout=60s")
-    yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
 
 
 def configure(size: Size, show: bool = False) -> None:
