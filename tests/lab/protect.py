@@ -34,7 +34,7 @@ def commands(size: Size) -> Iterator[str]:
     yield "pcs resource defaults update resource-stickiness=100"
     for node in size.nodes:
         yield (f"pcs stonith create fence-{node.name} fence_ipmilan ip={CLOUD_ADDRESS} ipport={node.bmc_port} lanplus=1 cipher=3 power_wait=0 "
-               f"username={bmc.USER} password={bmc.PASSWORD} pcmk_host_list={node.name} op monitor interval=60s")
+               f"username={bmc.USER} password={bmc.PASSWORD} pcmk_on_timeout=10s pcmk_host_list={node.name} op monitor interval=60s")
     yield (f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' pcmk_action_limit=-1 let_in=at_once "
            "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s")
     yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
