@@ -162,7 +162,7 @@ def _write_mariadb() -> None:
     options = {
         "user": "mysql", "datadir": data, "socket": data / "socket", "pid_file": data / "pid", "port": PORTS["mariadb"],
         "bind_address": "127.0.0.1", "skip_log_bin": "1", "skip_name_resolve": "1", "max_connections": 600,
-        "innodb_flush_log_at_trx_commit": 0, "innodb_doublewrite": 0, "innodb_log_file_size": "16M", "innodb_buffer_pool_size": "128M",
+        "innodb_flush_log_at_trx_commit": 2, "innodb_doublewrite": 0, "innodb_log_file_size": "16M", "innodb_buffer_pool_size": "128M",
         "innodb_flush_method": "nosync", "performance_schema": "OFF", "innodb_buffer_pool_dump_at_shutdown": "OFF",
     }
     _ini(ETC / "mariadb.cnf", {"mariadbd": options})
