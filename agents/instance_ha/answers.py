@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .errors import CloudRefused, CloudUnreachable
 
 NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425, 429))
+_CERTIFICATE = re.compile(r"certificate verify failed: [^('\"]*[^('\" ]")
 
 
 def member(answer: Any, key: str) -> Any:
@@ -40,5 +42,9 @@ def _reason(answer: Any) -> str:
 
 
 def one_line(error: object) -> str:
-    """The first line of an error's text."""
+    """The first line of an error's text; of one that wraps others only what is wrong with a certificate, where that is it: it stands at
+    the end, and people see the beginning."""
+    certificate = _CERTIFICATE.search(str(error))
+    if certificate:
+        return certificate.group(0)
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

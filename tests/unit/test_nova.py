@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from instance_ha.answers import one_line
 from instance_ha.errors import CloudRefused, CloudUnreachable
 from instance_ha.model import Service
 from instance_ha.nova import FORCE_MICROVERSION, MICROVERSION, ZONE_MICROVERSION, Nova
@@ -128,3 +129,11 @@ def test_whether_a_server_is_pinned_to_its_zone_is_asked_at_a_version_that_tells
     assert fake.nova.pinned_zones("cmp-1") == {"a1": "east", "a2": ""} and fake.asked[0][3] == ZONE_MICROVERSION
     fake.says(406, {"computeFault": {"code": 406, "message": "Version 2.96 is not supported by the API. Minimum is 2.1 and maximum is 2.93."}})
     assert fake.nova.pinned_zones("cmp-1") is None
+
+
+def test_what_is_wrong_with_a_certificate_comes_first() -> None:
+    """As keystoneauth 5 said it of a certificate that had expired; crm_mon shows the beginning of a sentence only."""
+    said = ("SSL exception connecting to https://10.77.0.1:18774/v2.1/os-services: HTTPSConnectionPool(host='10.77.0.1', port=18774): Max retries "
+            "exceeded with url: /v2.1/os-services (Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate "
+            "verify failed: certificate has expired (_ssl.c:992)')))")
+    assert one_line(Exception(said)) == "certificate verify failed: certificate has expired"
