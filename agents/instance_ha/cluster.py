@@ -10,13 +10,12 @@ from lxml import etree
 
 from .cib import parse_cib, read_cib
 from .errors import ClusterError, ConflictError
-from .incident import Incident, newest_first, parse_incident
+from .incident import HISTORY, Incident, newest_first, parse_incident
 from .model import DISMISSED, HELD, LEGACY_YES, RECORD, TRUE, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
 from .standing import Standing, read_standing
 
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
-HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
 HISTORY_ROOM = 50         # incidents that are remembered
 CONFIGURE_TIMEOUT = 120.0  # one command of pcs or crmsh
 DIFFERENT = 1             # crm_diff

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from urllib.parse import quote, unquote
 
+HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
 OPEN = ""                  # still on record
 IN_SERVICE = "in-service"  # its host is back
 DISMISSED = "dismissed"    # a person said that the host was to be left alone

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .incident import HISTORY
+
 STONITH = "stonith:"
 NAME, PATTERN, ATTRIBUTE = "name", "pattern", "attribute"    # how a fencing level says whom it is for
 
@@ -120,7 +122,8 @@ def read(root: Any) -> Inventory:
         name = element.get("uname") or element.get("id") or ""
         if name in remotes or element.get("type") != "remote":  # else it was removed, and its attributes were left behind
             nodes[name] = Node(name, name in remotes, pairs(element, "instance_attributes"))
-    properties = {k: v for e in configuration.iterfind("crm_config/cluster_property_set") for k, v in _nvpairs(e)}
+    sets = [e for e in configuration.iterfind("crm_config/cluster_property_set") if e.get("id") != HISTORY]
+    properties = {k: v for e in sets for k, v in _nvpairs(e)}
     defaults = pairs(configuration.find("rsc_defaults"), "meta_attributes")
     ids = frozenset(found for element in configuration.iter() if isinstance(element.tag, str) and (found := element.get("id")))
     return Inventory(nodes, resources, tuple(_levels(configuration)), tuple(_locations(configuration)), properties, defaults, ids)

@@ -60,6 +60,11 @@ def test_levels_by_name_come_before_those_by_pattern_and_those_before_an_attribu
     assert without.levels_of("cmp-1") == (Level(1, ("all",), "cmp-.*", PATTERN),)
 
 
+def test_the_history_of_incidents_is_no_property() -> None:
+    history = '<cluster_property_set id="instance-ha-history"><nvpair id="h" name="instance-ha-3f9c" value="id=3f9c"/></cluster_property_set>'
+    assert read(PROTECTED, ("</crm_config>", f"{history}</crm_config>")).properties == read(PROTECTED).properties
+
+
 def rule(body: str, score: str = "-INFINITY", more: str = "") -> str:
     return f'<rsc_location id="l" rsc="c"{more}><rule id="r" score="{score}"{body}</rule></rsc_location>'
 

@@ -28,7 +28,7 @@ PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
-        "inventory": set(), "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
+        "inventory": {"incident"}, "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
         "powering": {"inventory", "proof"},
         "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
                                                                          "model"}}
