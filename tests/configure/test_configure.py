@@ -180,7 +180,7 @@ def predecessors(who: str) -> Iterator[str]:
 class Levels:
     """Every state of the fencing levels that the cluster shows while something is done."""
 
-    LOOK = "while [ ! -e /root/enough ]; do cibadmin --query --scope fencing-topology; echo ==; sleep 0.05; done"
+    LOOK = "while [ ! -e /root/enough ]; do cibadmin --query --scope fencing-topology; echo ==; sleep 0.05; done; cibadmin --query --scope fencing-topology"
 
     def __enter__(self) -> Levels:
         on_first("rm", "-f", "/root/enough")
