@@ -180,7 +180,8 @@ def predecessors(who: str) -> Iterator[str]:
 class Levels:
     """Every state of the fencing levels that the cluster shows while something is done."""
 
-    LOOK = "while [ ! -e /root/enough ]; do cibadmin --query --scope fencing-topology; echo ==; sleep 0.05; done; cibadmin --query --scope fencing-topology"
+    ONCE = "cibadmin --query --scope fencing-topology"
+    LOOK = f"while [ ! -e /root/enough ]; do {ONCE}; echo ==; sleep 0.05; done; {ONCE}"
 
     def __enter__(self) -> Levels:
         on_first("rm", "-f", "/root/enough")
