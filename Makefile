@@ -29,10 +29,6 @@ test-configure:
 	@$(LAB) install
 	@$(LABVENV)/bin/python -m pytest -v --durations=5 tests/configure
 
-test-configure:
-	@$(LAB) install
-	@$(LABVENV)/bin/python -m pytest -v --durations=5 tests/configure
-
 stress:
 	@$(LAB) install
 	@$(LABVENV)/bin/python -m tests.stress $(STRESS)
