@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from .inventory import Inventory, Location, Node, Resource, Rule
 
@@ -14,23 +14,29 @@ FALSE = frozenset(("false", "no", "off", "0", "n"))
 
 def is_banned(has: Inventory, resource: Resource, node: Node) -> bool:
     """Whether it can never run on the node. What is not certain counts as no."""
-    placed = _placed(has, resource)
-    scores = {location: _score(location, node) for location in placed}
+    constraints = placed(has, resource)
+    scores = {location: _score(location, node) for location in constraints}
     if any(score is not None and score.upper() == NEVER for score in scores.values()):
         return True
     chosen = [location for location, score in scores.items() if score != ""]   # those that speak of this node, or may
-    if any(location.exclusive for location in placed) and not any(location.exclusive for location in chosen):
+    if any(location.exclusive for location in constraints) and not any(location.exclusive for location in chosen):
         return True
     return has.properties.get("symmetric-cluster", "true").lower() in FALSE and not chosen
 
 
 def weight(has: Inventory, resource: Resource, node: Node) -> float:
     """The most that location constraints may give the node in sum."""
-    scores = [score for location in _placed(has, resource) for score in _weights(location, node)]
-    return -math.inf if -math.inf in scores else sum(scores)
+    return added(score for location in placed(has, resource) for score in weights(location, node))
 
 
-def _weights(location: Location, node: Node) -> Iterator[float]:
+def added(scores: Iterable[float]) -> float:
+    """Scores as Pacemaker adds them: -INFINITY outweighs all else."""
+    found = list(scores)
+    return -math.inf if -math.inf in found else sum(found)
+
+
+def weights(location: Location, node: Node) -> Iterator[float]:
+    """The most that a constraint may give the node, rule by rule."""
     if location.node:
         yield number(location.score) if location.node.lower() == node.name.lower() else 0.0
     for rule in location.rules:
@@ -46,7 +52,8 @@ def number(score: str) -> float:
     return float(text) if re.fullmatch(r"-?\d+", text) else 0.0
 
 
-def _placed(has: Inventory, resource: Resource) -> list[Location]:
+def placed(has: Inventory, resource: Resource) -> list[Location]:
+    """The constraints that are about a resource."""
     ids = {resource.id, *resource.within}
     return [location for location in has.locations if location.resources & ids or _matches(location.pattern, ids)]
 

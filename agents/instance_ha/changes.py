@@ -183,6 +183,19 @@ class Ban(Change):
 
 
 @dataclass(frozen=True)
+class DeleteConstraint(Change):
+    """A constraint away."""
+
+    id: str
+
+    def pcs(self) -> Iterator[Words]:
+        yield ["pcs", "constraint", "delete", self.id]
+
+    def crm(self) -> Iterator[Words]:
+        yield [*CRM_CONFIGURE, "delete", self.id]
+
+
+@dataclass(frozen=True)
 class SetLevels(Change):
     """The fencing levels of nodes by name, in place of those they have by name. `others` are all levels of other targets."""
 

@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .banned import number, weight
-from .inventory import Inventory, Node, Resource
+from .banned import added, number, placed, weight, weights
+from .inventory import Inventory, Location, Node, Resource
 from .model import HELD, STOP, TRUE
 
 STICKINESS = 100000
@@ -38,9 +38,11 @@ class Hold:
 
     def is_missing(self, has: Inventory, resource: Resource, hosts: Iterable[str], attribute: str) -> bool:
         """Whether a nova-compute lacks it for one of these hosts. What is not certain counts as yes."""
-        nodes = [has.nodes[host] for host in hosts]
-        recorded = [Node(node.name, node.remote, {**node.attributes, HELD.format(attribute): self.value}) for node in nodes]
-        return not all(weight(has, resource, node) <= self.most for node in recorded)
+        return not all(weight(has, resource, self.held(has.nodes[host], attribute)) <= self.most for host in hosts)
+
+    def held(self, node: Node, attribute: str) -> Node:
+        """The node, with the attribute."""
+        return Node(node.name, node.remote, {**node.attributes, HELD.format(attribute): self.value})
 
 
 HOLD_BACK = Hold(TRUE, "-10000", -1)    # far more than what people prefer hosts by, and far less than the stickiness
@@ -50,3 +52,11 @@ STOPPED = Hold(STOP, "-INFINITY", -math.inf)
 def is_sticky(resource: Resource) -> bool:
     """Whether the rule does not stop it where it runs."""
     return number(resource.meta.get("resource-stickiness", "")) >= STICKINESS
+
+
+def stopping(has: Inventory, resource: Resource, hosts: Iterable[str], attribute: str) -> list[Location]:
+    """The constraints that would stop it where it runs although it is only to be kept from starting: the attribute's `true` takes
+    from one of these hosts as much as the stickiness gives it."""
+    nodes = [has.nodes[host] for host in hosts]
+    return [location for location in placed(has, resource) if any(
+        added(weights(location, HOLD_BACK.held(node, attribute))) <= -STICKINESS < added(weights(location, node)) for node in nodes)]

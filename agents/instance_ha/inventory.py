@@ -73,6 +73,7 @@ class Location:
     score: str = ""
     rules: tuple[Rule, ...] = ()
     exclusive: bool = False
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,8 @@ def _locations(configuration: Any) -> Iterator[Location]:
         named = {element.get("rsc"), *(ref.get("id") for ref in element.iterfind("resource_set/resource_ref"))}
         yield Location(
             frozenset(filter(None, named)), element.get("rsc-pattern") or "", element.get("node") or "", element.get("score") or "",
-            tuple(_rule(rule) for rule in element.iterfind("rule")), element.get("resource-discovery") == "exclusive")
+            tuple(_rule(rule) for rule in element.iterfind("rule")), element.get("resource-discovery") == "exclusive",
+            element.get("id") or "")
 
 
 def _rule(element: Any) -> Rule:

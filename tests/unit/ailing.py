@@ -211,6 +211,7 @@ PACEMAKER = (
     Ill("nova-compute-not-held-back", "nova-compute", ((HOLD_BACK, ""),)),
     Ill("nova-compute-not-restarted", "nova-compute", ((HOLD_BACK[HOLD_BACK.index("      <rsc_location", 10):], ""),)),
     Ill("nova-compute-stopped", "nova-compute", ((STICKY, ""),)),
+    Ill("nova-compute-stopped", "location-nova-compute-clone-1", (('score="-10000"', 'score="-INFINITY"'),)),
     Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""),)),
     Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""), (HOLD_BACK, ""), (STICKY, ""))),
     Ill("fence-nova-on-compute", "fence-nova", (

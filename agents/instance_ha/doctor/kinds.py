@@ -56,7 +56,7 @@ _PACEMAKER = (
      "It may start on a returned host before fence_nova has noted that the host is let in."),
     ("nova-compute-not-held-back", ERROR, "no rule keeps nova-compute from starting while its host is held back, and fence_nova has let_in=at_once",
      "It starts on a returned host while its servers are still being moved."),
-    ("nova-compute-stopped", ERROR, "nova-compute has too little stickiness for the rule that holds it back",
+    ("nova-compute-stopped", ERROR, "nova-compute has too little stickiness for the rule that holds it back, or that rule too low a score",
      "A record that is older than its host's return, in a configuration that was restored, stops it where it runs, and the host passes for dead."),
     ("no-worker", ERROR, "there is no resource of NovaEvacuate", "Nothing is evacuated."),
     ("several-workers", ERROR, "there is more than one NovaEvacuate",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .. import holdback
 from ..banned import is_banned, is_true
-from ..changes import Ban, SetAttribute, Update
+from ..changes import Ban, DeleteConstraint, SetAttribute, Update
 from ..inventory import Resource
 from ..model import RECORD
 from ..provisioning import AT_ONCE, COMPUTE, ONCE
@@ -78,6 +78,10 @@ def _let_in(scene: Scene) -> Iterator[Finding]:
         if not rules and not holdback.is_sticky(resource):
             yield Finding("nova-compute-stopped", resource.id, f"{resource.id} has not meta resource-stickiness={holdback.STICKINESS}",
                           by(Update(resource.id, False, meta=holdback.STICKY)))
+        for constraint in holdback.stopping(scene.has, resource, scene.computes, _attribute(scene)):
+            yield Finding("nova-compute-stopped", constraint.id, f"{constraint.id} takes more than the stickiness of {resource.outermost} "
+                          f"where {' is '.join(holdback.HOLD_BACK.rule(_attribute(scene))[::2])}",
+                          by(DeleteConstraint(constraint.id), _ban(scene, resource, holdback.HOLD_BACK)))
         for device in scene.recorders if EVACUATED in let_in else ():
             if (device.params.get("let_in") or EVACUATED) == EVACUATED:
                 sticky = [] if holdback.is_sticky(resource) else [Update(resource.id, False, meta=holdback.STICKY)]
@@ -90,8 +94,14 @@ def _let_in(scene: Scene) -> Iterator[Finding]:
 
 def _missing(scene: Scene, resource: Resource, hold: holdback.Hold) -> list[Ban]:
     """A rule by which a nova-compute is held, where it lacks it."""
-    attribute = next((device.params["evacuate_attribute"] for device in scene.recorders if device.params.get("evacuate_attribute")), RECORD)
-    if not hold.is_missing(scene.has, resource, scene.computes, attribute):
-        return []
+    return [_ban(scene, resource, hold)] if hold.is_missing(scene.has, resource, scene.computes, _attribute(scene)) else []
+
+
+def _ban(scene: Scene, resource: Resource, hold: holdback.Hold) -> Ban:
     name = next(name for name in (f"{hold.id(resource)}{number}" for number in ("", *range(2, 100))) if name not in scene.has.ids)
-    return [Ban(name, resource.outermost, hold.rule(attribute), True, hold.score)]
+    return Ban(name, resource.outermost, hold.rule(_attribute(scene)), True, hold.score)
+
+
+def _attribute(scene: Scene) -> str:
+    """The name of the records' attribute."""
+    return next((device.params["evacuate_attribute"] for device in scene.recorders if device.params.get("evacuate_attribute")), RECORD)
