@@ -8,6 +8,7 @@ BINDIR    = $(PREFIX)/bin
 OCFDIR    = $(PREFIX)/lib/ocf/resource.d/openstack
 MANDIR    = $(PREFIX)/share/man
 FENCEAGENTSLIBDIR ?= /usr/share/fence
+PACKAGES  = cli configuring doctor engine planning reporting
 
 LAB = /usr/bin/python3 -m tests.lab
 LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
@@ -55,10 +56,10 @@ lab-down:
 	@$(LAB) down
 
 install:
-	install -d '$(DESTDIR)$(PYTHONDIR)/instance_ha/cli' '$(DESTDIR)$(PYTHONDIR)/instance_ha/doctor' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
+	rm -rf '$(DESTDIR)$(PYTHONDIR)/instance_ha'
+	install -d '$(DESTDIR)$(PYTHONDIR)/instance_ha' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
 	install -m 0644 agents/instance_ha/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/'
-	install -m 0644 agents/instance_ha/cli/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/cli/'
-	install -m 0644 agents/instance_ha/doctor/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/doctor/'
+	for package in $(PACKAGES); do install -d '$(DESTDIR)$(PYTHONDIR)/instance_ha/'$$package && install -m 0644 agents/instance_ha/$$package/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/'$$package/ || exit 1; done
 	$(FILL) agents/fence_nova > '$(DESTDIR)$(SBINDIR)/fence_nova' && chmod 0755 '$(DESTDIR)$(SBINDIR)/fence_nova'
 	$(FILL) agents/instance-ha > '$(DESTDIR)$(BINDIR)/instance-ha' && chmod 0755 '$(DESTDIR)$(BINDIR)/instance-ha'
 	$(FILL) ocf/openstack/NovaEvacuate > '$(DESTDIR)$(OCFDIR)/NovaEvacuate' && chmod 0755 '$(DESTDIR)$(OCFDIR)/NovaEvacuate'

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 INIT = Path(__file__).resolve().parent / "agents" / "instance_ha" / "__init__.py"
 VERSION = re.search(r'^__version__ = "([^"]+)"', INIT.read_text(encoding="utf-8"), re.MULTILINE)
@@ -16,7 +16,7 @@ setup(
     description="Instance HA for OpenStack on Pacemaker",
     license="Apache-2.0",
     package_dir={"": "agents"},
-    packages=["instance_ha", "instance_ha.cli", "instance_ha.doctor"],
+    packages=find_packages("agents"),
     python_requires=">=3.9",
     install_requires=["openstacksdk>=0.101", "keystoneauth1>=5.0", "lxml>=4.9"],
 )

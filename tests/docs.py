@@ -9,8 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "agents"))
 
-from instance_ha import params, states  # noqa: E402
+from instance_ha import params  # noqa: E402
 from instance_ha.doctor.kinds import AREAS, KINDS  # noqa: E402
+from instance_ha.engine import states  # noqa: E402
 from instance_ha.params import FENCE, OCF, Param  # noqa: E402
 
 PAGE = ROOT / "docs" / "parameters.md"
@@ -30,7 +31,7 @@ With `cloud`, what clouds.yaml says about the kind of endpoint, the CA and TLS c
 """
 STATES_HEAD = """# States
 
-What is done with a server, by the state it was in when its host died. Made from `agents/instance_ha/states.py` by `python3 -m tests.docs`;
+What is done with a server, by the state it was in when its host died. Made from `agents/instance_ha/engine/states.py` by `python3 -m tests.docs`;
 `tests/nova/test_states.py` brings a server into each of these states on a real Nova, lets its host die, and holds
 each to its row. The first row that covers a server counts.
 

@@ -10,8 +10,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from . import credentials, decide, entry, metadata, params, proof
+from . import credentials, metadata, params
 from .cluster import Cluster
+from .engine import decide, entry, proof
 from .errors import CloudError, CloudUnreachable, ConfigurationError, InstanceHaError
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, Record, Service
 

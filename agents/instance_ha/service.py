@@ -22,8 +22,8 @@ from .process import spawn_detached
 from .trail import TRAIL
 
 if TYPE_CHECKING:  # stop and the probe must work where lxml or keystoneauth1 are missing: _build imports the rest
-    from .telling import Teller
-    from .worker import Worker
+    from .engine.worker import Worker
+    from .reporting.telling import Teller
 
 HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long is stuck
 ANSWERS = 10               # answers of Nova, each as late as can be, that one host's turn may wait for
@@ -233,9 +233,9 @@ def main(instance: str) -> int:
 def _build(service: Service, instance: str, old: tuple[Worker, Teller] | None) -> tuple[Worker, Teller]:
     from . import credentials
     from .cluster import Cluster
-    from .selection import policy_from
-    from .telling import Teller
-    from .worker import Worker
+    from .engine.selection import policy_from
+    from .engine.worker import Worker
+    from .reporting.telling import Teller
 
     values = json.loads(service.settings.read_text())
     log_to_syslog(f"NovaEvacuate({instance})", values["log_level"])

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from instance_ha import inventory
-from instance_ha.inventory import Inventory
+from instance_ha.configuring import inventory
+from instance_ha.configuring.inventory import Inventory
 from lxml import etree
 
 from tests.cluster.scenario import Story, healthy, secrets_in_logs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from instance_ha.states import ENDS, LEAVE, STATES, WORDS
+from instance_ha.engine.states import ENDS, LEAVE, STATES, WORDS
 
 from tests.cluster import conftest as protected
 from tests.cluster.scenario import Story, healthy

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from instance_ha import cluster as door
-from instance_ha import transaction
 from instance_ha.cli import common, main
+from instance_ha.configuring import transaction
 from instance_ha.process import Outcome
 
 from tests.unit.cibs import BARE, FENCE_COMPUTE, PROTECTED, changed

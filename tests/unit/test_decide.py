@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from instance_ha import decide, model
-from instance_ha.decide import EVACUATE, LEFT, PAUSE, START, STOP, UNLOCK, WAIT, HostScene, Memory, server_verdict
+from instance_ha import model
+from instance_ha.engine import decide
+from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, START, STOP, UNLOCK, WAIT, HostScene, Memory, server_verdict
+from instance_ha.engine.proof import is_current, level_fault, proof_of_fencing
+from instance_ha.engine.selection import Policy, Ruling
 from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service
-from instance_ha.proof import is_current, level_fault, proof_of_fencing
-from instance_ha.selection import Policy, Ruling
 
 from tests.unit.test_model import server
 

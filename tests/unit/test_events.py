@@ -10,7 +10,7 @@ import time
 
 import pytest
 from instance_ha.events import Event, environment, iso, pairs
-from instance_ha.lane import Lane
+from instance_ha.reporting.lane import Lane
 from instance_ha.trail import Trail
 
 A, B = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"

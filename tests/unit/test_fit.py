@@ -6,10 +6,10 @@ import itertools
 import random
 
 import pytest
-from instance_ha import fit
-from instance_ha.certain import certain
-from instance_ha.fit import Item, Key, Space, Takes, chances, emptiest, fullest, place, ways_of_placing
 from instance_ha.model import Group
+from instance_ha.planning import fit
+from instance_ha.planning.certain import certain
+from instance_ha.planning.fit import Item, Key, Space, Takes, chances, emptiest, fullest, place, ways_of_placing
 
 APART = Group("g", "apart", "anti-affinity", ())
 

@@ -6,12 +6,12 @@ import pytest
 from instance_ha import cluster as door
 from instance_ha.cib import parse_cib, read_cib
 from instance_ha.cluster import Cluster
-from instance_ha.entry import let_in
-from instance_ha.homecoming import LINGER, QUIET, STOP_LIMIT
-from instance_ha.host import UNPROVEN
+from instance_ha.engine.entry import let_in
+from instance_ha.engine.homecoming import LINGER, QUIET, STOP_LIMIT
+from instance_ha.engine.host import UNPROVEN
+from instance_ha.engine.selection import Policy
+from instance_ha.engine.worker import Worker
 from instance_ha.model import Record
-from instance_ha.selection import Policy
-from instance_ha.worker import Worker
 
 from tests.unit.fake import Fake
 from tests.unit.little_nova import LittleNova

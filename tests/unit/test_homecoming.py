@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from instance_ha.engine.homecoming import Homecoming, mend, release, revive
 from instance_ha.errors import CloudUnreachable
-from instance_ha.homecoming import Homecoming, mend, release, revive
 from instance_ha.model import Claim, ClusterNode, ClusterView, Service
 
 from tests.unit.fake import ROW, Fake

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from instance_ha.errors import ConfigurationError, HostError
-from instance_ha.hook import Hook
 from instance_ha.params import OCF, in_force, of, resolve
+from instance_ha.reporting.hook import Hook
 
 from tests.unit.fake import Fake
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from instance_ha import banned as bans
-from instance_ha import inventory
-from instance_ha.inventory import ATTRIBUTE, PATTERN, Level, Node, Resource
+from instance_ha.configuring import banned as bans
+from instance_ha.configuring import inventory
+from instance_ha.configuring.inventory import ATTRIBUTE, PATTERN, Level, Node, Resource
 
 from tests.unit.cibs import PROTECTED, read, tree
 

@@ -1,4 +1,4 @@
-"""Imports run one way, and subprocess has one door."""
+"""Imports run one way, between packages and within them, and subprocess has one door."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2] / "agents" / "instance_ha"
+# What a package may import besides itself; "" is what stands beside the packages.
+PACKAGES = {"engine": {""}, "planning": {"", "engine"}, "reporting": {"", "engine"}, "configuring": {"", "engine"},
+            "doctor": {"", "engine", "configuring"}, "cli": {"", "engine", "planning", "reporting", "configuring", "doctor"}}
 RANKS = {
     "incident": 0, "events": 0, "metrics": 0, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 8,
     "answers": 1, "progress": 7, "chronicle": 7, "drawing": 2, "page": 8,
@@ -19,7 +22,7 @@ RANKS = {
     "loss": 3, "worst": 4,
     "survey": 5,
     "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
-    "standing": 0, "inspection": 4,
+    "standing": 0,
     "service": 10, "ocf": 11, "doctor": 11, "cli": 12, "manual": 13, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
@@ -33,40 +36,62 @@ PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"
         "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
-DOCTOR_LOOKS = {"asking", "examine", "visit"}
+DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
 DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "params", "powering", "proof",
                     "provisioning", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
+WHOLE = ("doctor", "cli")     # packages that have one rank
+MODULES = {path.relative_to(ROOT).with_suffix("").parts for path in FILES}
+RANKED = [path for path in FILES if path.parent.name not in WHOLE and (path.parent == ROOT or path.stem != "__init__")]
 
 
-def imports(path: Path, level: int = 0) -> set[str]:
-    """The modules of the project that a file imports; those so many folders up, 0 for any."""
-    found = set()
+def imports(path: Path) -> set[tuple[str, str]]:
+    """Package and module of what a file imports of the project, but for its version and the names of a whole package."""
     tree = ast.parse(path.read_text())
     tree.body = [n for n in tree.body if not (isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING")]
+    found: set[tuple[str, str]] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level and level in (0, node.level):
-            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+        if not (isinstance(node, ast.ImportFrom) and node.level):
+            continue
+        base = path.relative_to(ROOT).parent.parts
+        base = base[:len(base) - node.level + 1] + (tuple(node.module.split(".")) if node.module else ())
+        for name in [base, *((*base, alias.name) for alias in node.names)]:
+            if name in MODULES:
+                found.add((name[0] if len(name) > 1 else "", name[-1]))
+            elif name and name[0] in WHOLE and (*name, "__init__") in MODULES:
+                found.add((name[0], "__init__"))
     return found
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parent == ROOT], ids=lambda p: p.stem)
+def rank(package: str, module: str) -> int:
+    return RANKS[package if package in WHOLE else module]
+
+
+@pytest.mark.parametrize("path", RANKED, ids=lambda p: p.stem)
 def test_imports_run_one_way(path: Path) -> None:
-    for other in imports(path) - {"__version__"}:
-        assert RANKS[other] < RANKS[path.stem], f"{path.stem} imports {other}"
+    for package, module in imports(path):
+        assert rank(package, module) < RANKS[path.stem], f"{path.stem} imports {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent != ROOT], ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_packages_import_only_lower_ones(path: Path) -> None:
+    """What stands beside the packages and is above them, the worker's process for one, has a rank that says so."""
+    package = path.parent.name
+    assert {other for other, _ in imports(path)} <= PACKAGES[package] | {package}
 
 
 @pytest.mark.parametrize("name", sorted(PURE))
 def test_pure_modules_import_only_values(name: str) -> None:
-    assert imports(ROOT / f"{name}.py") <= PURE[name]
+    (path,) = [p for p in RANKED if p.stem == name]
+    assert {module for _, module in imports(path)} <= PURE[name]
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "doctor"], ids=lambda p: p.stem)
 def test_the_doctor_looks_in_few_places_and_judges_in_pure_ones(path: Path) -> None:
-    outside, inside = imports(path, 2) - {"__version__"}, imports(path, 1)
-    assert all(RANKS[name] < RANKS["doctor"] for name in outside)
-    assert path.stem == "visit" or "visit" not in inside
-    assert path.stem in DOCTOR_LOOKS or outside <= DOCTOR_JUDGES_BY
+    outside = {one for one in imports(path) if one[0] != "doctor"}
+    assert all(rank(*one) < RANKS["doctor"] for one in outside)
+    assert path.stem == "visit" or ("doctor", "visit") not in imports(path)
+    assert path.stem in DOCTOR_LOOKS or {module for _, module in outside} <= DOCTOR_JUDGES_BY
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from instance_ha import model
-from instance_ha.limits import Failed, held, reserve_for
+from instance_ha.engine.limits import Failed, held, reserve_for
 from instance_ha.model import Aggregate, Record, Service
 
 

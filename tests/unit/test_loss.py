@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from instance_ha import worst
 from instance_ha.demand import Ask, Demand
-from instance_ha.fit import emptiest, place
-from instance_ha.loss import Cloud, Lost, Mover, called, lost, space, takers
 from instance_ha.model import Aggregate, Group, Service
-from instance_ha.worst import combinations, hosts_missing, loss_of
+from instance_ha.planning import worst
+from instance_ha.planning.fit import emptiest, place
+from instance_ha.planning.loss import Cloud, Lost, Mover, called, lost, space, takers
+from instance_ha.planning.worst import combinations, hosts_missing, loss_of
 
 from tests.unit.test_limits import service
 from tests.unit.test_model import server

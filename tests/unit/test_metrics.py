@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from instance_ha.metrics import TABLE, Metrics
+from instance_ha.reporting.metrics import TABLE, Metrics
 
 from tests.unit.exposition import read
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from instance_ha import cluster as door
 from instance_ha.cluster import Cluster
-from instance_ha.missed import GRACE, newest_succeeded
+from instance_ha.engine.missed import GRACE, newest_succeeded
+from instance_ha.engine.selection import Policy
+from instance_ha.engine.worker import Worker
 from instance_ha.model import FenceEvent
 from instance_ha.process import Outcome
-from instance_ha.selection import Policy
-from instance_ha.worker import Worker
 
 from tests.unit.fake import Fake
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from instance_ha.metrics import HISTOGRAM, PREFIX, TABLE
+from instance_ha.reporting.metrics import HISTOGRAM, PREFIX, TABLE
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
 RULES = yaml.safe_load((FOLDER / "instance-ha.rules.yml").read_text())

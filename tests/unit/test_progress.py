@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import pytest
 import yaml
 from instance_ha import cluster as door
-from instance_ha import progress
 from instance_ha.cli import common, main
 from instance_ha.cli.status import CLEAR, watch
+from instance_ha.engine import progress
+from instance_ha.engine.selection import Policy
 from instance_ha.errors import CloudUnreachable
 from instance_ha.incident import Incident
 from instance_ha.model import Claim, Record
 from instance_ha.process import Outcome
-from instance_ha.selection import Policy
 from lxml import etree
 
 from tests.unit.little_nova import LittleNova

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from instance_ha import powering
-from instance_ha.changes import Ban, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from instance_ha.inventory import PATTERN, Inventory, Level
-from instance_ha.proof import level_fault
-from instance_ha.provisioning import Proposal, Wish, is_nova_compute, propose
+from instance_ha.configuring import powering
+from instance_ha.configuring.changes import Ban, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
+from instance_ha.configuring.inventory import PATTERN, Inventory, Level
+from instance_ha.configuring.provisioning import Proposal, Wish, is_nova_compute, propose
+from instance_ha.engine.proof import level_fault
 
 from tests.unit.cibs import BARE, FENCE_COMPUTE, PROTECTED, read
 

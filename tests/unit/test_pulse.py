@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from instance_ha.engine.pulse import PULSE, Fallen, Pulse
 from instance_ha.model import Service
-from instance_ha.pulse import PULSE, Fallen, Pulse
 
 UP = Service("7", "nova-conductor", "ctl-1", True, True, False, "", "0")
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 
 import pytest
-from instance_ha.provisioning import Wish, propose
+from instance_ha.configuring.provisioning import Wish, propose
 
 from tests.lab import protect
 from tests.lab.common import REPOSITORY, Size

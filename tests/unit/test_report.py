@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from instance_ha.chronicle import Chronicle, Moved, Try, as_data, fenced_at, gather, settings
 from instance_ha.cli.report import choose, end_of
-from instance_ha.drawing import LABELS, WIDTH, Axis, Bar, Row, draw
 from instance_ha.errors import ConfigurationError
 from instance_ha.incident import AGAIN, IN_SERVICE, Incident
-from instance_ha.page import page
+from instance_ha.reporting.chronicle import Chronicle, Moved, Try, as_data, fenced_at, gather, settings
+from instance_ha.reporting.drawing import LABELS, WIDTH, Axis, Bar, Row, draw
+from instance_ha.reporting.page import page
 from lxml import html
 
 from tests.unit.little_nova import LittleNova

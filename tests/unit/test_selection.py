@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from instance_ha.selection import Selection, order_key, rule_for
+from instance_ha.engine.selection import Selection, order_key, rule_for
 
 from tests.unit.test_model import server
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from instance_ha import params, states
-from instance_ha.selection import Policy
-from instance_ha.states import DIRECT, LEAVE, kept_of, state_of
+from instance_ha import params
+from instance_ha.engine import states
+from instance_ha.engine.selection import Policy
+from instance_ha.engine.states import DIRECT, LEAVE, kept_of, state_of
 
 from tests.unit.test_model import server
 

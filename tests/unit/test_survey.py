@@ -10,10 +10,10 @@ from urllib.parse import urlencode
 import pytest
 from instance_ha.cli import plan, plan_any
 from instance_ha.demand import Ask, Demand
+from instance_ha.engine.selection import Policy
 from instance_ha.errors import CloudRefused, ConfigurationError
 from instance_ha.model import Server, Service
-from instance_ha.selection import Policy
-from instance_ha.survey import UNHELD, UNPINNED, Survey
+from instance_ha.planning.survey import UNHELD, UNPINNED, Survey
 
 from tests.unit.fake import ROW, Fake
 from tests.unit.test_limits import service

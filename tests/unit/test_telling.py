@@ -13,13 +13,13 @@ import pytest
 from instance_ha import cluster as door
 from instance_ha import model, params
 from instance_ha.cluster import Cluster
+from instance_ha.engine.selection import policy_from
+from instance_ha.engine.worker import Worker
 from instance_ha.incident import Incident, parse_incident
 from instance_ha.model import Record
 from instance_ha.process import Outcome
-from instance_ha.selection import policy_from
-from instance_ha.tale import Sight, Tale
-from instance_ha.telling import HISTORY_PAUSE, METRICS_PAUSE, Teller
-from instance_ha.worker import Worker
+from instance_ha.reporting.tale import Sight, Tale
+from instance_ha.reporting.telling import HISTORY_PAUSE, METRICS_PAUSE, Teller
 from lxml import etree
 
 from tests.unit.exposition import read

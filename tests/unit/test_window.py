@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from instance_ha.engine.window import FIRST_WINDOW, LOOK, Queue, Waiting, Window
 from instance_ha.model import Server
-from instance_ha.window import FIRST_WINDOW, LOOK, Queue, Waiting, Window
 
 from tests.unit.test_model import server
 

@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import credentials, decide, inventory, params, powering, transaction
+from .. import credentials, params
 from ..cib import parse_cib, read_cib
 from ..cluster import Cluster
-from ..entry import node_of
+from ..configuring import inventory, powering, transaction
+from ..configuring.identity import identity, shared
+from ..configuring.inventory import Inventory
+from ..configuring.provisioning import NOVA_EVACUATE, Proposal, Wish, propose
+from ..configuring.transaction import Transaction
+from ..engine import decide
+from ..engine.entry import node_of
+from ..engine.proof import RECORDERS
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
-from ..identity import identity, shared
-from ..inventory import Inventory
 from ..process import CLEAN_ENVIRONMENT
-from ..proof import RECORDERS
-from ..provisioning import NOVA_EVACUATE, Proposal, Wish, propose
-from ..transaction import Transaction
 from .common import ALL_DONE, SOME_LEFT, connect
 
 KEPT_IN = "/var/lib/instance-ha"

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from .. import decide, proof
-from ..decide import Verdict
+from ..engine import decide, proof
+from ..engine.decide import Verdict
+from ..engine.evacuation import Evacuation
+from ..engine.selection import Policy, policy_from
+from ..engine.window import Queue, Waiting, Window
 from ..errors import CloudError, ConfigurationError
-from ..evacuation import Evacuation
 from ..model import Server, Service, claim_of
 from ..nova import Nova
-from ..selection import Policy, policy_from
-from ..window import Queue, Waiting, Window
 from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows
 
 COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")

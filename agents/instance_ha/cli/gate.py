@@ -8,8 +8,9 @@ import sys
 import time
 from typing import Any
 
-from .. import entry, params
+from .. import params
 from ..cluster import Cluster
+from ..engine import entry
 from ..errors import ClusterError, ConfigurationError, ConflictError, HostError
 from ..process import CLEAN_ENVIRONMENT
 from .common import ALL_DONE, SOME_LEFT, resource_parameters_or_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .. import decide
+from ..engine import decide
 from .common import ALL_DONE, SOME_LEFT, add_format, cluster_view, connect, print_rows
 
 COLUMNS = ("Host", "Nova", "Service", "Node", "Pacemaker", "Record", "Reason")

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .. import decide
 from ..cluster import Cluster
+from ..engine import decide
 from ..errors import ClusterError, ConfigurationError
 from ..model import ClusterNode, Service
 from ..nova import Nova

@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import decide, fit
-from ..certain import certain
+from ..engine import decide
+from ..engine.evacuation import Evacuation
+from ..engine.selection import Policy, Ruling, group_of, order_key, policy_from, rank_of
+from ..engine.states import ENDS, LEAVE, state_of
 from ..errors import CloudError, ConfigurationError
-from ..evacuation import Evacuation
-from ..loss import Lost, called, lost, space
 from ..model import Aggregate, Server, Service
 from ..nova import Nova
-from ..selection import Policy, Ruling, group_of, order_key, policy_from, rank_of
-from ..states import ENDS, LEAVE, state_of
-from ..survey import CUT, Survey
+from ..planning import fit
+from ..planning.certain import certain
+from ..planning.loss import Lost, called, lost, space
+from ..planning.survey import CUT, Survey
 from . import plan_any
 from .common import ALL_DONE, SOME_LEFT, add_format, aggregates, connect, print_rows
 

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..demand import BASIC
+from ..engine.limits import Failed, held
+from ..engine.selection import Policy
 from ..errors import ConfigurationError
-from ..fit import amount_of
-from ..limits import Failed, held
-from ..loss import Lost
 from ..model import CONFIRMED, Aggregate, Record, Service
-from ..selection import Policy
-from ..survey import CUT, Survey
-from ..worst import Loss, combinations, hosts_missing, loss_of
+from ..planning.fit import amount_of
+from ..planning.loss import Lost
+from ..planning.survey import CUT, Survey
+from ..planning.worst import Loss, combinations, hosts_missing, loss_of
 from .common import ALL_DONE, SOME_LEFT, print_rows
 
 COLUMNS = ("Hosts", "Moving", "Left", "Servers", "MissingVCPU", "MissingMiB", "MissingGiB", "MissingHosts", "Stay")

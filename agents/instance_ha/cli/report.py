@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from .. import chronicle
 from ..errors import ConfigurationError, HostError
 from ..incident import AGAIN, Incident, newest_first
-from ..page import page
+from ..reporting import chronicle
+from ..reporting.page import page
 from .common import ALL_DONE, connect
 from .history import known
 

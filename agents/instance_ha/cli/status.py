@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .. import decide, progress
+from ..engine import decide, progress
+from ..engine.selection import policy_from
 from ..errors import ClusterError, InstanceHaError
 from ..events import iso
 from ..model import Record
 from ..nova import Nova
-from ..selection import policy_from
 from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows
 
 COLUMNS = ("Host", "Server", "Name", "From", "To", "State", "Attempt", "Seconds", "Reason")

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
+from ..engine.limits import aggregate_metadata
+from ..engine.selection import Ruling, Selection, rule_for
 from ..errors import CloudError, CloudRefused
-from ..inspection import Inspected
-from ..limits import aggregate_metadata
 from ..model import Aggregate, Server, Service
-from ..selection import Ruling, Selection, rule_for
+from .inspection import Inspected
 
 NOVA, GLANCE, PLACEMENT = "Nova", "Glance", "Placement"
 AGGREGATES, SERVERS = "os_compute_api:os-aggregates:index", "os_compute_api:servers:detail:get_all_tenants"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from ..changes import SetAttribute, SetDefaults, SetProperties
-from ..proof import OFF_ACTIONS
+from ..configuring.changes import SetAttribute, SetDefaults, SetProperties
+from ..engine.proof import OFF_ACTIONS
 from .finding import Finding, by, clean_up, meta, shell, some, to_do, tools
 from .scene import Scene, is_set
 

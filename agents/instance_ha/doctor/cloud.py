@@ -6,8 +6,8 @@ import calendar
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from .. import decide
-from ..inventory import Resource
+from ..configuring.inventory import Resource
+from ..engine import decide
 from ..model import ClusterNode, ClusterView, Service
 from .asking import AGGREGATES, GLANCE, NOVA, PLACEMENT, Cloud
 from .finding import Finding, Mend, param, shell, to_do

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..changes import Change, Update
-from ..inventory import Resource
-from ..powering import FENCE_NOVA
-from ..provisioning import UNFENCED
+from ..configuring.changes import Change, Update
+from ..configuring.inventory import Resource
+from ..configuring.powering import FENCE_NOVA
+from ..configuring.provisioning import UNFENCED
 from .kinds import KINDS, LEVELS
 
 

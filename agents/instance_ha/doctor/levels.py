@@ -6,10 +6,10 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..changes import SetProperties
-from ..inventory import ATTRIBUTE, NAME, PATTERN, Resource
-from ..powering import host_list, host_map
-from ..proof import RECORDERS
+from ..configuring.changes import SetProperties
+from ..configuring.inventory import ATTRIBUTE, NAME, PATTERN, Resource
+from ..configuring.powering import host_list, host_map
+from ..engine.proof import RECORDERS
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
 from .scene import NO_POWER, Scene, is_watched, listed, seconds
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..inventory import Inventory, Level, Resource
+from ..configuring.inventory import Inventory, Level, Resource
+from ..configuring.powering import FENCE_NOVA, has_list, host_list, host_map, names_node
+from ..configuring.provisioning import NOVA_EVACUATE, is_nova_compute
+from ..engine.proof import RECORDERS
 from ..model import ClusterView, FenceEvent
 from ..params import boolean
-from ..powering import FENCE_NOVA, has_list, host_list, host_map, names_node
-from ..proof import RECORDERS
-from ..provisioning import NOVA_EVACUATE, is_nova_compute
 from ..standing import Standing
 
 REMOTE = "ocf:pacemaker:remote"

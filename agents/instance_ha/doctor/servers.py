@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..inventory import Resource
+from ..configuring.inventory import Resource
+from ..engine.selection import Policy
+from ..engine.states import LEAVE, state_of
 from ..model import Server
-from ..selection import Policy
-from ..states import LEAVE, state_of
 from .asking import Judged
 from .finding import Finding, Mend, param, some, to_do
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..configuring.identity import credentials_in
+from ..configuring.inventory import Resource
 from ..errors import FORBIDDEN, NOT_ACCEPTABLE, CloudRefused, CloudUnreachable, InstanceHaError
-from ..identity import credentials_in
-from ..inventory import Resource
 from .finding import Finding, Mend, param, some, to_do
 
 _REQUEST = re.compile(r"req-[\w-]+")    # of each request another

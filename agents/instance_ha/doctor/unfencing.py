@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import holdback
-from ..banned import is_banned, is_true
-from ..changes import Ban, DeleteConstraint, SetAttribute, Update
-from ..inventory import Resource
+from ..configuring import holdback
+from ..configuring.banned import is_banned, is_true
+from ..configuring.changes import Ban, DeleteConstraint, SetAttribute, Update
+from ..configuring.inventory import Resource
+from ..configuring.provisioning import AT_ONCE, COMPUTE, ONCE
 from ..model import RECORD
-from ..provisioning import AT_ONCE, COMPUTE, ONCE
 from .finding import Finding, Mend, by, meta, operation, param, to_do
 from .scene import Scene, is_watched
 from .worker import failure_timeout, keep_off

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from .. import credentials, inventory, params
+from .. import credentials, params
 from ..cib import parse_cib, read_cib
 from ..cluster import Cluster
+from ..configuring import inventory
+from ..configuring.provisioning import NOVA_EVACUATE
+from ..engine.selection import policy_from
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError, InstanceHaError
-from ..inspection import Inspected
 from ..model import FenceEvent
-from ..provisioning import NOVA_EVACUATE
-from ..selection import policy_from
 from ..standing import Standing, not_installed
 from . import basics, cloud, levels, node, remotes, servers, trials, unfencing, worker
 from .asking import Cloud, Reader
 from .examine import Examiner, Facts
 from .finding import Finding, to_do
+from .inspection import Inspected
 from .kinds import CLOUD, NODE, PACEMAKER
 from .scene import Scene, guessed, meant
 from .trials import Trial

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .. import params
-from ..banned import NEVER, is_banned
-from ..changes import Ban, Delete, SetAttribute
+from ..configuring.banned import NEVER, is_banned
+from ..configuring.changes import Ban, Delete, SetAttribute
+from ..configuring.identity import CLOUD, credentials_in
+from ..configuring.inventory import Resource, Rule
+from ..configuring.provisioning import COMPUTE, NOVA_EVACUATE, ROLE
 from ..errors import ConfigurationError
-from ..identity import CLOUD, credentials_in
-from ..inventory import Resource, Rule
-from ..provisioning import COMPUTE, NOVA_EVACUATE, ROLE
 from ..service import START_LIMIT
 from .finding import Finding, Mend, by, kind, meta, operation, param, some, start, to_do, tools
 from .scene import ACTION_TIMEOUT, Scene, is_set, is_watched, option

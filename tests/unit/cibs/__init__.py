@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from instance_ha import inventory
-from instance_ha.inventory import Inventory
+from instance_ha.configuring import inventory
+from instance_ha.configuring.inventory import Inventory
 from lxml import etree
 
 HERE = Path(__file__).parent

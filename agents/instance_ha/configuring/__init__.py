@@ -1,0 +1,1 @@
+"""What a cluster is configured to be, and the changes that protect it."""

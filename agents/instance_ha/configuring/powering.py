@@ -1,0 +1,98 @@
+"""Pure: what fences a host: its power devices, and its fencing levels with fence_nova after them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from ..engine.proof import RECORDERS
+from .inventory import Inventory, Level, Resource
+
+FENCE_NOVA = "fence_nova"
+OLD = RECORDERS - {FENCE_NOVA}
+
+
+def host_list(device: Resource) -> list[str]:
+    """The nodes in a device's pcmk_host_list."""
+    return [name for name in re.split(r"[\s,;]+", device.params.get("pcmk_host_list", "")) if name]
+
+
+def host_map(device: Resource) -> dict[str, str]:
+    """A device's pcmk_host_map: by node, what it is to the device."""
+    entries = [re.split("[:=]", entry, maxsplit=1) for entry in re.split(r"[\s;]+", device.params.get("pcmk_host_map", ""))]
+    return {entry[0]: entry[1] for entry in entries if len(entry) == 2}
+
+
+def names_node(device: Resource, node: str) -> bool:
+    """Whether a device's pcmk_host_list or pcmk_host_map names a node."""
+    return node.lower() in {name.lower() for name in (*host_list(device), *host_map(device))}
+
+
+def has_list(device: Resource) -> bool:
+    """Whether a device says itself which nodes it can fence; else Pacemaker asks it."""
+    return bool(device.params.get("pcmk_host_list") or device.params.get("pcmk_host_map"))
+
+
+def devices_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]]) -> list[str]:
+    """The devices that cut a node's power: those that name it; where none does, those that the fencer has said can fence it."""
+    power = [resource for resource in has.resources.values() if resource.device and resource.type not in RECORDERS]
+    named = [device.id for device in power if names_node(device, node)]
+    return named or [device.id for device in power if device.id in capable.get(node, ()) and not has_list(device)]
+
+
+def unnamed(has: Inventory) -> list[str]:
+    """The nodes that have no levels and that no power device names, so that the fencer has to be asked."""
+    return [node for node in sorted(has.nodes) if not has.levels_of(node) and not devices_of(has, node, {})]
+
+
+def types_of(has: Inventory, level: Level) -> list[str]:
+    """The fence agents of a level's devices; "" for one that is not there."""
+    return [has.resources[device].type if device in has.resources else "" for device in level.devices]
+
+
+def is_right(has: Inventory, level: Level) -> bool:
+    """Whether fence_nova is in a level, after all of its power devices, with no other recorder."""
+    types = types_of(has, level)
+    powers = [position for position, agent in enumerate(types) if agent not in RECORDERS]
+    novas = [position for position, agent in enumerate(types) if agent == FENCE_NOVA]
+    return bool(powers and novas) and max(powers) < min(novas) and len(powers) + len(novas) == len(types)
+
+
+def fault_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]], migrate: bool) -> str:
+    """Why a node's levels cannot be made right, and what a person has to do; "" when they can, or are."""
+    levels = has.levels_of(node)
+    for level in levels:
+        for device, agent in zip(level.devices, types_of(has, level)):
+            if not agent:
+                return f"{node}: its fencing level {level.index} names {device}, which is not there: create it, or take it out of the level"
+            if has.resources[device].disabled and agent not in OLD:
+                return f"{node}: {device} in its fencing level {level.index} is disabled: pcs stonith enable {device}"
+            if agent in OLD and not migrate:
+                return f"{node}: {device} in its fencing level {level.index} is {agent}: --migrate puts fence_nova in its place"
+    if any(agent not in RECORDERS for level in levels for agent in types_of(has, level)):
+        return ""
+    power = devices_of(has, node, capable)
+    if not power:
+        return (f"{node}: no power device fences it: create one, such as: pcs stonith create fence-{node} fence_ipmilan ip=ADDRESS lanplus=1 "
+                f"username=USER password=PASSWORD pcmk_host_list={node}")
+    if len(power) > 1:
+        both = " ".join(power)
+        return (f"{node}: {len(power)} power devices fence it ({', '.join(power)}) and no level says how: where all have to be off (two power "
+                f"supplies): pcs stonith level add 1 {node} {both}; where one is enough: each in a level of its own")
+    return ""
+
+
+def wanted_levels(has: Inventory, node: str, capable: Mapping[str, Collection[str]], nova: str) -> tuple[Level, ...]:
+    """The levels that a node without a fault is to have, by name: its own with fence_nova (the device `nova` where a level has none) last; those
+    without a power device go. The levels it has when they are right."""
+    levels = has.levels_of(node)
+    if levels and all(is_right(has, level) for level in levels):
+        return levels
+    wanted = []
+    for level in levels:
+        types = dict(zip(level.devices, types_of(has, level)))
+        power = [device for device, agent in types.items() if agent not in RECORDERS]
+        own = next((device for device, agent in types.items() if agent == FENCE_NOVA), nova)
+        if power:
+            wanted.append(Level(level.index, (*power, own), node))
+    return tuple(wanted) or (Level(1, (*devices_of(has, node, capable), nova), node),)

@@ -1,0 +1,1 @@
+"""The evacuation engine: what is decided, done and followed."""

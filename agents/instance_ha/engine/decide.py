@@ -1,0 +1,264 @@
+"""Pure: from what is seen of one dead host's servers to what is done about each. The promises live here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..model import ARRIVED, DISABLED_BY_US, Migration, Server, Service, claim_of
+from .selection import Policy, Ruling
+from .states import HALTED, LEAVE, STARTED, STOPPED, state_of
+from .states import PAUSED as PAUSED_BEFORE
+
+EVACUATE = "evacuate"    # lock it with our claim, look again, send
+STOP = "stop"            # it is to be shut off, and came back running
+START = "start"          # it is to run, and came back shut off
+PAUSE = "pause"          # it is to be paused, and came back running
+UNLOCK = "unlock"        # it arrived, or its move is given up: take our claim away
+WAIT = "wait"            # under way
+QUEUED = "queued"        # to be evacuated when its turn comes
+DONE = "done"            # it arrived, and there is no claim to take away
+LEFT = "left"            # it is not moved, and the reason says why
+
+MAX_PAUSE = 60.0         # longest pause between two tries
+AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's words
+SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
+
+
+@dataclass
+class Memory:
+    """What one worker remembers of one server between two turns; nothing that safety needs after its death.
+
+    Times are the worker's monotonic seconds. `sent` is when a request went out whose row is not seen yet. `request` is Nova's
+    id of the last request. `confirming` is when a resize was confirmed, `foreign` when somebody else's claim was first seen.
+    `short`: the refusal was a lack of room.
+    """
+
+    sent: float | None = None
+    sent_after: int = 0
+    lost: bool = False
+    request: str = ""
+    failed: dict[int, float] = field(default_factory=dict)
+    progress: tuple[str, float] = ("", 0.0)
+    quiet: float | None = None
+    was: str = ""
+    refusal: str = ""
+    refused_at: float = 0.0
+    refusals: int = 0
+    short: bool = False
+    confirming: float | None = None
+    foreign: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done about one server now, and why.
+
+    `final`: nothing more will be tried; `retry`: it is tried for as long as its host is away, which need not wait for it.
+    `was` is what it is to be at the end (states.py). `target` is the only host where it may go, None for any."""
+
+    server: Server
+    action: str
+    reason: str
+    was: str = ""
+    final: bool = False
+    retry: bool = False
+    protected: bool = True
+    target: str | None = None
+
+
+@dataclass(frozen=True)
+class HostScene:
+    """All that is known of one dead host in one turn. `servers` are those on it and those claimed for it anywhere.
+
+    `dead_hosts` are forced down in Nova, or evacuated themselves: their power is off. `control_up`: a conductor and a scheduler
+    are up; `control_whole`: all of them were at work since the last look. `moving` are the destinations of the live migrations
+    that the host's death broke off, by server. `kept` is the record's."""
+
+    host: str
+    incident: str
+    token: str
+    baseline: int
+    servers: Sequence[Server]
+    rulings: Mapping[str, Ruling]
+    migrations: Sequence[Migration]
+    up_hosts: frozenset[str]
+    dead_hosts: frozenset[str]
+    control_up: bool
+    now: float
+    starts: bool = True          # new evacuations may begin
+    last_row: int = 0            # the highest migration id of this host
+    control_whole: bool = True
+    fallen: frozenset[str] = frozenset()   # hosts that died of late, in whose message queues requests may wait
+    moving: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+
+def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Memory) -> Verdict:
+    """What to do about one server that is on the dead host, or that is claimed for it."""
+    claim = claim_of(server)
+    mine = claim is not None and claim.host == scene.host
+    rows = [row for row in scene.migrations if row.server == server.id]
+    last = rows[-1] if rows else None
+    was = claim.was if claim and mine else memory.was or scene.kept.get(server.id) or state_of(server).was
+    if memory.sent is not None and last and last.id > memory.sent_after:
+        memory.sent = None
+    if server.host not in (scene.host, None):
+        return _moved(server, scene, rows, was, mine)
+    if server.being_deleted:
+        return _given_up(server, "its user is deleting it", was, mine)
+    open_rows = [row for row in rows if row.in_progress and (row.id > scene.baseline or (server.task_state or "").startswith("rebuild"))]
+    # Only forced down is dead: a report that is late, as with the message bus away, says nothing of the rebuild.
+    alive = [row for row in open_rows if row.destination not in scene.dead_hosts]
+    if alive:
+        # Of several, Nova carries out the one with a destination, which need not be the newest: a lost request's record stays open.
+        current = max(alive, key=lambda row: (row.destination is not None, row.id))
+        return _under_way(server, scene, policy, memory, current, rows, was, mine)
+    if open_rows:
+        return _to_start(server, scene, policy, memory, rows, was, mine, dead=open_rows[-1])
+    if memory.sent is not None:
+        if scene.now - memory.sent < SETTLE:
+            return Verdict(server, WAIT, "the answer to the request was lost; looking whether Nova has it", was)
+        memory.sent = None
+    return _to_start(server, scene, policy, memory, rows, was, mine)
+
+
+def _given_up(server: Server, reason: str, was: str, mine: bool) -> Verdict:
+    return Verdict(server, UNLOCK if mine else LEFT, reason, was, final=True, protected=False)
+
+
+def _moved(server: Server, scene: HostScene, rows: Sequence[Migration], was: str, mine: bool) -> Verdict:
+    # A request that Nova lost keeps its record at accepted for ever; and Nova may carry out a later one under that older record.
+    here = [row for row in rows if row.destination == server.host]
+    if here and here[-1].in_progress:
+        return Verdict(server, WAIT, f"being rebuilt on {server.host}", was)
+    if server.being_deleted:
+        return _given_up(server, "its user is deleting it", was, mine)
+    if server.task_state:
+        return Verdict(server, WAIT, f"on {server.host}, {server.task_state}", was)
+    tries = sum(1 for row in rows if row.id > scene.baseline)
+    # What was shut off comes back shut off from the first try, and running from a later one. Running after the first, a person started it.
+    if server.vm_state == "active" and (was == HALTED or (was == STOPPED and tries > 1)):
+        return Verdict(server, STOP, f"on {server.host}; it is to be shut off", was)
+    if server.vm_state == "stopped" and was == STARTED:
+        return Verdict(server, START, f"on {server.host}; its user was starting it", was)
+    if server.vm_state == "active" and was == PAUSED_BEFORE:
+        return Verdict(server, PAUSE, f"on {server.host}; it was paused before", was)
+    if server.vm_state == "error":
+        return Verdict(server, LEFT, f"on {server.host} in ERROR: {server.fault or 'no reason given'}", was, final=True)
+    if server.host not in scene.up_hosts:
+        return Verdict(server, WAIT, f"arrived on {server.host}, which is down", was)
+    return Verdict(server, UNLOCK if mine else DONE, f"arrived on {server.host}", was, final=True)
+
+
+def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, last: Migration, rows: Sequence[Migration], was: str,
+               mine: bool) -> Verdict:
+    seen = f"{last.id} {last.status} {last.destination} {server.task_state} {last.updated}"
+    if memory.progress[0] != seen:
+        memory.progress, memory.quiet = (seen, scene.now), scene.now
+    if not scene.control_up:
+        memory.progress = (seen, scene.now)
+    # A conductor that is not up may hang with the request in its hands, and carry it out when it wakes.
+    if not scene.control_whole or scene.fallen or memory.quiet is None:
+        memory.quiet = scene.now
+    untaken = last.status == "accepted" and not last.destination
+    if untaken and not scene.fallen and scene.now - memory.quiet > policy.stuck_timeout:
+        return _to_start(server, scene, policy, memory, rows, was, mine)
+    # One that may turn out to be lost is not given up before that can be known: the quiet begins later than the standstill.
+    limit = policy.stuck_timeout * (2 if untaken else 1)
+    if scene.now - memory.progress[1] > limit:
+        reason = f"stuck: migration {last.id} is {last.status} and has not moved for {limit:g} s"
+        if untaken and scene.fallen:
+            reason += f"; {' or '.join(sorted(scene.fallen))}, which died, may have it in its queue, and then carries it out when it is back"
+        return Verdict(server, LEFT, reason, was, retry=True)
+    return Verdict(server, WAIT, f"{last.status}, to {last.destination or 'a host not chosen yet'}", was)
+
+
+def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str,
+              mine: bool, dead: Migration | None = None) -> Verdict:
+    ruling = scene.rulings.get(server.id, Ruling(True, "protect=all"))
+    if not ruling.protected:
+        return _given_up(server, f"not protected: {ruling.rule}", was, mine)
+    failures = [row for row in rows if row.id > scene.baseline]
+    if server.vm_state is None or server.locked is None:
+        return Verdict(server, WAIT, "Nova shows only part of it (a cell is down?)", was)
+    state = state_of(server)
+    if state.way == LEAVE:
+        return Verdict(server, LEFT, f"Nova does not evacuate a server that is {server.vm_state}", was, final=True)
+    if state.word and state.word not in policy.recover and not mine and not failures:
+        return Verdict(server, LEFT, f"it is {state.name}, and recover_states does not name {state.word}", was, final=True)
+    if memory.confirming is not None and server.vm_state == "resized" and scene.now - memory.confirming < SETTLE:
+        return Verdict(server, WAIT, "its resize is being confirmed", was)
+    if scene.starts and any(row.status in ARRIVED for row in failures):
+        return Verdict(server, WAIT, "Nova says done, and the server has not changed its host yet", was)
+    wait = _pause(scene.now, policy, memory, failures, dead)
+    no_room = memory.short or (bool(failures) and failures[-1].status == "error")
+    why = _why_again(server, failures, memory, dead)
+    if failures and not no_room and not dead and len(failures) >= policy.max_attempts:
+        return Verdict(server, LEFT, f"failed {len(failures)} times: {why}", was, final=True)
+    if memory.refusals >= policy.max_attempts and not memory.short:
+        return Verdict(server, LEFT, why, was, final=True)
+    if not scene.starts:
+        return Verdict(server, LEFT, why or "its host is returning", was, final=True)
+    if wait > 0:
+        # Only room may come with the host's return; what failed for another reason has its few tries before that.
+        return Verdict(server, LEFT, f"{why}; it is tried again", was, retry=no_room and (memory.short or not memory.refusals))
+    target = scene.moving.get(server.id)
+    return Verdict(server, EVACUATE, why or ruling.rule, was, target=None if target in scene.dead_hosts else target)
+
+
+def _pause(now: float, policy: Policy, memory: Memory, failures: Sequence[Migration], dead: Migration | None) -> float:
+    """Seconds that are left of the pause after the last failure; 0 after none."""
+    if memory.refusals:
+        return memory.refused_at + _growing(policy, memory.refusals) - now
+    if not failures or dead:
+        return 0.0
+    since = memory.failed.setdefault(failures[-1].id, now)
+    return since + _growing(policy, len(failures)) - now
+
+
+def _growing(policy: Policy, tries: int) -> float:
+    return float(min(policy.retry_pause * 2 ** min(tries - 1, 10), MAX_PAUSE))
+
+
+def _why_again(server: Server, failures: Sequence[Migration], memory: Memory, dead: Migration | None) -> str:
+    if memory.refusal:
+        return memory.refusal if memory.short else f"Nova refused: {memory.refusal}"
+    if dead:
+        return f"its destination {dead.destination} died in the middle"
+    if not failures:
+        return ""
+    if failures[-1].in_progress:
+        return f"Nova lost try {len(failures)}: no scheduler took it"
+    request = f" ({memory.request})" if memory.request else ""
+    if AFFINITY_VIOLATED in server.fault:
+        request += "; see docs/operations.md, server groups"
+    return f"try {len(failures)} failed: {server.fault or failures[-1].status}{request}"
+
+
+def host_over(verdicts: Iterable[Verdict]) -> bool:
+    """Whether nothing is under way or about to be: the host may be let in."""
+    return all(verdict.action == DONE or (verdict.action == LEFT and (verdict.final or verdict.retry)) for verdict in verdicts)
+
+
+def forced_down(services: Iterable[Service]) -> frozenset[str]:
+    """The compute hosts that are marked down in Nova."""
+    return frozenset(s.host for s in services if s.binary == "nova-compute" and s.forced_down)
+
+
+def is_ours(service: Service) -> bool:
+    """Whether a disabled service was disabled by instance-ha, and not by a person."""
+    return not service.enabled and service.reason.startswith(DISABLED_BY_US)
+
+
+def host_of(node: str, domain: str, services: Iterable[Service]) -> str | None:
+    """Nova's name of a Pacemaker node's compute host: the same, with `domain`, or the only one with the same short name.
+    None when Nova knows no such compute service."""
+    hosts = sorted({service.host for service in services if service.binary == "nova-compute"})
+    wanted = [node] + ([f"{node.split('.')[0]}.{domain}"] if domain else [])
+    for name in wanted:
+        for host in hosts:
+            if host.lower() == name.lower():
+                return host
+    short = [host for host in hosts if host.split(".")[0].lower() == node.split(".")[0].lower()]
+    return short[0] if len(short) == 1 and ("." not in node or "." not in short[0]) else None

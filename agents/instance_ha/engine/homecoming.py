@@ -1,0 +1,250 @@
+"""A host comes back: it is given back to Nova, the servers that stayed are given back, those that left are mended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import CloudRefused
+from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
+from ..nova import Nova
+from . import decide, reserve
+from .evacuation import Evacuation
+from .states import ACTIVE, HALTED, MOVING, PAUSED, SHUT_DOWN, STARTED, STOPPED
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
+REST_PAUSE = 2.0         # while a host waits for its return
+SURE = 2                 # reports of nova-compute after which it counts as running
+QUIET = 25.0             # without a report, which is made every 10 s by default: nova-compute is stopped
+STOP_LIMIT = 150.0       # how long its stop may take
+LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
+NAMED = 3                # servers that one sentence names
+OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
+OURS = OURS_IN_PASSING | frozenset(("evacuate", "stop", "start", "pause"))
+LOG = logging.getLogger(__name__)
+
+
+class Reports:
+    """How often a nova-compute was seen to report: its time stamp moves while nothing else of the service does. Each change of
+    a service moves it too, ours when we mark it down as well as a person's."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._seen: Service | None = None      # the service at the last look
+
+    def look(self, service: Service) -> int:
+        """The count, after one more look."""
+        if self._seen and service.updated != self._seen.updated:
+            # What nova-compute reports changes nothing but the time stamp, and whether Nova has it up.
+            self.count += replace(self._seen, updated=service.updated, up=service.up) == service
+        self._seen = service
+        return self.count
+
+
+class Homecoming:
+    """The return of one host."""
+
+    def __init__(self, worker: Worker, node: str) -> None:
+        self.worker, self.node = worker, node
+        self._reports = Reports()              # since the node is online
+        self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
+        self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
+        self._cleaning = False                 # guests that left were seen to be still on the host
+        self.stops: tuple[float, float] | None = None   # since when it is to be stopped, and when it last reported
+        self._restarted = False                # that was done once
+        self._counted = 0                      # reports before that
+
+    def alive(self, view: ClusterView, service: Service) -> bool:
+        """Whether the node is online and its nova-compute reports again. Once is not enough, unless nova-compute was seen to clean up."""
+        node = view.nodes.get(self.node)
+        if node is None or not node.online:
+            self._reports = Reports()
+            return False
+        return self._reports.look(service) >= (1 if self._cleaning else SURE)
+
+    def step(self, record: Record, service: Service, alive: bool) -> float:
+        """One turn of a host whose evacuation is over. Returns the pause before the next one. Raises CloudError, ClusterError."""
+        worker = self.worker
+        if record.state == EVACUATED:
+            if not alive:
+                self._show("evacuated; waiting for its return")
+                return REST_PAUSE
+            record = worker.cluster.replace(record.to(RETURNING))
+        if service.forced_down or not service.up:
+            self._bring_up(service, alive)
+            return BUSY_PAUSE
+        if decide.is_ours(service) and not worker.policy.leave_disabled:
+            worker.nova.enable(service)
+            LOG.info("%s: enabled in Nova", service.host)
+        nova = worker.nova.about(record.id)
+        if not self._finished(record, service.host):
+            return REST_PAUSE
+        if release(nova, service.host, self._reboots):
+            return REST_PAUSE
+        revive(nova, service.host, self._protected, self._reboots)
+        if record.baseline is not None:
+            mend(nova, service.host, record.baseline)
+        if record.reserve:
+            record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host)))
+        worker.cluster.clear(record)
+        worker.say(f"{self.node}: back in service, record cleared")
+        return BUSY_PAUSE
+
+    def _bring_up(self, service: Service, alive: bool) -> None:
+        if self.stops is not None:
+            self._stop(self.stops)
+            return
+        leaving = [row for row in self.worker.nova.evacuations(service.host) if row.status == "done"]
+        self._cleaning = self._cleaning or bool(leaving)
+        if leaving:
+            self._show(f"returning; nova-compute has to start and to remove {len(leaving)} guests that left")
+            self._linger(alive, [row.id for row in leaving])
+        elif not service.forced_down:
+            self._show("returning; waiting until Nova says it is up")
+        elif not alive:
+            self._show("returning; waiting for nova-compute to report")
+        else:
+            try:
+                self.worker.nova.force_down(service, False)
+            except CloudRefused as error:
+                self._show(f"returning; Nova does not take it yet: {error}")
+
+    def _linger(self, alive: bool, rows: list[int]) -> None:
+        """nova-compute closes one evacuation of a server when it starts. Of one that Nova lost and that was asked again there are
+        two, and it takes a second start; until then Nova does not take the host back."""
+        now = self.worker.clock()
+        self._lingers = (self._lingers or now) if alive else None
+        if self._lingers is None or now - self._lingers <= LINGER:
+            return
+        if not self._restarted:
+            LOG.info("%s: nova-compute is started once more, to close the evacuations that Nova has open (%s)", self.node, ", ".join(map(str, rows)))
+            self.stops, self._restarted = (now, now), True
+        else:
+            text = f"nova-compute runs, and Nova has {len(rows)} of its evacuations open ({', '.join(map(str, rows[:NAMED]))})"
+            self.worker.problem(self.node, f"{self.node} is not taken back: {text}; restart nova-compute on it once more")
+
+    def _stop(self, stops: tuple[float, float]) -> None:
+        """Wait until nova-compute reports no more; then it may start again. Where nothing stops it, a person is told."""
+        since, reported = stops
+        now, count = self.worker.clock(), self._reports.count
+        self._show("returning; nova-compute is stopped, and then started once more")
+        if count != self._counted:
+            self._counted, reported = count, now
+        self.stops = (since, reported) if now - reported < QUIET and now - since < STOP_LIMIT else None
+        if self.stops is None:
+            self._reports, self._lingers = Reports(), None
+
+    def _finished(self, record: Record, host: str) -> bool:
+        """Whether no server that has left the host carries our claim any more. Some do when the record was lost in the middle of the
+        evacuation: they are brought into the state they had, and given back. One that cannot be is left claimed, with a word."""
+        worker = self.worker
+        claimed = {s.id for s in worker.nova.locked_servers() if (claim := claim_of(s)) and claim.host == host and s.host not in (host, None)}
+        if not claimed:
+            return True
+        services = worker.nova.services()
+        engine = Evacuation(worker.nova.about(record.id), host, record.id, worker.token, worker.policy, aggregates=worker.aggregates())
+        look = engine.look(services, record.baseline or 0, False, record.kept, worker.dead_hosts(services))
+        for verdict in look.chores:
+            if verdict.server.id in claimed:
+                engine.act(verdict, look, lambda: False)
+        busy = [v for v in (*look.chores, *look.under_way) if v.server.id in claimed]
+        for verdict in [] if busy else [v for v in look.verdicts if v.server.id in claimed]:
+            LOG.warning("%s (%s): left %s and is still locked by instance-ha: %s", verdict.server.name, verdict.server.id, host, verdict.reason)
+        return not busy
+
+    def _protected(self, server: Server) -> bool:
+        worker = self.worker
+        return Evacuation(worker.nova, server.host or "", "", "", worker.policy, aggregates=worker.aggregates()).ruling(server).protected
+
+    def _show(self, text: str) -> None:
+        self.worker.show(self.node, text)
+
+
+def revive(nova: Nova, host: str, protected: Callable[[Server], bool], reboots: dict[str, int]) -> None:
+    """Start again the protected servers that stayed on a host that was fenced and is up again before they were evacuated: Nova has
+    them as active for some minutes, and starts none. Raises CloudError."""
+    for server in nova.servers_on(host):
+        idle = server.vm_state == "active" and not server.task_state and claim_of(server) is None
+        if idle and protected(server) and nova.guest_runs(server.id) is False:
+            LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, host)
+            _reboot(nova, server, reboots)
+
+
+def release(nova: Nova, host: str, reboots: dict[str, int]) -> list[Server]:
+    """Give back the servers that we claimed and that are still on the host, which is up again: each is brought into the state it
+    had, and our claim is taken away. `reboots` is the caller's memory of what was asked, by server, for when an answer gets lost.
+    Returns the servers that are not given back yet. Raises CloudError."""
+    waiting = []
+    for server in nova.servers_on(host):
+        claim = claim_of(server)
+        if claim is None or claim.host != host:
+            continue
+        lost = (server.task_state or "").startswith("rebuild")
+        if server.task_state and not lost:
+            waiting.append(server)
+            continue
+        if lost:
+            LOG.warning("%s (%s): Nova lost its evacuation; it stayed on %s and needs a person", server.name, server.id, host)
+        else:
+            _restore(nova, host, server, claim.was, reboots)
+        nova.unlock(server.id)
+    return waiting
+
+
+def _restore(nova: Nova, host: str, server: Server, was: str, reboots: dict[str, int]) -> None:
+    """Its guest died with the host's power, whatever Nova says, and nova-compute does not start it."""
+    if was == MOVING:
+        LOG.warning("%s (%s): stayed on %s, and may run where its live migration was going; a person has to look", server.name, server.id, host)
+        return
+    if was in (ACTIVE, STARTED):
+        LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, host)
+    if server.vm_state == "error" and was != PAUSED:
+        nova.reset(server.id)
+    if was in (ACTIVE, STARTED) and server.vm_state == "stopped":
+        nova.start(server.id)
+    elif was in (ACTIVE, STARTED) and server.vm_state in ("active", "error"):
+        if server.vm_state == "error" or not nova.guest_runs(server.id):
+            _reboot(nova, server, reboots)
+    elif was in (STOPPED, HALTED) and server.vm_state in ("active", "error"):
+        nova.stop(server.id)
+
+
+def _reboot(nova: Nova, server: Server, reboots: dict[str, int]) -> None:
+    """A reboot leaves a server as it was, so only Nova's record of actions tells whether one whose answer was lost was carried out."""
+    count = sum(1 for action in nova.actions(server.id) if action.name == "reboot")
+    if count > reboots.setdefault(server.id, count):
+        return
+    nova.reboot(server.id)
+
+
+def mend(nova: Nova, host: str, baseline: int) -> None:
+    """Set right the servers that left the host and that its return has broken.
+
+    What users asked of them when it died has waited in the host's message queue. Its nova-compute carries that out when it
+    starts, on servers that are not its own any more, fails, and leaves them in ERROR or with a task. Raises CloudError.
+    """
+    gone = {row.server: row for row in nova.evacuations(host) if row.id > baseline and row.status in ARRIVED}
+    for destination in {row.destination for row in gone.values() if row.destination}:
+        for server in nova.servers_on(destination):
+            row = gone.get(server.id)
+            if row and row.destination == destination and (server.vm_state == "error" or server.task_state):
+                _mend(nova, host, server, row)
+
+
+def _mend(nova: Nova, host: str, server: Server, row: Migration) -> None:
+    actions = nova.actions(server.id)
+    asked = next((action.started for action in actions if action.name == "evacuate"), "")
+    late = [action for action in actions if action.name != "evacuate" and action.started < asked < action.updated]
+    since = {action.name for action in actions if action.started > asked} - (OURS_IN_PASSING if server.task_state else OURS)
+    if not late or since or server.being_deleted:
+        return  # nothing old was done to it, or somebody has asked something of it since, which is not ours to undo
+    LOG.warning("%s (%s): %s did an old %s (%s) to it although it is on %s; reset from %s", server.name, server.id, host,
+                late[0].name, late[0].request, row.destination, server.task_state or server.vm_state)
+    nova.reset(server.id)
+    if server.power_state == SHUT_DOWN:
+        nova.stop(server.id)

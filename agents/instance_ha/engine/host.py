@@ -1,0 +1,293 @@
+"""One recorded host, from the record to its return to service. A step a turn; the record says how far it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Moment, Record, Service
+from . import decide, proof, reserve
+from .evacuation import SEND_DEADLINE, Evacuation, Look, Prepared, arrived
+from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming, Reports
+from .limits import is_reserved
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
+TAKEOVER = SEND_DEADLINE + decide.SETTLE  # until then another worker's last request may not be seen in Nova yet
+DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
+UNPROVEN = 60.0          # how long a recorded host may be online without a proof and without a fencing that goes on
+DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
+NO_POWER_NEEDED = 1      # quick_evacuate_level
+NOVA_NOTICES = 3
+LOG = logging.getLogger(__name__)
+
+
+class Host:
+    """What a worker remembers of one incident; all of it can be lost."""
+
+    def __init__(self, worker: Worker, record: Record) -> None:
+        self.worker, self.node, self.incident = worker, record.node, record.id
+        self.subjects = (self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}")
+        self.engine: Evacuation | None = None
+        self.look: Look | None = None          # of this turn, while it evacuates
+        self.record = record                   # as this turn left it
+        self.may_start = False                 # whether this turn may send anything
+        self.under_way = 0                     # evacuations that Nova is at work on, as of the last look
+        self.confirmed: Moment | None = None   # when this worker saw the proof
+        self.asked: Moment | None = None       # when Nova had taken the first request of this worker
+        self._paused = ""                      # why nothing may be begun now
+        self._control = ""                     # the same, as long as it is Nova's control plane
+        self._since: float | None = None       # when the proof was first seen, by the worker's clock
+        self._taken_over: float | None = None
+        self._owned: float | None = None       # when the record last had this worker's name
+        self._sure = False                     # that the record speaks of now
+        self._doubted: float | None = None     # since when it is not sure
+        self._reports = Reports()              # meanwhile
+        self._unproven: float | None = None    # since when it is online without a proof
+        self.homecoming = Homecoming(worker, record.node)
+        self._prepare_at = worker.clock()
+        self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
+
+    def reconfigure(self) -> None:
+        """The worker has new parameters."""
+        if self.engine:
+            self.engine.nova = self.engine.placer.nova = self.worker.nova.about(self.incident)
+            self.engine.policy = self.worker.policy
+
+    def step(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
+        """The first half of a turn: everything but the servers. `ask` gets Nova's services, None while Nova cannot be asked.
+        Returns the pause before the next turn, unless there is a `look` now: then the worker chooses, acts, and calls `tell`.
+
+        Raises CloudError, ClusterError, ConflictError.
+        """
+        self.look = None
+        if self.node not in view.nodes and self._is_gone(record, ask):
+            self.worker.cluster.clear(record)
+            LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
+            return BUSY_PAUSE
+        if record.state == FENCED:
+            record = self.record = self._confirm(view, record)
+            if record.state == FENCED:
+                self._prepare(record, ask)
+                return WATCH_PAUSE
+        services = ask()
+        if services is None:
+            self._show(f"{record.state}, waiting for Nova")
+            return REST_PAUSE
+        service = self._service(record, services)
+        if service is None:
+            self.worker.problem(self.node, f"Nova knows no compute host for the node {self.node}; see the parameter domain")
+            return REST_PAUSE
+        alive = self.homecoming.alive(view, service)
+        if record.state in (CONFIRMED, PARTLY):
+            owned = self._own(record)
+            if owned is None:
+                self.worker.say(f"{self.node}: the worker {record.worker} evacuates it")
+                return REST_PAUSE
+            doubt = "" if alive else self._doubt(view, owned, service)
+            if doubt:
+                self._show(f"{record.state}; {doubt}")
+                return BUSY_PAUSE
+            return self._evacuate(owned, service, services, alive)
+        return self.homecoming.step(record, service, alive)
+
+    def _online(self, view: ClusterView | None) -> bool:
+        node = view.nodes.get(self.node) if view else None
+        return bool(node and node.online)
+
+    def _service(self, record: Record, services: list[Service]) -> Service | None:
+        name = decide.host_of(record.host or record.node, self.worker.domain, services)
+        return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
+
+    def _is_gone(self, record: Record, ask: Callable[[], list[Service] | None]) -> bool:
+        """Whether there is nothing to do any more for a node that was taken out of the cluster."""
+        if record.state in (EVACUATED, RETURNING):
+            return True
+        services = ask()
+        return services is not None and self._service(record, services) is None
+
+    def _doubt(self, view: ClusterView, record: Record, service: Service) -> str:
+        """What speaks against the host's being down now, "" for nothing. A record can be older than its host's return: it was
+        restored with an older CIB, or the host was back before anybody could mark it down."""
+        node, now = view.nodes.get(self.node), self.worker.clock()
+        if self._sure or proof.is_current(record, node, service):
+            self._sure = True
+            return ""
+        if self._doubted is None:
+            self._doubted = now
+        if self._reports.look(service) >= SURE:
+            self.worker.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
+                                f" If this is an old record: instance-ha dismiss {self.node}")
+            return "nova-compute reports"
+        if now - self._doubted < DOUBT or (service.up and not service.forced_down):
+            return "looking whether nova-compute runs on it"
+        self.worker.solved(self.node)
+        self._sure = True
+        return ""
+
+    def _confirm(self, view: ClusterView, record: Record) -> Record:
+        found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
+        fault = proof.level_fault(view.levels.get(self.node, ()))
+        if fault and self.worker.policy.quick_evacuate_level != NO_POWER_NEEDED:
+            self._show("recorded, and not trusted; see the fencing level")
+            self.worker.problem(self.node, f"{self.node} is not evacuated: {fault}")
+            return record
+        if not found:
+            self._show(f"recorded; {reason}")
+            # A fencing that was broken off, as by the death of the controller that did it. What does not run any more is started on the host itself.
+            open_end = self._online(view) and reason != proof.GOES_ON
+            self._unproven = (self._unproven or self.worker.clock()) if open_end else None
+            if self._unproven is not None and self.worker.clock() - self._unproven >= UNPROVEN:
+                LOG.warning("%s: online for %g s, and %s; it is let in with its servers", self.node, UNPROVEN, reason)
+                self.worker.solved(self.node)
+                return self.worker.cluster.replace(record.to(RETURNING))
+            if "failed" in reason or "online" in reason or "no such node" in reason:
+                self.worker.problem(self.node, f"{self.node} is not evacuated: {reason}")
+            return record
+        self.worker.solved(self.node)
+        self.confirmed = self.worker.moment()
+        LOG.info("%s: fencing confirmed by Pacemaker (%s)", self.node, found)
+        host = self.engine.host if self.engine else record.host
+        record = record.to(CONFIRMED, proof=found, worker=self.worker.token, host=host)
+        return self.worker.cluster.replace(_with(record, self._prepared) if self._prepared else record)
+
+    def _prepare(self, record: Record, ask: Callable[[], list[Service] | None]) -> None:
+        """Use the wait for Pacemaker to get ready; nothing is changed."""
+        if self._prepared is not None or self.worker.clock() < self._prepare_at:
+            return
+        self._prepare_at = self.worker.clock() + REST_PAUSE  # where Nova is away, Pacemaker is looked at all the same
+        service = self._service(record, ask() or [])
+        if service:
+            self._prepared = self._engine(service.host).prepare()
+
+    def _engine(self, host: str) -> Evacuation:
+        worker = self.worker
+        if self.engine is None:
+            nova = worker.nova.about(self.incident)
+            self.engine = Evacuation(nova, host, self.incident, worker.token, worker.policy, aggregates=worker.aggregates(fresh=True))
+        return self.engine
+
+    def _own(self, record: Record) -> Record | None:
+        """The record with this worker's name in it. After another worker's name, its requests are given time to arrive. None
+        when another worker has taken over from this one: it is let work, or two that both live would take over in turn for ever."""
+        now = self.worker.clock()
+        if self._since is None:
+            self._since = now
+        if record.worker == self.worker.token:
+            self._owned = now
+            return record
+        if self._owned is not None and now - self._owned < DEPOSED:
+            return None
+        if record.worker:
+            self._taken_over = now
+            LOG.info("%s: taken over from the worker %s", self.node, record.worker)
+        return self.worker.cluster.replace(record.to(record.state, worker=self.worker.token))
+
+    def _evacuate(self, record: Record, service: Service, services: list[Service], alive: bool) -> float:
+        if record.state == PARTLY and (alive or self._online(self.worker.view)):
+            # It is let in: from now on nothing is begun for it.
+            self.worker.cluster.replace(record.to(RETURNING))
+            return BUSY_PAUSE
+        hindrance = "" if alive else self._hindrance(service)
+        if hindrance:
+            self._show(f"{record.state}; {hindrance}")
+            return BUSY_PAUSE
+        engine = self._engine(service.host)
+        if record.baseline is None:
+            record = self.worker.cluster.replace(_with(record.to(CONFIRMED, host=service.host), engine.prepare()))
+        self._paused = self._reason_to_pause(service, services)
+        self._control = "" if self._paused else self._without_control_plane(services)
+        self._paused = self._paused or self._control
+        if not self._paused and not alive:
+            record = reserve.call(self.worker, record, service, services)
+        look = engine.look(services, record.baseline or 0, not alive, record.kept, self.worker.dead_hosts(services))
+        self.may_start = not self._paused
+        if record.state == PARTLY and look.waiting and self.may_start:
+            # fence_nova lets a partly evacuated node in, so the record has to change before anything is sent.
+            record, self.may_start = self.worker.cluster.replace(record.to(CONFIRMED)), False
+        self.look, self.record, self.under_way = look, record, len(look.under_way)
+        return BUSY_PAUSE
+
+    def _hindrance(self, service: Service) -> str:
+        """What has to be done or awaited before the servers are looked at."""
+        worker, now = self.worker, self.worker.clock()
+        level = worker.policy.quick_evacuate_level
+        if not service.forced_down and level != NOVA_NOTICES:
+            worker.nova.force_down(service, True)
+            return "marking it down in Nova"
+        if service.up:
+            return "waiting until Nova says it is down"
+        if service.enabled:
+            worker.nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, being evacuated ({self.incident})")
+            return "disabling it in Nova"
+        if self._taken_over is not None and now - self._taken_over < TAKEOVER:
+            return "taking over from another worker"
+        if now - (self._since or now) < worker.policy.evacuate_delay:
+            return f"evacuate_delay of {worker.policy.evacuate_delay:g} s runs"
+        return ""
+
+    def _reason_to_pause(self, service: Service, services: list[Service]) -> str:
+        """Why nothing may be begun now although the host is down; what is under way is followed all the same."""
+        worker = self.worker
+        if not worker.policy.enabled:
+            return "evacuation is switched off (enabled=false)"
+        held = worker.held(self.node)
+        if held:
+            worker.problem(f"held {self.node}", f"{self.node} is not evacuated: {held}")
+            return held
+        worker.solved(f"held {self.node}")
+        others = [s for s in services if s.binary == "nova-compute" and s.up and s.host != service.host
+                  and (s.enabled or (is_reserved(s) and worker.policy.reserved_hosts))]
+        if not others:
+            worker.problem(self.node, f"{self.node} is not evacuated: no other compute host is up and enabled")
+            return "no other compute host is up and enabled"
+        return ""
+
+    def _without_control_plane(self, services: list[Service]) -> str:
+        """What Nova lacks to carry an evacuation out, "" for nothing. It is awaited, and the host is not let in meanwhile."""
+        missing = [binary for binary in ("nova-scheduler", "nova-conductor") if not any(s.binary == binary and s.up for s in services)]
+        if missing:
+            self.worker.problem(self.node, f"{self.node} is not evacuated: Nova has no {' and no '.join(missing)} that is up")
+            return f"no {missing[0]} is up"
+        self.worker.solved(self.node)
+        return ""
+
+    def tell(self, acted: int) -> float:
+        """The second half of a turn, when the worker has acted: say and record how far it is. Returns the pause."""
+        assert self.look is not None
+        look, record = self.look, self.record
+        done = arrived(look.scene.migrations, record.baseline or 0, look.verdicts)
+        left = [v for v in look.verdicts if v.protected and (v.action == decide.LEFT or (self._paused and v.action == decide.QUEUED))]
+        total = len(done | {v.server.id for v in look.verdicts if v.protected})
+        why = {v.server.id: self._paused if v.action == decide.QUEUED else v.reason for v in left}
+        if left and not all(v.action == decide.QUEUED for v in left):
+            names = "; ".join(f"{v.server.name}: {why[v.server.id]}" for v in left[:NAMED])
+            self.worker.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}")
+        else:
+            self.worker.solved(f"left {self.node}")
+        text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self._paused}" if self._paused else "")
+        # Paused with nothing under way, its host may come back and keep its servers.
+        resting = decide.host_over(v for v in look.verdicts if not (self._paused and not self._control and v.action == decide.QUEUED))
+        if acted or not resting:
+            self._show(f"evacuating, {text}")
+            return WATCH_PAUSE if acted else BUSY_PAUSE
+        assert self.engine is not None
+        self.engine.claim(v for v in look.verdicts if v.action == decide.QUEUED)
+        state = PARTLY if left else EVACUATED
+        if record.reserve and not left:
+            record = reserve.give_back(self.worker, record, look.scene.migrations)
+        self.record = self.worker.cluster.replace(record.to(state, left=len(left)))
+        self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
+        return BUSY_PAUSE
+
+    def _show(self, text: str) -> None:
+        self.worker.show(self.node, text)
+
+
+def _with(record: Record, prepared: Prepared) -> Record:
+    """What the record says already is older, and stays."""
+    baseline = prepared.baseline if record.baseline is None else record.baseline
+    return record.to(record.state, baseline=baseline, kept={**prepared.kept, **record.kept})

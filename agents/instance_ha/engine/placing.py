@@ -1,0 +1,89 @@
+"""Where the members of a server group may go, when the scheduler alone cannot tell."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .. import placement
+from ..demand import demand_of_group
+from ..model import Group, Server, Service
+from ..nova import Nova
+from .decide import HostScene
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server goes: `host` None is the scheduler's choice, `force` goes past it. `hindrance`: nowhere now, and why."""
+
+    host: str | None = None
+    force: bool = False
+    hindrance: str = ""
+
+
+class Placer:
+    """One dead host's server groups. `target` is the host that a person asked for."""
+
+    def __init__(self, nova: Nova, host: str, target: str | None) -> None:
+        self.nova, self.host, self.target = nova, host, target
+        self._homes: dict[str, str] = {}
+        self._one_by_one = threading.Lock()  # two members that are sent at once must not choose two homes
+
+    def place(self, server: Server, scene: HostScene, services: Iterable[Service]) -> Place:
+        """The place of one server, seen as Nova shows it alone. Raises CloudError."""
+        if self.target:
+            return Place(self.target)
+        for group_id in server.groups or ():
+            group = self.nova.group(group_id)
+            if group and group.policy == "affinity":
+                with self._one_by_one:
+                    return self._together(server, group, scene, list(services))
+            if group and group.policy == "anti-affinity":
+                return self._apart(server, group, scene, {s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled})
+        return Place()
+
+    def _together(self, server: Server, group: Group, scene: HostScene, services: list[Service]) -> Place:
+        """Nova's scheduler pins a hard-affinity group to the hosts of its members: all on the dead one, there is no other for it."""
+        here = {s.id: s for s in scene.servers if s.id in group.members and s.host == self.host}
+        for member in group.members:
+            other = None if member in here else self.nova.server(member)
+            if other and other.host and other.host != self.host and other.host in scene.up_hosts:
+                return Place(other.host, force=True)
+        home = self._home_under_way(group, scene) or self._homes.get(group.id)
+        if home in scene.up_hosts and home not in scene.dead_hosts:
+            return Place(home, force=True)
+        going = [s for s in here.values() if scene.rulings[s.id].protected] or [server]
+        usable = _usable(services, self.host)
+        room = placement.hosts_with_room(self.nova, demand_of_group(going))
+        fitting = [host for host in room if host in usable]
+        if not fitting:
+            return Place(hindrance=f"no one host has room for the {len(going)} members of its affinity group {group.name}")
+        self._homes[group.id] = fitting[0]
+        return Place(fitting[0], force=True)
+
+    def _home_under_way(self, group: Group, scene: HostScene) -> str | None:
+        rows = [row for row in scene.migrations if row.id > scene.baseline and row.server in group.members and row.destination]
+        return next((row.destination for row in reversed(rows) if row.in_progress or row.status == "done"), None)
+
+    def _apart(self, server: Server, group: Group, scene: HostScene, hosts: set[str]) -> Place:
+        """Whether one of the live `hosts` is left without a member: what the scheduler would refuse is not asked, and named."""
+        count: dict[str, int] = {}
+        for member in group.members:
+            other = self.nova.server(member) if member != server.id else None
+            if other and other.host and other.host != self.host:
+                count[other.host] = count.get(other.host, 0) + 1
+        for row in scene.migrations:
+            if row.server in group.members and row.server != server.id and row.in_progress and row.destination:
+                count[row.destination] = count.get(row.destination, 0) + 1
+        if all(count.get(host, 0) >= group.most for host in hosts):
+            return Place(hindrance=f"every live host has a member of its anti-affinity group {group.name}")
+        return Place()
+
+
+def _usable(services: Iterable[Service], host: str) -> set[str]:
+    """The hosts that are up, enabled, and in the dead host's zone: a forced evacuation asks no filter for that."""
+    computes = [s for s in services if s.binary == "nova-compute"]
+    zone = next((s.zone for s in computes if s.host == host), "")
+    return {s.host for s in computes if s.up and s.enabled and not s.forced_down and s.zone == zone and s.host != host}
+

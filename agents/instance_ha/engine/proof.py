@@ -1,0 +1,57 @@
+"""Pure: whether Pacemaker has confirmed that a node was fenced, and whether its fencing levels are worth anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
+
+from ..model import ClusterNode, FenceEvent, Record, Service
+
+RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))
+OFF_ACTIONS = frozenset(("off", "reboot"))
+GOES_ON = "Pacemaker is still fencing it"
+
+
+def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[FenceEvent]) -> tuple[str, str]:
+    """`events` are newest first. (proof, "") when Pacemaker has confirmed that the node was fenced since it was last up, else ("", reason).
+
+    A fencing that runs or that failed last is no proof, whatever came before.
+    """
+    fencings = [event for event in events if event.action in OFF_ACTIONS]
+    if any(event.status == "pending" for event in fencings):
+        return "", GOES_ON
+    if node is None:
+        return "", "the cluster knows no such node"
+    if node.mark and node.online is False:
+        return node.mark, ""
+    # A record remembers the newest fencings before it: what is older than one of those came before it too.
+    # One that does not tell, an older agent's or a person's, may be later than all of them, so that none counts.
+    known = record.seen
+    fresh = [] if known is None else list(takewhile(lambda event: event.completed not in known, fencings))
+    if fresh and fresh[0].status == "success":
+        return f"history:{fresh[0].action}@{fresh[0].completed}", ""
+    if fresh and fresh[0].status == "failed":
+        return "", "its last fencing failed; Pacemaker tries again, or a person confirms with: pcs stonith confirm " + record.node
+    if node.online:
+        return "", "Pacemaker says it is online and knows of no fencing since the record was written"
+    return "", "Pacemaker has not confirmed its fencing yet"
+
+
+def is_current(record: Record, node: ClusterNode | None, service: Service) -> bool:
+    """Whether a record with a proof speaks of now, and not of a fencing that its host has long come back from, as one does that was
+    restored with an older CIB: Pacemaker still says so itself, or Nova's mark is this record's."""
+    marked_by_pacemaker = node is not None and node.online is False and bool(node.mark)
+    return marked_by_pacemaker or (service.forced_down and f"({record.id})" in service.reason)
+
+
+def level_fault(levels: Sequence[Sequence[str]]) -> str:
+    """What is wrong with a node's fencing levels, "" for nothing: fence_nova cuts no power, so that Pacemaker's word of a
+    fencing is worth nothing where no power device comes before it."""
+    if not levels:
+        return "it has no fencing level; give it one: pcs stonith level add 1 NODE POWER_DEVICE fence-nova"
+    for number, agents in enumerate(levels, 1):
+        powers = [position for position, agent in enumerate(agents) if agent and agent not in RECORDERS]
+        recorders = [position for position, agent in enumerate(agents) if agent in RECORDERS]
+        if recorders and (not powers or powers[0] > recorders[0]):
+            return f"its fencing level {number} has no power device before {agents[recorders[0]]}"
+    return ""

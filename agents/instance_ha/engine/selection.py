@@ -1,0 +1,136 @@
+"""Pure: which servers are protected, by which rule, in which order they come; and the operator's policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..model import Server
+
+HA_ENABLED = "HA_Enabled"
+PRIORITY = "restart_priority"
+GROUP = "restart_group"
+MIDDLE = 500            # the priority of a server that names none
+_YES = frozenset(("true", "1", "yes", "on"))
+_NO = frozenset(("false", "0", "no", "off"))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rules: `protect` is all or tagged, `tag` the name that opts in or out; `skip` and `only` are shell patterns of
+    servers' names, `skip_projects` and `only_projects` ids of projects. What is in `only` opts in, what is in `skip` out."""
+
+    protect: str = "all"
+    tag: str = "evacuable"
+    skip: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    skip_projects: tuple[str, ...] = ()
+    only_projects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """Whether a server is protected, and the rule that says so."""
+
+    protected: bool
+    rule: str
+
+
+def rule_for(server: Server, image: Mapping[str, Any] | None, selection: Selection, aggregate: Mapping[str, str] | None = None) -> Ruling | None:
+    """The ruling on one server. `image` is Glance's view of its image, {} for none, None for not asked yet: then None is
+    the answer where the image could make a difference. `aggregate` is the metadata of its host's aggregates.
+
+    The most specific word counts: name pattern, server metadata, image, flavor, project, aggregate, then the default. A word
+    on one server never changes what happens to another.
+    """
+    for patterns, parameter, protected in ((selection.skip, "skip_servers", False), (selection.only, "protect_servers", True)):
+        for pattern in patterns:
+            if fnmatchcase(server.name, pattern):
+                return Ruling(protected, f"its name matches {parameter} {pattern!r}")
+    tag = selection.tag
+    own: list[tuple[str, Any]] = [
+        (f"server metadata {tag}", server.metadata.get(tag)), (f"server metadata {HA_ENABLED}", server.metadata.get(HA_ENABLED))]
+    of_image: list[tuple[str, Any]] = [] if not image else [
+        (f"image property {tag}", image.get(tag)), (f"image tag {tag}", "true" if tag in (image.get("tags") or ()) else None)]
+    wider: list[tuple[str, Any]] = [
+        (f"flavor extra spec {tag}", server.extra_specs.get(tag)),
+        ("skip_projects", "false" if server.project in selection.skip_projects else None),
+        ("protect_projects", "true" if server.project in selection.only_projects else None),
+        (f"aggregate metadata {tag}", (aggregate or {}).get(tag)),
+    ]
+    found = _word(own)
+    if found is None and image is None and server.image:
+        return None
+    found = found or _word(of_image) or _word(wider)
+    if found:
+        return found
+    if selection.protect == "all":
+        return Ruling(True, "protect=all")
+    return Ruling(False, f"protect=tagged, and nothing says {tag}=true")
+
+
+def _word(words: list[tuple[str, Any]]) -> Ruling | None:
+    for where, word in words:
+        if word is not None and str(word).lower() in _YES | _NO:
+            return Ruling(str(word).lower() in _YES, f"{where}={word}")
+    return None
+
+
+def rank_of(server: Server) -> tuple[int, int]:
+    """Sort key: highest restart_priority first, then those that HA_Enabled marks."""
+    text = server.metadata.get(PRIORITY, "")
+    priority = int(text) if text.lstrip("-").isdigit() else MIDDLE
+    marked = server.metadata.get(HA_ENABLED, "").lower() in _YES
+    return (-priority, 0 if marked else 1)
+
+
+def group_of(server: Server) -> str:
+    """Its restart group, "" for none."""
+    return server.metadata.get(GROUP, "").strip()
+
+
+def order_key(server: Server) -> tuple[int, int, str]:
+    """Sort key: its rank, then its name."""
+    return (*rank_of(server), server.name)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the operator wants of an evacuation. Times are seconds, `threshold` is in percent of the compute hosts."""
+
+    enabled: bool = True
+    evacuate_delay: float = 0.0
+    quick_evacuate_level: int = 2
+    min_parallel: int = 2
+    max_parallel: int = 16
+    start_pause: float = 0.0
+    group_timeout: float = 300.0
+    max_attempts: int = 5
+    retry_pause: float = 5.0
+    stuck_timeout: float = 300.0
+    threshold: float = 50.0
+    reserved_hosts: bool = True
+    leave_disabled: bool = False
+    recover: frozenset[str] = frozenset(("error", "paused", "resized"))
+    selection: Selection = field(default_factory=Selection)
+
+
+def policy_from(values: Mapping[str, str]) -> Policy:
+    """The policy that resolved parameters mean (params.resolve)."""
+    def words(name: str) -> tuple[str, ...]:
+        return tuple(values[name].replace(",", " ").split())
+
+    return Policy(
+        enabled=values["enabled"] == "true", evacuate_delay=float(values["evacuate_delay"]),
+        quick_evacuate_level=int(values["quick_evacuate_level"]),
+        min_parallel=int(values["min_parallel"]), max_parallel=int(values["max_parallel"]),
+        start_pause=float(values["start_pause"]), group_timeout=float(values["group_timeout"]),
+        max_attempts=int(values["max_attempts"]),
+        retry_pause=float(values["retry_pause"]), stuck_timeout=float(values["stuck_timeout"]),
+        threshold=float(values["threshold"]), reserved_hosts=values["reserved_hosts"] == "true",
+        leave_disabled=values["leave_disabled"] == "true", recover=frozenset(words("recover_states")),
+        selection=Selection(values["protect"], values["evacuable_tag"], tuple(values["skip_servers"].split()),
+                            tuple(values["protect_servers"].split()), words("skip_projects"), words("protect_projects")),
+    )

@@ -1,0 +1,1 @@
+"""What would happen if hosts died, and whether it would fit."""

@@ -1,0 +1,1 @@
+"""What is told of incidents: history, metrics, events, reports."""

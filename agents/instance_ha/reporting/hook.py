@@ -1,0 +1,70 @@
+"""Tells a command or a URL of an event. Whoever calls this has time: see lane.py."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from .. import __version__
+from ..errors import HostError
+from ..events import environment
+from ..process import tell
+
+LIMIT = 20.0       # seconds that one call may take
+
+
+class Hook:
+    """`target` is the parameter: an absolute path, or an http or https URL. `name` is what may be logged of it: the path of a URL
+    is often a key."""
+
+    def __init__(self, target: str, limit: float = LIMIT) -> None:
+        self.target, self.limit = target, limit
+        self.name = target if target.startswith("/") else f"{urlsplit(target).scheme}://{urlsplit(target).hostname}"
+
+    def call(self, payload: Mapping[str, object]) -> None:
+        """Tell it. Raises HostError, in one sentence, when it cannot be told, says no, or takes longer than the limit."""
+        text = json.dumps(payload)
+        if not self.target.startswith("/"):
+            self._post(text)
+            return
+        done = tell([self.target], text + "\n", environment(payload), self.limit)
+        if done.code:
+            raise HostError(f"{os.path.basename(self.target)} failed with {done.code}: {done.sentence}")
+
+    def _post(self, text: str) -> None:
+        url = urlsplit(self.target)
+        try:
+            make = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+            connection = make(url.hostname or "", url.port, timeout=self.limit)
+        except (ValueError, http.client.HTTPException) as error:
+            raise HostError(f"{self.name} is no address: {error}") from None
+        # The connection's own limit counts from one packet to the next.
+        late = threading.Event()
+        watch = threading.Timer(self.limit, _cut, [connection, late])
+        watch.daemon = True
+        watch.start()
+        try:
+            path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+            connection.request("POST", path, text.encode(), {"Content-Type": "application/json", "User-Agent": f"instance-ha/{__version__}"})
+            status = connection.getresponse().status
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            why = f"no answer within {self.limit:g} s" if late.is_set() else str(error) or type(error).__name__
+            raise HostError(f"{self.name} cannot be told: {why}") from None
+        finally:
+            watch.cancel()
+            connection.close()
+        if not 200 <= status < 300:
+            raise HostError(f"{self.name} answered {status}")
+
+
+def _cut(connection: http.client.HTTPConnection, late: threading.Event) -> None:
+    late.set()
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)   # TLS's own would wait for the other side
