@@ -17,7 +17,7 @@ from tests.lab import cluster, guests, servers, watch
 from tests.lab.cloud_config import PORTS, secret
 from tests.lab.common import LOGS, NODES, STATE, LabError, in_netns, run, wait_until
 
-SETTLED_LIMIT = 300.0
+SETTLED_LIMIT = 600.0      # a lost request is sent again after stuck_timeout, 300 s, which begins when the last host that died is back
 FENCED_LIMIT = 150.0
 LOOK = 1.0
 TABLES = ("instances", "migrations", "services", "instance_actions", "instance_actions_events", "instance_faults")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import time
 
+import pytest
+
 from tests.cluster.scenario import RETURN_LIMIT, Story, healthy
 from tests.lab import cloud, cluster, guests, servers, watch
 from tests.lab import node as machine
@@ -128,12 +130,23 @@ def degraded_reason() -> str:
     return " ".join(reason for key, _, reason in watch.failures(degraded=True) if key.startswith("nova-evacuate_monitor"))
 
 
-def test_by_hand_a_live_host_is_refused() -> None:
+# As off a cluster: nobody answers for Pacemaker.
+AWAY = ("unshare", "--mount", "sh", "-c", 'mount --bind /bin/false /usr/sbin/cibadmin && exec "$@"', "-", "instance-ha", "--os-cloud", "lab")
+
+
+@pytest.mark.parametrize(("command", "more", "reason"), [
+    (("instance-ha",), (), "Pacemaker says cmp-1 is online"),
+    (("instance-ha",), ("--host-is-off",), "Pacemaker says cmp-1 is online"),
+    (AWAY, (), "Nova says cmp-1 is up"),
+    (AWAY, ("--host-is-off",), "nova-compute of cmp-1 has just reported"),
+], ids=["asked", "told", "asked-elsewhere", "told-elsewhere"])
+def test_by_hand_a_live_host_is_refused(command: tuple[str, ...], more: tuple[str, ...], reason: str) -> None:
+    """Whatever a person says."""
     story = Story()
     story.boot(running=1, stopped=0)
-    done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim])
-    assert done.returncode == 2 and "is up" in done.stderr and "Traceback" not in done.stderr
-    assert not watch.evacuation_requests(story.begun)
+    done = machine.exec_in(cluster.find(watch.controller()), [*command, "host-evacuate", story.victim, *more])
+    assert done.returncode == 2 and reason in done.stderr and "Traceback" not in done.stderr, done
+    assert not watch.evacuation_requests(story.begun) and watch.in_service(story.victim)
 
 
 def test_by_hand_a_dead_host_is_evacuated(stays_off: None) -> None:

@@ -39,11 +39,17 @@ LIVE = (
 TRIED = [(tool, number) for tool in ("pcs", "crm") for number, ill in enumerate(PACEMAKER) if getattr(ill, tool)]
 
 
-def live(run: Run) -> tuple[int, dict[tuple[str, str], str]]:
-    """The exit code, and the level of each finding, of the command in the laboratory."""
+def looked(run: Run) -> tuple[int, dict[tuple[str, str], dict[str, str]]]:
+    """The exit code, and each finding, of the command in the laboratory."""
     done = run("instance-ha", "doctor", "-f", "json")
     assert done.returncode in (0, 1), done.stderr
-    return done.returncode, {(row["Finding"], row["On"]): row["Level"] for row in json.loads(done.stdout)}
+    return done.returncode, {(row["Finding"], row["On"]): row for row in json.loads(done.stdout)}
+
+
+def live(run: Run) -> tuple[int, dict[tuple[str, str], str]]:
+    """The same with the findings' levels only."""
+    code, found = looked(run)
+    return code, {key: row["Level"] for key, row in found.items()}
 
 
 def test_the_laboratory_is_well(run: Run, cloud: None) -> None:
@@ -53,15 +59,22 @@ def test_the_laboratory_is_well(run: Run, cloud: None) -> None:
 
 @pytest.mark.parametrize(("kind", "subject", "ill", "well"), LIVE, ids=[row[0] for row in LIVE])
 def test_the_laboratory_is_ill(run: Run, cloud: None, kind: str, subject: str, ill: str, well: str) -> None:
-    before = live(run)[1]
+    before, is_well = live(run)[1], False
     try:
         done = run("sh", "-c", ill)
         assert not done.returncode, done.stderr
-        code, found = live(run)
+        code, rows = looked(run)
+        lines = [line for line in rows[kind, subject]["Mend"] if not line.startswith("#")]
+        if lines:
+            mended = run("sh", "-c", "set -e\n" + "\n".join(lines))
+            is_well = mended.returncode == 0 and live(run)[1] == before
     finally:
-        run("sh", "-c", well)
-    assert (kind, subject) in found and code == int("error" in found.values()), found
+        if not is_well:
+            run("sh", "-c", well)
+    found = {key: row["Level"] for key, row in rows.items()}
+    assert code == int("error" in found.values()), found
     assert {name for name, _ in found} - {name for name, _ in before} - {"unseen"} == {kind}, "something else was found too"
+    assert is_well or not lines, mended
     assert live(run)[1] == before
 
 
@@ -83,7 +96,7 @@ def errors(rows: list[dict[str, str]], ill: Ill) -> set[tuple[str, str]]:
 
 def on_file(line: str, file: str) -> str:
     """A command for the cluster as one for a file; nothing where it only fetches or puts back the cluster's CIB."""
-    if line.startswith(("pcs cluster cib ", "pcs cluster cib-push ")):
+    if line.startswith(("pcs cluster cib ", "cp ", "pcs cluster cib-push ")):
         return ":"
     return re.sub(r"^pcs ", f"pcs -f {file} ", line.replace(f"-f {FILE} ", ""))
 

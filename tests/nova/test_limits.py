@@ -48,6 +48,7 @@ def test_a_held_host_that_comes_back_keeps_its_servers(held: None) -> None:
     assert wait_until(lambda: watch.in_service("cmp-1"), RETURN_LIMIT, 0.5), "the held host was kept out"
     healthy()
     assert wait_until(lambda: all(guests.running().get(uid) == ["cmp-1"] for uid in running), 30, 0.5), "they are not started again"
+    servers.wait_status(running, "ACTIVE")     # a hard reboot goes on for a moment after its guest runs
     found = servers.listed()
     assert [(found[uid]["status"], found[uid]["locked"]) for uid in story.before] == [("ACTIVE", False), ("ACTIVE", False), ("SHUTOFF", False)]
     story.stays = set(story.before)

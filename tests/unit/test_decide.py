@@ -154,6 +154,15 @@ def test_a_request_that_no_scheduler_took_is_sent_again() -> None:
     assert verdict(one, memory, rows=rows, now=2000.0).action == EVACUATE
 
 
+def test_a_request_that_no_scheduler_takes_keeps_the_others_waiting_only_for_a_while() -> None:
+    one, untaken, taken = server(task_state="rebuilding"), (row(1, "accepted", None),), (row(1, "accepted"),)
+    memory = Memory()
+    assert [verdict(one, memory, rows=untaken, now=1000.0 + after).still for after in (0.0, decide.STILL, decide.STILL + 1)] == [False, False, True]
+    assert not verdict(one, memory, rows=untaken, now=1100.0, control_up=False, control_whole=False).still, "nobody is there to take it"
+    assert not verdict(one, memory, rows=taken, now=1200.0).still
+    assert not verdict(one, memory, rows=taken, now=1200.0 + decide.STILL + 1).still, "its destination is at work"
+
+
 def test_a_request_that_may_be_lost_is_not_given_up_before_that_is_known() -> None:
     """The conductors are seen at work only some seconds after the request: stuck would let the host in with it."""
     memory, rows = Memory(), (row(1, "accepted", None),)

@@ -40,6 +40,11 @@ def test_ceiling_and_floor() -> None:
         assert window.size == size
 
 
+def test_what_stands_still_takes_no_place_but_counts_against_the_ceiling() -> None:
+    window = Window(2, 6)
+    assert (window.room(4, 0), window.room(0, 4), window.room(1, 4), window.room(0, 6), window.room(2, 5)) == (0, 2, 1, 0, -1)
+
+
 def test_a_window_that_is_not_full_tells_nothing() -> None:
     window = Window(2, 64)
     for now in range(100):

@@ -14,15 +14,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ..engine import decide, proof
+from ..engine import decide
 from ..engine.decide import Verdict
 from ..engine.evacuation import Evacuation
 from ..engine.selection import Policy, policy_from
 from ..engine.window import Queue, Waiting, Window
 from ..errors import CloudError, ConfigurationError
-from ..model import Server, Service, claim_of
+from ..model import Server, claim_of
 from ..nova import Nova
-from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows
+from .assurance import is_off
+from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, connect, print_rows
 
 COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")
 GIVE_WAY = 1.0        # between claiming a server and sending, so that the worker wins when both want it
@@ -80,9 +81,7 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], host: str
         raise ConfigurationError(f"Nova knows no compute service on {host!r}")
     if args.target and args.target not in {s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled}:
         raise ConfigurationError(f"--target {args.target}: no such compute host is up and enabled; see: instance-ha hosts")
-    if service.up and not service.forced_down and not args.host_is_off:
-        raise ConfigurationError(f"Nova says {host} is up; evacuating it would run its servers twice. If it is off for sure: --host-is-off")
-    if not _is_off(args, values, host):
+    if not is_off(nova, values, service, args.host_is_off):
         return NOTHING_TRIED
     if service.up:
         nova.force_down(service, True)
@@ -102,30 +101,6 @@ def _password(args: argparse.Namespace) -> Callable[[], str] | None:
     return (lambda: args.password) if args.password else None
 
 
-def _is_off(args: argparse.Namespace, values: dict[str, str], host: str) -> bool:
-    """Whether Pacemaker or the person says that the host is off."""
-    if args.host_is_off:
-        return True
-    found = cluster_view(values)
-    if found:
-        cluster, view = found
-        node = next((n for n in view.nodes.values() if decide.host_of(n.name, values["domain"], [_named(host)]) == host), None)
-        record = view.records.get(node.name) if node else None
-        # A record goes on until its host is back in service: its proof counts only while the node is away.
-        away = node is not None and node.online is False
-        if record and away and (record.proof or proof.proof_of_fencing(record, node, cluster.history(record.node))[0]):
-            return True
-    if not sys.stdin.isatty():
-        print(f"instance-ha: nothing proves that {host} is off; if it is, say so with --host-is-off", file=sys.stderr)
-        return False
-    print(f"Pacemaker has not confirmed that {host} is off. A server that still runs there would run twice and lose its data.")
-    return input("Type the host's name if it is off for sure: ").strip() == host
-
-
-def _named(host: str) -> Service:
-    return Service("", "nova-compute", host, True, False, False)
-
-
 def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) -> dict[str, Verdict]:
     """Turn after turn until nothing is under way. The last verdict on each server, by its id."""
     known: dict[str, Verdict] = {}
@@ -143,8 +118,9 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) 
             time.sleep(POLL)
             continue
         unfinished = [v.server for v in look.verdicts if v.action not in (decide.DONE, decide.LEFT)]
-        busy = len(look.under_way)
-        chosen, reasons = queue.choose([Waiting("", v.server) for v in look.waiting], unfinished, {"": busy}, window.size - busy)
+        busy = len(look.under_way) - look.still
+        room = window.room(busy, look.still)
+        chosen, reasons = queue.choose([Waiting("", v.server) for v in look.waiting], unfinished, {"": busy}, room)
         look.queue(reasons)
         jobs = [*look.chores, *look.waiting]
         with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:

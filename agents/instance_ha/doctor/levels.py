@@ -14,6 +14,7 @@ from .finding import Finding, Mend, by, operation, param, some, start, to_do
 from .scene import NO_POWER, Scene, is_watched, listed, seconds
 
 FILE = "/root/instance-ha-levels.xml"   # the CIB holds passwords, and nobody else reads there
+BEFORE = "/root/instance-ha-before.xml"
 WRITES = 10.0                           # seconds that fence_nova may take besides Nova: to read and write the CIB
 NOVA_TIMEOUT = 10.0                     # fence_nova's own
 _TARGET = {NAME: "{}:", PATTERN: "pattern:{}", ATTRIBUTE: "attr:{}"}
@@ -70,7 +71,8 @@ def _proposed(scene: Scene, node: str) -> Levels:
 
 def _replace(scene: Scene, node: str, wanted: Mapping[str, Levels]) -> Mend:
     """Levels by the host's name, which count before those for a pattern or an attribute. What it has by name goes in the same step:
-    in between it would have none, and any one of its devices would do."""
+    in between it would have none, and any one of its devices would do. Only what differs is brought in: a record that is written
+    meanwhile stays."""
     before = scene.levels(node)
     indexes = [level.index for level in before] or [1]
     adds = [f"stonith level add {index} {node} {' '.join(devices)}" for index, devices in zip(indexes, wanted[node])]
@@ -78,7 +80,8 @@ def _replace(scene: Scene, node: str, wanted: Mapping[str, Levels]) -> Mend:
     if not deletes:
         return Mend(tuple(f"pcs {add}" for add in adds), (_topology(scene, wanted),))
     changes = [f"pcs -f {FILE} {change}" for change in (*deletes, *adds)]
-    return Mend((f"pcs cluster cib {FILE}", *changes, f"pcs cluster cib-push {FILE}"), (_topology(scene, wanted),))
+    return Mend((f"pcs cluster cib {BEFORE}", f"cp {BEFORE} {FILE}", *changes, f"pcs cluster cib-push {FILE} diff-against={BEFORE}"),
+                (_topology(scene, wanted),))
 
 
 def _topology(scene: Scene, wanted: Mapping[str, Levels]) -> str:

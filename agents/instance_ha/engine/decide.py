@@ -22,6 +22,7 @@ LEFT = "left"            # it is not moved, and the reason says why
 
 MAX_PAUSE = 60.0         # longest pause between two tries
 AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's words
+STILL = 30.0             # after so long without a sign of the scheduler a request is no measure any more of what Nova has to do
 SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
 
 
@@ -55,7 +56,8 @@ class Verdict:
     """What is to be done about one server now, and why.
 
     `final`: nothing more will be tried; `retry`: it is tried for as long as its host is away, which need not wait for it.
-    `was` is what it is to be at the end (states.py). `target` is the only host where it may go, None for any."""
+    `was` is what it is to be at the end (states.py). `target` is the only host where it may go, None for any. `still`: the request
+    has shown nothing for STILL seconds, and the others need not wait for it."""
 
     server: Server
     action: str
@@ -65,6 +67,7 @@ class Verdict:
     retry: bool = False
     protected: bool = True
     target: str | None = None
+    still: bool = False
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,8 @@ def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory,
         if untaken and scene.fallen:
             reason += f"; {' or '.join(sorted(scene.fallen))}, which died, may have it in its queue, and then carries it out when it is back"
         return Verdict(server, LEFT, reason, was, retry=True)
-    return Verdict(server, WAIT, f"{last.status}, to {last.destination or 'a host not chosen yet'}", was)
+    return Verdict(server, WAIT, f"{last.status}, to {last.destination or 'a host not chosen yet'}", was,
+                   still=untaken and scene.now - memory.progress[1] > STILL)
 
 
 def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str,

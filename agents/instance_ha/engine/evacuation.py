@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..errors import CloudError, CloudRefused, CloudUnreachable
 from ..model import ARRIVED, Aggregate, Claim, Migration, Server, Service, claim_of
@@ -13,6 +13,7 @@ from ..nova import Nova
 from . import decide
 from .decide import EVACUATE, HostScene, Memory, Verdict
 from .limits import aggregate_metadata
+from .looked import Look
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
 from .selection import Policy, Ruling, order_key, rule_for
@@ -31,40 +32,6 @@ class Prepared:
 
     baseline: int
     kept: Mapping[str, str]
-
-
-@dataclass
-class Look:
-    """What one turn saw: the scene, and the verdicts in the order of importance."""
-
-    scene: HostScene
-    services: Sequence[Service]
-    verdicts: list[Verdict]
-
-    @property
-    def waiting(self) -> list[Verdict]:
-        """Those that may be evacuated now."""
-        return [verdict for verdict in self.verdicts if verdict.action == EVACUATE]
-
-    @property
-    def under_way(self) -> list[Verdict]:
-        """Those that Nova is at work on."""
-        return [verdict for verdict in self.verdicts if verdict.action == decide.WAIT]
-
-    @property
-    def chores(self) -> list[Verdict]:
-        """What is to be done besides evacuating."""
-        return [v for v in self.verdicts if v.action in (decide.STOP, decide.START, decide.PAUSE, decide.UNLOCK)]
-
-    def undecided(self) -> int:
-        """Evacuations under way without a destination."""
-        last = {row.server: row for row in self.scene.migrations}
-        return sum(1 for v in self.under_way if v.server.id not in last or not last[v.server.id].destination)
-
-    def queue(self, reasons: Mapping[str, str]) -> None:
-        """Those that were not chosen wait, each for its reason."""
-        self.verdicts = [replace(v, action=decide.QUEUED, reason=reasons[v.server.id]) if v.action == EVACUATE and v.server.id in reasons else v
-                         for v in self.verdicts]
 
 
 class Evacuation:

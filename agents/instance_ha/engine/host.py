@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
-from .evacuation import SEND_DEADLINE, Evacuation, Look, Prepared, arrived
+from .evacuation import SEND_DEADLINE, Evacuation, Prepared, arrived
 from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming, Reports
 from .limits import is_reserved
+from .looked import Look
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -36,6 +37,7 @@ class Host:
         self.record = record                   # as this turn left it
         self.may_start = False                 # whether this turn may send anything
         self.under_way = 0                     # evacuations that Nova is at work on, as of the last look
+        self.still = 0                         # those that it has accepted besides, and that show nothing any more
         self.confirmed: Moment | None = None   # when this worker saw the proof
         self.asked: Moment | None = None       # when Nova had taken the first request of this worker
         self._paused = ""                      # why nothing may be begun now
@@ -208,7 +210,8 @@ class Host:
         if record.state == PARTLY and look.waiting and self.may_start:
             # fence_nova lets a partly evacuated node in, so the record has to change before anything is sent.
             record, self.may_start = self.worker.cluster.replace(record.to(CONFIRMED)), False
-        self.look, self.record, self.under_way = look, record, len(look.under_way)
+        self.look, self.record, self.still = look, record, look.still
+        self.under_way = len(look.under_way) - look.still
         return BUSY_PAUSE
 
     def _hindrance(self, service: Service) -> str:

@@ -28,6 +28,11 @@ class Window:
         self._finished = 0
         self._best = 0.0
 
+    def room(self, under_way: int, still: int) -> int:
+        """How many may begin. What stands `still` takes no place in the window: lost requests would keep the others waiting for as
+        long as it takes to know that they are. All of them together stay below the ceiling."""
+        return min(self.size - under_way, self.ceiling - under_way - still)
+
     def tick(self, now: float, under_way: int, undecided: int, finished: int) -> None:
         """A turn is over: `under_way` evacuations run, `undecided` of them have no destination yet, `finished` more are complete."""
         if under_way + finished < self.size:

@@ -130,7 +130,8 @@ class Worker:
         unfinished = [v.server for host in looking if host.look for v in host.look.verdicts
                       if v.protected and v.action not in (decide.DONE, decide.LEFT)]
         busy = {node: host.under_way for node, host in self.hosts.items()}  # of those that were not looked at now, what was seen last
-        chosen, reasons = self.queue.choose(waiting, unfinished, busy, self.window.size - sum(busy.values()))
+        room = self.window.room(sum(busy.values()), sum(host.still for host in self.hosts.values()))
+        chosen, reasons = self.queue.choose(waiting, unfinished, busy, room)
         starting = {one.server.id for one in chosen}
         undecided = finished = 0
         jobs: list[tuple[Host, Verdict]] = []

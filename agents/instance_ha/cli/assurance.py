@@ -1,0 +1,70 @@
+"""Whether a host is off, as far as an evacuation by hand may rely on it: Pacemaker's proof, or a person's word that nothing contradicts."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+
+from ..engine import decide, proof
+from ..errors import ConfigurationError
+from ..model import Service
+from ..nova import Nova
+from .common import cluster_view
+
+WATCH = 25.0     # without a report, which nova-compute makes every 10 s by default, also where it is forced down
+LOOK = 1.0
+
+
+def is_off(nova: Nova, values: Mapping[str, str], service: Service, told: bool) -> bool:
+    """Whether the host of a compute service is off. `told`: a person has said so on the command line; else he is asked.
+
+    Raises ConfigurationError when something says that the host lives, whatever the person says; CloudError while Nova cannot be asked."""
+    host = service.host
+    proven, online = _pacemaker(values, host)
+    if proven:
+        return True
+    if online:
+        raise ConfigurationError(f"Pacemaker says {online} is online; evacuating it would run its servers twice. Have it fenced: pcs stonith "
+                                 f"fence {online}; if it is off for sure and Pacemaker cannot know: pcs stonith confirm {online}")
+    if service.up and not service.forced_down and not told:
+        raise ConfigurationError(f"Nova says {host} is up; evacuating it would run its servers twice. If it is off for sure: --host-is-off")
+    if not told and not _asked(host):
+        return False
+    if service.up or service.forced_down:
+        _watch(nova, service)
+    return True
+
+
+def _pacemaker(values: Mapping[str, str], host: str) -> tuple[bool, str]:
+    """Whether Pacemaker has proven that the host is off, and the name of its node when that is online. (False, "") off a cluster."""
+    found = cluster_view(values)
+    if not found:
+        return False, ""
+    cluster, view = found
+    named = [Service("", "nova-compute", host, True, False, False)]
+    node = next((n for n in view.nodes.values() if decide.host_of(n.name, values["domain"], named) == host), None)
+    if node is None or node.online:
+        return False, node.name if node else ""
+    record = view.records.get(node.name)
+    # A record goes on until its host is back in service: its proof counts only while the node is known to be away.
+    away = node.online is False
+    return bool(record and away and (record.proof or proof.proof_of_fencing(record, node, cluster.history(record.node))[0])), ""
+
+
+def _asked(host: str) -> bool:
+    if not sys.stdin.isatty():
+        print(f"instance-ha: nothing proves that {host} is off; if it is, say so with --host-is-off", file=sys.stderr)
+        return False
+    print(f"Pacemaker has not confirmed that {host} is off. A server that still runs there would run twice and lose its data.")
+    return input("Type the host's name if it is off for sure: ").strip() == host
+
+
+def _watch(nova: Nova, service: Service) -> None:
+    print(f"instance-ha: looking for {WATCH:.0f} s whether nova-compute of {service.host} reports", file=sys.stderr)
+    end = time.monotonic() + WATCH
+    while time.monotonic() < end:
+        time.sleep(LOOK)
+        now = next((s for s in nova.services() if s.id == service.id), service)
+        if now.updated != service.updated:
+            raise ConfigurationError(f"nova-compute of {service.host} has just reported to Nova: the host is not off. Nothing was evacuated")

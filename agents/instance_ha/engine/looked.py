@@ -1,0 +1,49 @@
+"""Pure: what one turn saw of a dead host and its servers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..model import Service
+from . import decide
+from .decide import EVACUATE, HostScene, Verdict
+
+
+@dataclass
+class Look:
+    """What one turn saw: the scene, and the verdicts in the order of importance."""
+
+    scene: HostScene
+    services: Sequence[Service]
+    verdicts: list[Verdict]
+
+    @property
+    def waiting(self) -> list[Verdict]:
+        """Those that may be evacuated now."""
+        return [verdict for verdict in self.verdicts if verdict.action == EVACUATE]
+
+    @property
+    def under_way(self) -> list[Verdict]:
+        """Those that Nova is at work on."""
+        return [verdict for verdict in self.verdicts if verdict.action == decide.WAIT]
+
+    @property
+    def still(self) -> int:
+        """How many of those show nothing any more."""
+        return sum(1 for verdict in self.under_way if verdict.still)
+
+    @property
+    def chores(self) -> list[Verdict]:
+        """What is to be done besides evacuating."""
+        return [v for v in self.verdicts if v.action in (decide.STOP, decide.START, decide.PAUSE, decide.UNLOCK)]
+
+    def undecided(self) -> int:
+        """Evacuations under way without a destination."""
+        last = {row.server: row for row in self.scene.migrations}
+        return sum(1 for v in self.under_way if not v.still and (v.server.id not in last or not last[v.server.id].destination))
+
+    def queue(self, reasons: Mapping[str, str]) -> None:
+        """Those that were not chosen wait, each for its reason."""
+        self.verdicts = [replace(v, action=decide.QUEUED, reason=reasons[v.server.id]) if v.action == EVACUATE and v.server.id in reasons else v
+                         for v in self.verdicts]

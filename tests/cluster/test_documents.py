@@ -1,0 +1,116 @@
+"""Every command of the operations guide, run as it is written there: before a failure, while its host is away, and afterwards."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from tests.cluster.scenario import Story, healthy
+from tests.lab import bmc, cluster, watch
+from tests.lab import node as machine
+from tests.lab.common import wait_until
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
+TOOLS = ("instance-ha", "crm_attribute", "crm_mon", "cibadmin", "pcs", "crm", "stonith_admin", "grep", "journalctl", "openstack")
+LIMIT = 60.0
+# The command, its exit code, and what its output has to hold. INCIDENT stands for the id in the guide.
+BEFORE = (
+    ("instance-ha doctor", 0, "0 errors, 0 unknown"),
+    ("instance-ha doctor --only node", 0, "0 errors, 0 unknown"),
+    ("instance-ha plan cmp-1", 0, "sure"),
+    ("instance-ha plan --any 1", 0, "any host may die"),
+    ("instance-ha status", 0, "nothing is on record"),
+    ("instance-ha host-evacuate cmp-1 --host-is-off", 2, "Pacemaker says cmp-1 is online"),
+    ("pcs resource update nova-evacuate enabled=false", 0, ""),
+    ("pcs resource update nova-evacuate enabled=true", 0, ""),
+    ("crm resource param nova-evacuate set enabled false", 0, ""),
+    ("pcs resource update nova-evacuate enabled=true", 0, ""),
+)
+MEANWHILE = (
+    ("crm_mon -1A", 0, "evacuated, 4/4 done; waiting for its return"),
+    ("instance-ha status", 1, "arrived"),
+    ("instance-ha status --watch", 1, "arrived"),
+    ("crm_attribute --type nodes --node cmp-1 --name evacuate --query", 0, "value=evacuated;id="),
+    ("crm_attribute --type nodes --node cmp-1 --name evacuate --delete", 0, "Deleted nodes attribute"),
+    ("crm_attribute --lifetime reboot --node ctl-1 --name evacuation-cmp-1 --delete", 0, "Deleted status attribute"),
+)
+CONFIRMED = (
+    ("pcs stonith confirm cmp-1", 0, ""),
+    ("stonith_admin --confirm cmp-1", 0, ""),
+    ("instance-ha dismiss cmp-1", 0, "cmp-1"),
+)
+AFTERWARDS = (
+    ("instance-ha history", 0, "INCIDENT"),
+    ("instance-ha report last -o incident.html", 0, ""),
+    ("grep incident=INCIDENT /var/log/syslog", 0, "event=server-arrived"),
+    ("pcs property config", 0, ""),
+    ("crm configure show", 0, "instance-ha-history"),
+    ("cibadmin --query --scope crm_config", 0, "INCIDENT"),
+    ("pcs resource restart nova-compute-clone NODE", 0, "successfully restarted"),
+    ("cibadmin --delete --xpath \"//cluster_property_set[@id='instance-ha-history']\"", 0, ""),
+    ("instance-ha history", 0, ""),
+)
+ELSEWHERE = {
+    'instance-ha maintenance on cmp-1 --reason "new fans"': "test_maintenance.py",
+    "instance-ha maintenance off cmp-1": "test_maintenance.py",
+    "pcs resource disable nova-evacuate": "test_records.py, which enables it again",
+    "instance-ha evacuate SERVER": "tests/nova/test_once.py",
+    "pcs stonith level add 1 NODE POWER_DEVICE fence-nova": "the README's line, tests/unit/test_readme.py",
+    "journalctl -t 'NovaEvacuate(nova-evacuate)' --grep server=SERVER_ID": "the laboratory has no journal; a node's syslog is its log",
+    "openstack server migrate --live-migration SERVER": "the laboratory has no openstack command",
+    "openstack compute service set --enable HOST nova-compute": "the laboratory has no openstack command",
+}
+NAMES = {"instance-ha plan", "instance-ha plan HOST", "instance-ha plan HOST...", "instance-ha dismiss NODE", "instance-ha release",
+         "openstack server unlock", "pcs stonith fence"}
+
+
+def commands() -> set[str]:
+    """The guide's commands, out of its blocks and its text, without what stands behind a # there; the doctor's example is left out."""
+    found = set()
+    for number, part in enumerate(re.split(r"^ *```.*$", GUIDE.read_text(), flags=re.MULTILINE)):
+        lines = [line.strip().removeprefix("$ ") for line in part.splitlines()] if number % 2 else re.findall(r"`([^`\n]+)`", part)
+        if lines and any(line.startswith("ERROR ") for line in lines):
+            continue
+        for line in lines:
+            said, note, *_ = (*re.split(r"\s+# ", line, maxsplit=1), "")
+            for one in (said, *re.findall(r"crmsh: (.+)", note)):
+                if " " in one and one.split()[0] in TOOLS:
+                    found.add(one.replace("incident=3f9c0b1a", "incident=INCIDENT"))
+    return found
+
+
+def play(rows: tuple[tuple[str, int, str], ...], incident: str = "") -> None:
+    first = cluster.find(watch.controller())
+    for command, code, words in rows:
+        argv = shlex.split(command.replace("INCIDENT", incident).replace("NODE", "cmp-1"))
+        if argv[-1] == "--watch":
+            argv = ["timeout", "--preserve-status", "-s", "INT", "15", *argv]
+        if argv[:3] == ["pcs", "stonith", "confirm"]:
+            argv = ["sh", "-c", f"echo y | {shlex.join(argv)}"]
+        done = machine.exec_in(first, argv, LIMIT)
+        assert done.returncode == code and words.replace("INCIDENT", incident) in done.stdout + done.stderr, (command, done)
+
+
+def test_each_command_is_run_somewhere() -> None:
+    played = {command for rows in (BEFORE, MEANWHILE, CONFIRMED, AFTERWARDS) for command, _, _ in rows}
+    assert commands() == played | set(ELSEWHERE) | NAMES
+
+
+def test_the_commands_of_the_guide(stays_off: None) -> None:
+    story = Story()
+    story.boot(running=3, stopped=1)
+    play(BEFORE)
+    story.cut_power()
+    story.recovered()
+    assert wait_until(lambda: watch.records().get(story.victim, "").startswith("evacuated"), LIMIT, 0.5), watch.records()
+    incident = watch.records()[story.victim].split("id=")[1][:8]
+    play(MEANWHILE)
+    assert wait_until(lambda: watch.records().get(story.victim, "").startswith("evacuated"), LIMIT, 0.5), "no record was written again"
+    play(CONFIRMED)
+    assert wait_until(lambda: watch.records().get(story.victim) == "no", LIMIT, 0.5)
+    for node in cluster.size().nodes:
+        bmc.stay_off(node, False)
+    healthy()
+    play(AFTERWARDS, incident)
+    story.audit()
