@@ -16,8 +16,8 @@ from tests.stress import faults, hosts, kills
 from tests.stress.report import Result, table
 
 SIZE = Size(controllers=3, computes=6)
-# One at a time, Pacemaker fences no further host while an unfencing is refused again and again; under load it does one thing at
-# a time whatever it was told, and this machine's load is not its controllers'. A dead remote is not to be moved to another controller.
+# Hosts that die together are to be fenced together; under load Pacemaker does one thing at a time whatever it was told, and this
+# machine's load is not its controllers'. A dead remote is not to be moved to another controller.
 PREPARED = (
     ("property", "set", "concurrent-fencing=true", "load-threshold=1000%"),
     ("resource", "defaults", "update", "resource-stickiness=100"),
