@@ -9,7 +9,7 @@ from typing import Any
 from lxml import etree
 
 from .errors import ClusterError
-from .model import DISMISSED, HELD, ClusterNode, ClusterView, parse_record
+from .model import DISMISSED, HELD, TOLD, ClusterNode, ClusterView, parse_record
 
 # A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
 FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
@@ -44,7 +44,9 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     levels = {name: _levels(root, name) for name in {*records, *(node.name for node in nodes.values() if node.online is False)}}
     pairs = root.iterfind(f".//resources//primitive[@id='{resource}']/instance_attributes/nvpair") if resource else ()
     parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
-    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), held)
+    lines = root.iterfind("status/node_state/transient_attributes/instance_attributes/nvpair")
+    told = {pair.get("name")[len(TOLD):]: pair.get("value") or "" for pair in lines if (pair.get("name") or "").startswith(TOLD)}
+    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), held, told)
 
 
 def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:

@@ -17,6 +17,7 @@ RECORD = "evacuate"        # the usual name of the node attribute that holds a r
 HELD = "{}-held"           # and of the one beside it: nova-compute is kept from starting while it is TRUE, and stopped while it is STOP
 TRUE, STOP = "true", "stop"
 DISMISSED = "no"           # a person says that the node is to be left alone until it is back
+TOLD = "evacuation-"       # and the name of a node: what a worker tells of it in crm_mon -A, an attribute of its controller
 
 DISABLED_BY_US = "instance-ha:"
 IN_PROGRESS = frozenset(("queued", "preparing", "accepted", "pre-migrating", "running", "migrating", "post-migrating"))
@@ -131,7 +132,8 @@ class FenceEvent:
 class ClusterView:
     """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; the fencing levels of each node that
     is on record or offline, a level being its devices' fence agents in order; the parameters of the resource that looks, {} for
-    none; the nodes that a person has dismissed; and how nova-compute is held on each node, TRUE or STOP, where it is."""
+    none; the nodes that a person has dismissed; how nova-compute is held on each node, TRUE or STOP, where it is; and what a worker
+    tells of each node in crm_mon."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
@@ -141,6 +143,7 @@ class ClusterView:
     parameters: Mapping[str, str] = field(default_factory=dict)
     dismissed: frozenset[str] = frozenset()
     held: Mapping[str, str] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def to_hold(self) -> frozenset[str]:
         """The nodes whose nova-compute may not start: their evacuation is not over, or nobody can tell."""

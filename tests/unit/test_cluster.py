@@ -42,7 +42,14 @@ CIB = f"""
     </fencing-topology>
   </configuration>
   <status>
-    <node_state id="2" uname="ctl-2" in_ccm="true" crmd="online" join="member" expected="member"/>
+    <node_state id="2" uname="ctl-2" in_ccm="true" crmd="online" join="member" expected="member">
+      <transient_attributes id="2">
+        <instance_attributes id="status-2">
+          <nvpair id="status-2-.feature-set" name="#feature-set" value="3.16.1"/>
+          <nvpair id="status-2-evacuation-cmp-1" name="evacuation-cmp-1" value="evacuating, 4/5 done"/>
+        </instance_attributes>
+      </transient_attributes>
+    </node_state>
     <node_state id="1" uname="ctl-1" in_ccm="false" crmd="offline" join="down" expected="down"/>
     <node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="false" node_fenced="1795559437"/>
     <node_state remote_node="true" id="cmp-2" uname="cmp-2" in_ccm="true" node_fenced="0"/>
@@ -88,6 +95,10 @@ class Tools:
 def test_a_full_member_that_was_fenced_and_one_that_was_stopped_differ_in_what_wrote_its_state(state: str, online: bool, mark: str) -> None:
     root = etree.fromstring(CIB.replace('in_ccm="false" crmd="offline" join="down" expected="down"', state))
     assert read_cib(root, "evacuate").nodes["ctl-1"] == ClusterNode("ctl-1", False, online, mark)
+
+
+def test_what_the_worker_says_in_crm_mon_is_read() -> None:
+    assert read_cib(etree.fromstring(CIB), "evacuate").told == {"cmp-1": "evacuating, 4/5 done"}
 
 
 def test_a_state_without_a_configuration_is_no_node() -> None:

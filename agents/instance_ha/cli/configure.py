@@ -79,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
         return ALL_DONE
     if args.apply:
         return _apply(work, proposal, wish, cib)
-    _comment([f"{len(proposal.steps)} steps are missing; --apply takes them, and so does a shell that is given these lines"])
+    missing = "1 step is" if len(proposal.steps) == 1 else f"{len(proposal.steps)} steps are"
+    _comment([f"{missing} missing; --apply takes what is missing, and so does a shell that is given these lines"])
     print("\n".join(transaction.script(work, [(step.why, step.change) for step in proposal.steps])))
     return SOME_LEFT
 

@@ -56,7 +56,8 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
         host = decide.host_of(record.host or record.node, values["domain"], services)
         servers = progress.look(nova, record, host, policy_from(values), services, racks, time.time()) if host else []
         rows += [(record.node, one.id, one.name, one.source, one.to, one.state, one.attempt, one.seconds, one.reason) for one in servers]
-        ends.append(_sentence(record, progress.summary(servers) if host else "Nova knows no such host"))
+        told = found[1].told.get(record.node, "")
+        ends.append(_sentence(record, progress.summary(servers) if host else "Nova knows no such host", told))
     _print(args, rows, records, ends)
     return SOME_LEFT if records else ALL_DONE
 
@@ -73,10 +74,10 @@ def _print(args: argparse.Namespace, rows: Sequence[Sequence[object]], records: 
             print("nothing is on record", file=sys.stdout if args.watch is not None else sys.stderr)
 
 
-def _sentence(record: Record, servers: str) -> str:
+def _sentence(record: Record, servers: str, told: str) -> str:
     since = iso(record.since) or "an unknown time"
     return (f"{record.node}: {record.state}; {servers}; incident {record.id}, recorded at {since} by {record.by or 'an older agent'}; "
-            f"proof: {record.proof or 'none yet'}")
+            f"proof: {record.proof or 'none yet'}" + (f"; the worker says: {told}" if told else "; no worker says anything of it"))
 
 
 def watch(look: Callable[[], int], pause: float, how: str) -> int:

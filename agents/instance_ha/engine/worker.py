@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ..cluster import Cluster
 from ..errors import FORBIDDEN, CloudError, CloudRefused, ClusterError, ConflictError, HostError
-from ..model import CONFIRMED, EVACUATED, PARTLY, RETURNING, STOP, TRUE, Aggregate, ClusterView, Moment, Record, Service
+from ..model import CONFIRMED, EVACUATED, PARTLY, RETURNING, STOP, TOLD, TRUE, Aggregate, ClusterView, Moment, Record, Service
 from ..nova import Nova
 from . import decide
 from .decide import Verdict
@@ -29,7 +29,6 @@ IDLE_PAUSE = 0.5         # between two looks at the CIB while nothing is on reco
 NOVA_LOOK = 30.0         # between two looks at Nova while nothing is on record
 AGGREGATES_AGE = 60.0    # seconds after which host aggregates are read again
 THREADS = 32             # requests to Nova at once
-ATTRIBUTE = "evacuation-"  # and the node's name: what crm_mon -A shows of it
 LOG = logging.getLogger(__name__)
 
 
@@ -247,7 +246,7 @@ class Worker:
         self.health.sentence = f"{node}: {text}"
         if self._shown.get(node) != text:
             LOG.info("%s: %s", node, text)
-            self.cluster.show(ATTRIBUTE + node, text)
+            self.cluster.show(TOLD + node, text)
             self._shown[node] = text
 
     def say(self, text: str) -> None:
@@ -269,7 +268,7 @@ class Worker:
     def leave(self) -> None:
         """Before the worker ends: take away what this node shows of hosts, since another node may go on."""
         for node in self._shown:
-            self.cluster.show(ATTRIBUTE + node, None)
+            self.cluster.show(TOLD + node, None)
 
     def _forget(self, view: ClusterView) -> None:
         """Take away what is remembered and shown of nodes that have no record any more."""
@@ -280,7 +279,7 @@ class Worker:
             self.solved(subject)
         for node in [node for node in self._shown if node not in view.records]:
             try:
-                self.cluster.show(ATTRIBUTE + node, None)
+                self.cluster.show(TOLD + node, None)
                 del self._shown[node]
             except (ClusterError, HostError) as error:
                 LOG.warning("%s", error)
