@@ -6,6 +6,7 @@ A small, fast part of the fault matrix (tests/faults), which has many more.
 from __future__ import annotations
 
 import json
+import shlex
 import time
 
 import pytest
@@ -159,6 +160,9 @@ def test_by_hand_a_dead_host_is_evacuated(stays_off: None) -> None:
         assert not watch.evacuation_requests(story.begun)
         told = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "status", story.victim])
         assert told.returncode == 1 and "proof" in told.stdout and "s0-0" in told.stdout
+        # Pacemaker's proof is not seen here, so that a person at the terminal is asked, who only closes it.
+        asked = machine.exec_in(cluster.find(watch.controller()), ["script", "-qec", shlex.join([*AWAY, "host-evacuate", "cmp-1"]), "/dev/null"])
+        assert asked.returncode == 2 and "nothing was tried: cmp-1 was not typed" in asked.stdout, asked
         command = ["instance-ha", "host-evacuate", "--target", "cmp-3", "--generate-password", story.victim, "-f", "json"]
         done = machine.exec_in(cluster.find(watch.controller()), command, 120)
         assert done.returncode == 0, done.stderr

@@ -57,7 +57,13 @@ def _asked(host: str) -> bool:
         print(f"instance-ha: nothing proves that {host} is off; if it is, say so with --host-is-off", file=sys.stderr)
         return False
     print(f"Pacemaker has not confirmed that {host} is off. A server that still runs there would run twice and lose its data.")
-    return input("Type the host's name if it is off for sure: ").strip() == host
+    try:
+        said = input("Type the host's name if it is off for sure: ")
+    except EOFError:
+        said = ""
+    if said.strip() != host:
+        print(f"instance-ha: nothing was tried: {host} was not typed", file=sys.stderr)
+    return said.strip() == host
 
 
 def _watch(nova: Nova, service: Service) -> None:
