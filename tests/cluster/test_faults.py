@@ -175,6 +175,23 @@ def test_by_hand_a_dead_host_is_evacuated(stays_off: None) -> None:
     story.audit()
 
 
+def test_by_hand_a_host_that_is_back_and_kept_out_is_evacuated() -> None:
+    """With its worker switched off: nova-compute does not start before somebody has moved its servers."""
+    story = Story()
+    story.boot(running=2, stopped=1)
+    watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=false")
+    try:
+        story.cut_power()
+        assert wait_until(lambda: "proof" in watch.records().get(story.victim, "") and story.victim in cluster.online()[0], 90, 0.3), "not back"
+        done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim, "--host-is-off"], 120)
+        assert done.returncode == 0, done
+        story.recovered()
+    finally:
+        watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=true")
+    healthy()
+    story.audit()
+
+
 def test_a_host_whose_kernel_hangs() -> None:
     story = Story()
     story.boot(running=2, stopped=1)

@@ -7,7 +7,7 @@ import time
 
 from tests.cluster.scenario import Story, healthy
 from tests.cluster.test_faults import wait_under_way
-from tests.lab import cloud, cluster, guests, servers, watch
+from tests.lab import bmc, cloud, cluster, guests, servers, watch
 from tests.lab import node as machine
 from tests.lab.common import wait_until
 from tests.nova.test_choices import update
@@ -32,7 +32,7 @@ def test_two_workers_at_once() -> None:
     story.audit()
 
 
-def test_a_person_at_the_same_time() -> None:
+def test_a_person_at_the_same_time(stays_off: None) -> None:
     """One runs host-evacuate, one evacuates a server through Nova, one deletes a server, all while the worker is at it."""
     guests.set_knob("spawn_delay", 4)
     update("max_parallel=2")
@@ -55,6 +55,7 @@ def test_a_person_at_the_same_time() -> None:
         person.join()
         assert results[0].returncode == 0, results[0].stderr + results[0].stdout
         assert wait_until(lambda: free[-2] not in servers.listed(), 30, 0.5)
+        bmc.stay_off(cluster.find(story.victim), False)
         healthy()
         story.audit()
     finally:

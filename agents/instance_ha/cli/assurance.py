@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..engine import decide, proof
 from ..errors import ConfigurationError
-from ..model import Service
+from ..model import CONFIRMED, Service
 from ..nova import Nova
 from .common import cluster_view
 
@@ -37,16 +37,21 @@ def is_off(nova: Nova, values: Mapping[str, str], service: Service, told: bool) 
 
 
 def _pacemaker(values: Mapping[str, str], host: str) -> tuple[bool, str]:
-    """Whether Pacemaker has proven that the host is off, and the name of its node when that is online. (False, "") off a cluster."""
+    """Whether Pacemaker has proven that the host is off, and the name of its node when that is online and not kept out of service.
+    (False, "") off a cluster."""
     found = cluster_view(values)
     if not found:
         return False, ""
     cluster, view = found
     named = [Service("", "nova-compute", host, True, False, False)]
     node = next((n for n in view.nodes.values() if decide.host_of(n.name, values["domain"], named) == host), None)
-    if node is None or node.online:
-        return False, node.name if node else ""
+    if node is None:
+        return False, ""
     record = view.records.get(node.name)
+    if node.online:
+        # A host that is back while it is evacuated: its nova-compute is held back, and then it makes no reports.
+        kept_out = record is not None and record.state == CONFIRMED and record.proof
+        return False, "" if kept_out else node.name
     # A record goes on until its host is back in service: its proof counts only while the node is known to be away.
     away = node.online is False
     return bool(record and away and (record.proof or proof.proof_of_fencing(record, node, cluster.history(record.node))[0])), ""
