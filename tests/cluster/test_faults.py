@@ -176,18 +176,23 @@ def test_by_hand_a_dead_host_is_evacuated(stays_off: None) -> None:
 
 
 def test_by_hand_a_host_that_is_back_and_kept_out_is_evacuated() -> None:
-    """With its worker switched off: nova-compute does not start before somebody has moved its servers."""
+    """Its worker was stopped in the middle: nova-compute does not start before somebody has moved the servers that are left."""
+    guests.set_knob("spawn_delay", 4)
+    watch.on_controller("pcs", "resource", "update", "nova-evacuate", "max_parallel=1", "min_parallel=1")
     story = Story()
-    story.boot(running=2, stopped=1)
-    watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=false")
+    story.boot(running=3, stopped=1)
     try:
         story.cut_power()
-        assert wait_until(lambda: "proof" in watch.records().get(story.victim, "") and story.victim in cluster.online()[0], 90, 0.3), "not back"
-        done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim, "--host-is-off"], 120)
+        wait_under_way(story)
+        watch.on_controller("pcs", "resource", "disable", "nova-evacuate", "--wait=30")
+        assert wait_until(lambda: story.victim in cluster.online()[0], 90, 0.3), "not back"
+        assert watch.records()[story.victim].startswith("confirmed"), watch.records()
+        done = machine.exec_in(cluster.find("ctl-1"), ["instance-ha", "--os-cloud", "lab", "host-evacuate", story.victim, "--host-is-off"], 240)
         assert done.returncode == 0, done
         story.recovered()
     finally:
-        watch.on_controller("pcs", "resource", "update", "nova-evacuate", "enabled=true")
+        watch.on_controller("pcs", "resource", "update", "nova-evacuate", "max_parallel=", "min_parallel=")
+        watch.on_controller("pcs", "resource", "enable", "nova-evacuate")
     healthy()
     story.audit()
 

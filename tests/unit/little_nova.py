@@ -19,7 +19,8 @@ TOO_NEW = {"computeFault": {"code": 406, "message": "Version 2.84 is not support
 
 class LittleNova:
     """`servers`, `migrations` and `actions` (by server) are rows of Nova's answers, to be changed by a test as Nova would change them.
-    `away` makes it answer 503 to everything, `oldest` know no newer version than ours."""
+    `away` makes it answer 503 to everything, `oldest` know no newer version than ours, `own` keep the reason of a lock that is there,
+    as for a server of the caller's own project."""
 
     def __init__(self, hosts: tuple[str, ...] = ("cmp-1", "cmp-2", "cmp-3")) -> None:
         self.services: list[dict[str, Any]] = [
@@ -30,7 +31,7 @@ class LittleNova:
         self.migrations: list[dict[str, Any]] = []
         self.actions: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[str] = []
-        self.away = self.oldest = False
+        self.away = self.oldest = self.own = False
         self.headers: dict[str, str] = {}   # of every answer, besides the usual ones
         self._requests = 0
         little = self
@@ -125,7 +126,9 @@ class LittleNova:
         name, server = next(iter(body)), self.servers[uid]
         self.actions.setdefault(uid, []).append({"action": name, "request_id": request, "start_time": "2026-11-25T04:00:10.000000",
                                                  "updated_at": "2026-11-25T04:00:11.000000", "message": None, "events": []})
-        if name == "lock":
+        if name == "lock" and server["locked"] and self.own:
+            pass
+        elif name == "lock":
             server.update(locked=True, locked_reason=body["lock"]["locked_reason"])
         elif name == "unlock":
             server.update(locked=False, locked_reason=None)

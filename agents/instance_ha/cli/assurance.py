@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..engine import decide, proof
 from ..errors import ConfigurationError
-from ..model import CONFIRMED, Service
+from ..model import CONFIRMED, ClusterNode, ClusterView, Service
 from ..nova import Nova
 from .common import cluster_view
 
@@ -36,6 +36,18 @@ def is_off(nova: Nova, values: Mapping[str, str], service: Service, told: bool) 
     return True
 
 
+def on_record(values: Mapping[str, str], host: str) -> bool:
+    """Whether the cluster has the host on record. False off a cluster."""
+    found = cluster_view(values)
+    node = _node(found[1], values, host) if found else None
+    return found is not None and node is not None and node.name in found[1].records
+
+
+def _node(view: ClusterView, values: Mapping[str, str], host: str) -> ClusterNode | None:
+    named = [Service("", "nova-compute", host, True, False, False)]
+    return next((node for node in view.nodes.values() if decide.host_of(node.name, values["domain"], named) == host), None)
+
+
 def _pacemaker(values: Mapping[str, str], host: str) -> tuple[bool, str]:
     """Whether Pacemaker has proven that the host is off, and the name of its node when that is online and not kept out of service.
     (False, "") off a cluster."""
@@ -43,8 +55,7 @@ def _pacemaker(values: Mapping[str, str], host: str) -> tuple[bool, str]:
     if not found:
         return False, ""
     cluster, view = found
-    named = [Service("", "nova-compute", host, True, False, False)]
-    node = next((n for n in view.nodes.values() if decide.host_of(n.name, values["domain"], named) == host), None)
+    node = _node(view, values, host)
     if node is None:
         return False, ""
     record = view.records.get(node.name)

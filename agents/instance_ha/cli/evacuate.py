@@ -22,11 +22,10 @@ from ..engine.window import Queue, Waiting, Window
 from ..errors import CloudError, ConfigurationError
 from ..model import Server, claim_of
 from ..nova import Nova
-from .assurance import is_off
+from .assurance import is_off, on_record
 from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, connect, print_rows
 
 COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")
-GIVE_WAY = 1.0        # between claiming a server and sending, so that the worker wins when both want it
 POLL = 1.0
 THREADS = 32
 SILENCE_LIMIT = 120.0  # Nova unreachable for so long ends the command
@@ -87,7 +86,8 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], host: str
         nova.force_down(service, True)
     token = f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}"
     policy = policy_from(values)
-    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, GIVE_WAY, args.target, only, aggregates(nova), _password(args))
+    recorded = decide.is_ours(service) or on_record(values, host)
+    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, args.target, only, aggregates(nova), _password(args), True, recorded)
     verdicts = _follow(evacuation, nova, policy, args.timeout)
     return _report(args, nova, evacuation, verdicts)
 
@@ -120,7 +120,9 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) 
         unfinished = [v.server for v in look.verdicts if v.action not in (decide.DONE, decide.LEFT)]
         busy = len(look.under_way) - look.still
         room = window.room(busy, look.still)
-        chosen, reasons = queue.choose([Waiting("", v.server) for v in look.waiting], unfinished, {"": busy}, room)
+        # All claims first: one wait then does for all of them.
+        claimed = [v for v in look.waiting if not evacuation.unclaimed(v.server)]
+        chosen, reasons = queue.choose([Waiting("", v.server) for v in claimed], unfinished, {"": busy}, room)
         look.queue(reasons)
         jobs = [*look.chores, *look.waiting]
         with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:
@@ -155,7 +157,7 @@ def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdic
     for key, verdict in verdicts.items():
         server = nova.server(key)
         moved = server is not None and server.host != evacuation.host and server.vm_state != "error"
-        if server is not None and not moved and claim_of(server) and verdict.action == decide.LEFT:
+        if server is not None and not moved and not evacuation.unclaimed(server) and claim_of(server) and verdict.action == decide.LEFT:
             nova.unlock(key)
         wanted = verdict.protected and server is not None
         left += 1 if wanted and not moved else 0

@@ -23,7 +23,10 @@ LEFT = "left"            # it is not moved, and the reason says why
 MAX_PAUSE = 60.0         # longest pause between two tries
 AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's words
 STILL = 30.0             # after so long without a sign of the scheduler a request is no measure any more of what Nova has to do
+SEND_DEADLINE = 5.0      # the last look at the server and at the record is no older than this when a request is sent
 SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
+TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
+CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
 
 
 @dataclass
@@ -31,8 +34,8 @@ class Memory:
     """What one worker remembers of one server between two turns; nothing that safety needs after its death.
 
     Times are the worker's monotonic seconds. `sent` is when a request went out whose row is not seen yet. `request` is Nova's
-    id of the last request. `confirming` is when a resize was confirmed, `foreign` when somebody else's claim was first seen.
-    `short`: the refusal was a lack of room.
+    id of the last request. `confirming` is when a resize was confirmed, `foreign` when somebody else's claim was first seen,
+    `until` when the wait ends that follows our own. `short`: the refusal was a lack of room.
     """
 
     sent: float | None = None
@@ -49,6 +52,7 @@ class Memory:
     short: bool = False
     confirming: float | None = None
     foreign: float | None = None
+    until: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -207,8 +211,22 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
     if wait > 0:
         # Only room may come with the host's return; what failed for another reason has its few tries before that.
         return Verdict(server, LEFT, f"{why}; it is tried again", was, retry=no_room and (memory.short or not memory.refusals))
+    claimed = _claimed(server, scene, memory)
+    if claimed:
+        return Verdict(server, QUEUED, claimed, was)
     target = scene.moving.get(server.id)
     return Verdict(server, EVACUATE, why or ruling.rule, was, target=None if target in scene.dead_hosts else target)
+
+
+def _claimed(server: Server, scene: HostScene, memory: Memory) -> str:
+    """Why a claim keeps a server waiting, "" when none does. A worker's is another worker's too: the record says which of them acts."""
+    claim = claim_of(server)
+    if claim is None or claim.id == scene.incident:
+        memory.foreign = None
+        return "claimed; who looked at it before may be about to evacuate it" if claim and scene.now < memory.until else ""
+    if memory.foreign is None:
+        memory.foreign = scene.now
+    return f"claimed by {claim.token}, who may be about to evacuate it" if scene.now - memory.foreign < CLAIM_AGE else ""
 
 
 def _pause(now: float, policy: Policy, memory: Memory, failures: Sequence[Migration], dead: Migration | None) -> float:

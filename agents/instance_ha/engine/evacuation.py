@@ -11,7 +11,7 @@ from ..errors import CloudError, CloudRefused, CloudUnreachable
 from ..model import ARRIVED, Aggregate, Claim, Migration, Server, Service, claim_of
 from ..nova import Nova
 from . import decide
-from .decide import EVACUATE, HostScene, Memory, Verdict
+from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER, HostScene, Memory, Verdict
 from .limits import aggregate_metadata
 from .looked import Look
 from .placing import Place, Placer
@@ -20,8 +20,8 @@ from .selection import Policy, Ruling, order_key, rule_for
 from .states import CONFIRM, RESET, kept_of, state_of
 from .window import SLOW
 
-SEND_DEADLINE = 5.0   # the last look at the server and at the record is no older than this when a request is sent
-CLAIM_AGE = 60.0      # seconds after which a person may take what somebody else has claimed and not sent
+OWNED = "its owner has locked it, so that nobody can claim it, and its host is on record: leave it to the worker, or unlock it first"
+FRESH = 2.0           # seconds after which a server is looked at again before it is claimed
 LOG = logging.getLogger(__name__)
 
 
@@ -35,14 +35,14 @@ class Prepared:
 
 
 class Evacuation:
-    """One host's evacuation. `token` names who acts. `patience` is the pause in seconds between claiming a server and
-    sending, for those who must give way to the worker: the command line. `password` makes a server's new password."""
+    """One host's evacuation. `token` names who acts; `by_hand`: a person, who gives way to a worker; `recorded`: of a host that is on
+    record, so that a worker may be at it too. `password` makes a server's new password."""
 
-    def __init__(self, nova: Nova, host: str, incident: str, token: str, policy: Policy, patience: float = 0.0,
+    def __init__(self, nova: Nova, host: str, incident: str, token: str, policy: Policy,
                  target: str | None = None, only: str | None = None, aggregates: Sequence[Aggregate] = (),
-                 password: Callable[[], str] | None = None) -> None:
+                 password: Callable[[], str] | None = None, by_hand: bool = False, recorded: bool = False) -> None:
         self.nova, self.host, self.incident, self.token, self.policy = nova, host, incident, token, policy
-        self.patience, self.only, self.aggregates, self.password = patience, only, aggregates, password
+        self.only, self.aggregates, self.password, self.by_hand, self.recorded = only, aggregates, password, by_hand, recorded
         self.placer = Placer(nova, host, target)
         self.memory: dict[str, Memory] = {}
         self.done: dict[str, str] = {}
@@ -50,6 +50,7 @@ class Evacuation:
         self.finished = 0                        # arrivals since the last time somebody asked
         self._moving: dict[str, str] | None = None
         self._pulse, self._fallen = Pulse(), Fallen()
+        self._read = 0.0
 
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
@@ -88,7 +89,12 @@ class Evacuation:
         except CloudError as error:
             LOG.warning("%s (%s): %s", server.name, server.id, error)
             return False
-        return memory.sent is None or (not memory.lost and time.monotonic() - began < SLOW + self.patience)
+        return memory.sent is None or (not memory.lost and time.monotonic() - began < SLOW)
+
+    def unclaimed(self, server: Server) -> bool:
+        """Whether our claim is missing on a server that can have one."""
+        claim = claim_of(server)
+        return claim.token != self.token if claim else not server.locked
 
     def claim(self, verdicts: Iterable[Verdict]) -> None:
         """Claim servers that are not evacuated for now, so that they are given back in the state they had if their host returns first."""
@@ -97,6 +103,7 @@ class Evacuation:
                 self.nova.lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token).text())
 
     def _observe(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] | None) -> HostScene:
+        self._read = time.monotonic()
         migrations = self.nova.evacuations(self.host)
         found = {server.id: server for server in self.nova.servers_on(self.host)}
         for server in self.nova.locked_servers():
@@ -171,13 +178,11 @@ class Evacuation:
         server, memory = verdict.server, self.memory[verdict.server.id]
         claim = Claim(self.host, verdict.was, self.incident, self.token)
         owned = bool(server.locked) and claim_of(server) is None
-        if self.patience and server.locked and not owned and self._claimed_by_another(server, memory):
+        if owned and self.by_hand and self.recorded:
+            self._refused(server, memory, OWNED, short=True)
             return
-        if not owned and claim_of(server) != claim:
-            if server.locked:
-                self.nova.unlock(server.id)  # another worker's claim: Nova would keep its words
-            self.nova.lock(server.id, claim.text())
-            time.sleep(self.patience)
+        if not owned and claim_of(server) != claim and not self._claim(server, claim, memory):
+            return
         asked = time.monotonic()
         now = self._still(server, claim, owned)
         if now and state_of(now).way in (RESET, CONFIRM):
@@ -198,14 +203,23 @@ class Evacuation:
         memory.sent, memory.sent_after, memory.lost = time.monotonic(), look.scene.last_row, False
         self._send(verdict, memory, place)
 
-    def _claimed_by_another(self, server: Server, memory: Memory) -> bool:
-        """Whether somebody else claimed it and may still be at it: who has to give way takes only an old claim."""
-        claim = claim_of(server)
-        if claim is None or claim.token == self.token:
-            return False
-        if memory.foreign is None:
-            memory.foreign = time.monotonic()
-        return time.monotonic() - memory.foreign < CLAIM_AGE
+    def _claim(self, server: Server, claim: Claim, memory: Memory) -> bool:
+        """Put our claim on it. Whether the request may follow at once: not for a person, nor after somebody else's claim, nor when
+        it took long. Who looked at the server before it was there may send still, and that has to be seen first."""
+        began = self._read
+        if time.monotonic() - began > FRESH:
+            began, now = time.monotonic(), self.nova.server(server.id)
+            if now is None or (now.locked, now.locked_reason) != (server.locked, server.locked_reason):
+                return False
+        before = claim_of(server)
+        memory.until = time.monotonic() + TAKEOVER
+        if server.locked:
+            self.nova.unlock(server.id)  # Nova would keep the other claim's words
+        self.nova.lock(server.id, claim.text())
+        memory.until = time.monotonic() + TAKEOVER
+        if not self.by_hand and (before is None or before.id == self.incident) and time.monotonic() - began < SEND_DEADLINE:
+            memory.until = 0.0
+        return not memory.until
 
     def _still(self, server: Server, claim: Claim, owned: bool) -> Server | None:
         """The server as it is now; None when something speaks against its evacuation."""

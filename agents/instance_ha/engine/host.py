@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
-from .evacuation import SEND_DEADLINE, Evacuation, Prepared, arrived
+from .evacuation import Evacuation, Prepared, arrived
 from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming, Reports
 from .limits import is_reserved
 from .looked import Look
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
-TAKEOVER = SEND_DEADLINE + decide.SETTLE  # until then another worker's last request may not be seen in Nova yet
 DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
 UNPROVEN = 60.0          # how long a recorded host may be online without a proof and without a fencing that goes on
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
@@ -226,7 +225,7 @@ class Host:
         if service.enabled:
             worker.nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, being evacuated ({self.incident})")
             return "disabling it in Nova"
-        if self._taken_over is not None and now - self._taken_over < TAKEOVER:
+        if self._taken_over is not None and now - self._taken_over < decide.TAKEOVER:
             return "taking over from another worker"
         if now - (self._since or now) < worker.policy.evacuate_delay:
             return f"evacuate_delay of {worker.policy.evacuate_delay:g} s runs"

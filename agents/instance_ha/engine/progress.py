@@ -16,7 +16,7 @@ from .selection import Policy, Ruling
 
 STATES = ("waiting", "moving", "arrived", "failed", "left", "not protected", "gone")
 NOT_PROTECTED = "not protected: "      # how decide.py begins the reason
-WORDS = {decide.DONE: "arrived", decide.UNLOCK: "arrived", decide.EVACUATE: "waiting", decide.LEFT: "left"}
+WORDS = {decide.DONE: "arrived", decide.UNLOCK: "arrived", decide.EVACUATE: "waiting", decide.QUEUED: "waiting", decide.LEFT: "left"}
 
 
 @dataclass(frozen=True)
