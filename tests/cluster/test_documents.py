@@ -58,6 +58,7 @@ ELSEWHERE = {
     "instance-ha evacuate SERVER": "tests/nova/test_once.py",
     "pcs stonith level add 1 NODE POWER_DEVICE fence-nova": "the README's line, tests/unit/test_readme.py",
     "journalctl -t 'NovaEvacuate(nova-evacuate)' --grep server=SERVER_ID": "the laboratory has no journal; a node's syslog is its log",
+    "openstack server unlock SERVER": "no openstack command in the laboratory; run by hand on 2026-11-25",
     "openstack server migrate --live-migration SERVER": "no openstack command in the laboratory; run by hand on 2026-11-25",
     "openstack compute service set --enable HOST nova-compute": "no openstack command in the laboratory; run by hand on 2026-11-25",
 }

@@ -112,9 +112,30 @@ def test_only_protected_servers_that_do_not_run_are_started_again(fake: Fake, ro
 def test_a_server_whose_live_migration_broke_off_is_left_as_it_is(fake: Fake, state: str) -> None:
     """Its guest may run at the destination."""
     fake.says(200, {"servers": [claimed("moving", **{"OS-EXT-STS:vm_state": state})]})
+    if state == "error":
+        fake.says(200, {"migrations": []})
     fake.says(202)
     release(fake.nova, "cmp-1", {})
     assert posted(fake) == ["unlock"]
+
+
+@pytest.mark.parametrize(("first", "second", "asked"), [
+    (("17:22:13", "17:22:19"), ("17:22:14", "17:22:17"), ["unlock"]),
+    (("17:22:13", "17:22:14"), ("17:22:14", "17:22:17"), ["os-resetState", "reboot", "unlock"]),
+])
+def test_a_server_with_two_evacuations_at_once_is_left_as_it_is(fake: Fake, first: tuple[str, str], second: tuple[str, str],
+                                                                asked: list[str]) -> None:
+    """A person and a worker sent within half a second of each other (seen on 2026-11-25): both failed, and the guest of one ran on."""
+    fake.says(200, {"servers": [claimed("active", **{"OS-EXT-STS:vm_state": "error"})]})
+    fake.says(200, {"migrations": [
+        {"id": number, "instance_uuid": "a1", "status": "error", "source_compute": "cmp-1", "dest_compute": "cmp-3",
+         "created_at": f"2026-11-25T{begun}.000000", "updated_at": f"2026-11-25T{ended}.000000"}
+        for number, (begun, ended) in enumerate((first, second), 25)]})
+    fake.says_always("/servers/a1/os-instance-actions", {"instanceActions": []})
+    for _ in asked:
+        fake.says(202)
+    release(fake.nova, "cmp-1", {})
+    assert posted(fake) == asked
 
 
 EVACUATED = {"id": 7, "instance_uuid": "a1", "status": "completed", "source_compute": "cmp-1", "dest_compute": "cmp-2"}

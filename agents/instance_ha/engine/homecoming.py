@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -188,12 +188,23 @@ def release(nova: Nova, host: str, reboots: dict[str, int]) -> list[Server]:
         if server.task_state and not lost:
             waiting.append(server)
             continue
-        if lost:
+        twice = overlapping(nova.evacuations_of(server.id)) if server.vm_state == "error" else []
+        if twice:
+            LOG.warning("%s (%s): stayed on %s, and may run on %s: Nova had evacuations %s of it at work at once; a person has to look",
+                        server.name, server.id, host, " or ".join(sorted({str(row.destination) for row in twice})), [row.id for row in twice])
+        elif lost:
             LOG.warning("%s (%s): Nova lost its evacuation; it stayed on %s and needs a person", server.name, server.id, host)
         else:
             _restore(nova, host, server, claim.was, reboots)
         nova.unlock(server.id)
     return waiting
+
+
+def overlapping(rows: Sequence[Migration]) -> list[Migration]:
+    """The evacuations of a server that had a destination and were at work while another one was: Nova takes them, and when both fail in
+    the end, a guest that one of them has started may run on."""
+    begun = [row for row in rows if row.destination]
+    return [row for row in begun if any(other is not row and row.created < other.updated and other.created < row.updated for other in begun)]
 
 
 def _restore(nova: Nova, host: str, server: Server, was: str, reboots: dict[str, int]) -> None:
