@@ -137,6 +137,7 @@ PACEMAKER = (
     Ill("no-fence-nova", "cluster", ((FENCE_NOVA, ""), (",fence-nova", "")), pcs=False, crm=False),
     Ill("no-host-list", "fence-nova", ((f'<nvpair id="fence-nova-instance_attributes-pcmk_host_list" {HOSTS}/>', ""),)),
     Ill("not-a-compute", "ctl-2", ((HOSTS, pair("pcmk_host_list", "cmp-1 cmp-2 ctl-2")),)),
+    Ill("controller-no-power", "ctl-2", ((pair("pcmk_host_list", "ctl-2"), pair("pcmk_host_list", "ctl-1")),), pcs=False, crm=False),
     Ill("level-missing", "cmp-2", ((LEVEL, ""),)),
     Ill("level-no-power", "cmp-2", ((LEVEL_2, 'devices="fence-nova" target="cmp-2"'),)),
     Ill("level-no-power", "cmp-2", ((LEVEL_2, 'devices="fence-nova,fence-cmp-2" target="cmp-2"'),)),

@@ -9,7 +9,7 @@ from instance_ha import cluster as door
 from instance_ha.cli import common, main
 from instance_ha.doctor.kinds import KINDS
 
-from tests.unit.ailing import PACEMAKER, Ill, Tools
+from tests.unit.ailing import PACEMAKER, STONITH, Ill, Tools, changed, pair
 
 Said = pytest.CaptureFixture[str]
 Row = dict[str, object]
@@ -27,6 +27,12 @@ def test_a_cluster_that_is_well(monkeypatch: pytest.MonkeyPatch, capsys: Said) -
     tools = Tools()
     assert examined(monkeypatch, capsys, tools) == (0, [])
     assert not [line for line in tools.asked if not line.startswith(("cibadmin --query", "crm_mon", "crm_node", "stonith_admin --history"))]
+
+
+def test_a_controller_that_its_watchdog_fences_needs_no_device(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    ill = next(ill for ill in PACEMAKER if ill.kind == "controller-no-power")
+    watchdog = STONITH + f"/><nvpair id=\"cib-bootstrap-options-watchdog\" {pair('stonith-watchdog-timeout', '10')}"
+    assert examined(monkeypatch, capsys, Tools(changed(ill.tools().cib, (STONITH, watchdog)))) == (0, [])
 
 
 @pytest.mark.parametrize("ill", PACEMAKER, ids=str)

@@ -34,6 +34,9 @@ _PACEMAKER = (
      "Pacemaker takes it to fence, and to unfence, every node: controllers wait for an unfencing that no one means."),
     ("not-a-compute", ERROR, "fence_nova's pcmk_host_list or pcmk_host_map names a node that is no compute host",
      "Pacemaker unfences it too, and starts nothing on it while that fails."),
+    ("controller-no-power", ERROR, "a full member that is no compute host has no power device",
+     "Pacemaker unfences each member before it starts a device there: that fails, and nothing starts on it. And when it hangs, the cluster waits "
+     "for a person."),
     ("level-missing", ERROR, "a compute host has no fencing level",
      "Any one device that can fence it is enough for Pacemaker then, fence_nova alone too, which cuts no power. The worker evacuates nothing "
      "from it."),

@@ -27,6 +27,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     wanted = {node: levels for node in faults if (levels := _proposed(scene, node))}
     for node, (kind, what) in faults.items():
         yield Finding(kind, node, what, _replace(scene, node, wanted) if node in wanted else _no_device(scene, node))
+    yield from _controllers(scene)
     yield from _absent(scene)
     for device in scene.used:
         yield from _device(scene, device)
@@ -100,6 +101,14 @@ def _no_device(scene: Scene, node: str) -> Mend:
         return to_do("create the device of fence_nova; then look again")
     return to_do(f"create a power device for {node}, such as: pcs stonith create fence-{node} fence_ipmilan ip=ADDRESS lanplus=1 username=USER "
                  f"password=PASSWORD pcmk_host_list={node} op monitor interval=60s; then look again")
+
+
+def _controllers(scene: Scene) -> Iterator[Finding]:
+    if scene.has.properties.get("stonith-watchdog-timeout", "0") not in ("", "0", "0s"):
+        return                                 # its own watchdog may be what fences it
+    for name, node in scene.has.nodes.items():
+        if not node.remote and name not in scene.computes and all(scene.covers(device, name) is False for device in scene.powers):
+            yield Finding("controller-no-power", name, f"no power device fences {name}", _no_device(scene, name))
 
 
 def _absent(scene: Scene) -> Iterator[Finding]:
