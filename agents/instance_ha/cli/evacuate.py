@@ -109,7 +109,9 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) 
     limit, heard = time.monotonic() + timeout, time.monotonic()
     while time.monotonic() < limit:
         try:
-            look = evacuation.look(nova.services(), prepared.baseline, True, prepared.kept)
+            services = nova.services()
+            back = any(s.up for s in services if s.binary == "nova-compute" and s.host == evacuation.host)
+            look = evacuation.look(services, prepared.baseline, not back, prepared.kept)
             heard = time.monotonic()
         except CloudError as error:
             if time.monotonic() - heard > SILENCE_LIMIT:
