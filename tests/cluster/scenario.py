@@ -93,7 +93,8 @@ class Story:
         ends = [f.end for f in watch.fencings(self.begun) if f.node == self.victim]
         rows = [row for row in servers.evacuations(self.victim) if row["instance_uuid"] in self.before]
         assert not guests.twice(), f"a guest ran on two hosts: {guests.twice()}"
-        assert not set(watch.overlapping(rows)) - set(lost), "two evacuations of a server at once"
+        twice = set(watch.overlapping(rows)) - set(lost)
+        assert not twice, f"two evacuations of a server at once: {[row for row in rows if row['instance_uuid'] in twice]}"
         assert all(min(times) > min(ends, default=float("inf")) for times in requests.values()), "a request before the fencing was complete"
         assert {f.node for f in watch.fencings(self.begun)} <= self.may_die, "a node was fenced that was not meant to die"
         counts = {uid: sum(1 for row in rows if row["instance_uuid"] == uid) for uid in self.before}
