@@ -9,7 +9,8 @@ import pytest
 
 from tests.cluster.scenario import RETURN_LIMIT, Story, healthy
 from tests.cluster.test_faults import degraded_reason
-from tests.lab import guests, servers, watch
+from tests.lab import bmc, cluster, guests, servers, watch
+from tests.lab import node as machine
 from tests.lab.common import wait_until
 from tests.nova.test_choices import update
 
@@ -38,13 +39,15 @@ def test_a_held_host_waits_for_a_person(held: None, stays_off: None) -> None:
     story.audit()
 
 
-def test_a_held_host_that_comes_back_keeps_its_servers(held: None) -> None:
-    """They are what they were, on it."""
+def test_a_held_host_that_comes_back_keeps_its_servers(held: None, stays_off: None) -> None:
+    """They are what they were, on it. It is away for as long as it takes a monitor to tell that it is held."""
     story = Story()
     story.boot(running=2, stopped=1)
     running = [uid for uid, status in story.before.items() if status == "ACTIVE"]
     story.cut_power()
     assert wait_until(lambda: "the aggregate rack are down, more than its max_failures=0" in degraded_reason(), 60, 0.5), degraded_reason()
+    bmc.stay_off(cluster.find("cmp-1"), False)
+    machine.boot(cluster.find("cmp-1"))
     assert wait_until(lambda: watch.in_service("cmp-1"), RETURN_LIMIT, 0.5), "the held host was kept out"
     healthy()
     assert wait_until(lambda: all(guests.running().get(uid) == ["cmp-1"] for uid in running), 30, 0.5), "they are not started again"
