@@ -8,7 +8,7 @@ from tests.lab import guests, servers, watch
 from tests.lab.common import wait_until
 
 
-def test_every_kind_at_once() -> None:
+def test_every_kind_at_once(stays_off: None) -> None:
     story = Story()
     story.boot(running=1, stopped=1, volume=1, out=1)
     locked, broken, asleep, deleted = servers.boot(["locked", "broken", "asleep", "deleted"], story.victim)

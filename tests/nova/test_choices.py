@@ -84,7 +84,7 @@ def make_group(name: str, policy: str) -> str:
     return str(servers.nova("POST", "/os-server-groups", {"server_group": {"name": name, "policy": policy}})["server_group"]["id"])
 
 
-def test_groups_and_a_reserved_host() -> None:
+def test_groups_and_a_reserved_host(stays_off: None) -> None:
     """A hard-affinity group moves as one, past a scheduler that cannot; an anti-affinity group that cannot hold is named; the
     reserved host is enabled."""
     story = Story()
