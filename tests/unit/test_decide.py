@@ -175,6 +175,15 @@ def test_a_request_that_may_be_lost_is_not_given_up_before_that_is_known() -> No
                               control_whole=False).reason
 
 
+def test_a_request_in_the_queue_of_a_host_that_came_back_late_is_not_given_up_either() -> None:
+    memory, rows = Memory(), (row(1, "accepted", None),)
+    one, limit, back = server(task_state="rebuilding"), Policy().stuck_timeout, 1000.0 + 1.5 * Policy().stuck_timeout
+    for now in (1000.0, back):
+        assert verdict(one, memory, rows=rows, now=now, fallen=frozenset(("cmp-2",))).action == WAIT
+    assert verdict(one, memory, rows=rows, now=1001.0 + 2 * limit).action == WAIT, "its host would be let in, and the server stay on it"
+    assert "lost try 1" in verdict(one, memory, rows=rows, now=back + limit + 1).reason
+
+
 @pytest.mark.parametrize("fields", [{"control_up": False, "control_whole": False}, {"control_whole": False}])
 def test_a_conductor_that_may_wake_with_the_request_is_waited_for(fields: dict[str, bool]) -> None:
     memory, rows = Memory(), (row(1, "accepted", None),)

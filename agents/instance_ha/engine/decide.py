@@ -171,9 +171,9 @@ def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory,
     untaken = last.status == "accepted" and not last.destination
     if untaken and not scene.fallen and scene.now - memory.quiet > policy.stuck_timeout:
         return _to_start(server, scene, policy, memory, rows, was, mine)
-    # One that may turn out to be lost is not given up before that can be known: the quiet begins later than the standstill.
+    # One that may turn out to be lost is not given up before that is known: while all is quiet, it will be.
     limit = policy.stuck_timeout * (2 if untaken else 1)
-    if scene.now - memory.progress[1] > limit:
+    if scene.now - memory.progress[1] > limit and (not untaken or memory.quiet == scene.now):
         reason = f"stuck: migration {last.id} is {last.status} and has not moved for {limit:g} s"
         if untaken and scene.fallen:
             reason += f"; {' or '.join(sorted(scene.fallen))}, which died, may have it in its queue, and then carries it out when it is back"
