@@ -196,6 +196,18 @@ def test_the_events_of_an_incident_in_their_order(stage: Stage) -> None:
     assert [event["done"] for event in told if event["event"] in ("partly", "evacuated")] == [1, 2]
 
 
+def test_a_host_that_nobody_may_take_over_says_so(stage: Stage) -> None:
+    for host in ("cmp-2", "cmp-3"):
+        stage.little.service(host).update(status="disabled")
+    stage.turns()
+    die(stage)
+    stage.turns(8)
+    partly = next(event for event in stage.told() if event["event"] == "partly")
+    assert partly["sentence"] == "2 servers of cmp-1 are not moved: no other compute host is up and enabled"
+    kept = stage.kept()
+    assert kept is not None and kept.reason == "no other compute host is up and enabled"
+
+
 def test_the_log_has_a_line_of_pairs_for_each(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     until_evacuated(stage)

@@ -39,7 +39,7 @@ class Host:
         self.still = 0                         # those that it has accepted besides, and that show nothing any more
         self.confirmed: Moment | None = None   # when this worker saw the proof
         self.asked: Moment | None = None       # when Nova had taken the first request of this worker
-        self._paused = ""                      # why nothing may be begun now
+        self.paused = ""                      # why nothing may be begun now
         self._control = ""                     # the same, as long as it is Nova's control plane
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
@@ -199,13 +199,13 @@ class Host:
         engine = self._engine(service.host)
         if record.baseline is None:
             record = self.worker.cluster.replace(_with(record.to(CONFIRMED, host=service.host), engine.prepare()))
-        self._paused = self._reason_to_pause(service, services)
-        self._control = "" if self._paused else self._without_control_plane(services)
-        self._paused = self._paused or self._control
-        if not self._paused and not alive:
+        self.paused = self._reason_to_pause(service, services)
+        self._control = "" if self.paused else self._without_control_plane(services)
+        self.paused = self.paused or self._control
+        if not self.paused and not alive:
             record = reserve.call(self.worker, record, service, services)
         look = engine.look(services, record.baseline or 0, not alive, record.kept, self.worker.dead_hosts(services))
-        self.may_start = not self._paused
+        self.may_start = not self.paused
         if record.state == PARTLY and look.waiting and self.may_start:
             # fence_nova lets a partly evacuated node in, so the record has to change before anything is sent.
             record, self.may_start = self.worker.cluster.replace(record.to(CONFIRMED)), False
@@ -262,17 +262,17 @@ class Host:
         assert self.look is not None
         look, record = self.look, self.record
         done = arrived(look.scene.migrations, record.baseline or 0, look.verdicts)
-        left = [v for v in look.verdicts if v.protected and (v.action == decide.LEFT or (self._paused and v.action == decide.QUEUED))]
+        left = [v for v in look.verdicts if v.protected and (v.action == decide.LEFT or (self.paused and v.action == decide.QUEUED))]
         total = len(done | {v.server.id for v in look.verdicts if v.protected})
-        why = {v.server.id: self._paused if v.action == decide.QUEUED else v.reason for v in left}
+        why = {v.server.id: self.paused if v.action == decide.QUEUED else v.reason for v in left}
         if left and not all(v.action == decide.QUEUED for v in left):
             names = "; ".join(f"{v.server.name}: {why[v.server.id]}" for v in left[:NAMED])
             self.worker.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}")
         else:
             self.worker.solved(f"left {self.node}")
-        text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self._paused}" if self._paused else "")
+        text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self.paused}" if self.paused else "")
         # Paused with nothing under way, its host may come back and keep its servers.
-        resting = decide.host_over(v for v in look.verdicts if not (self._paused and not self._control and v.action == decide.QUEUED))
+        resting = decide.host_over(v for v in look.verdicts if not (self.paused and not self._control and v.action == decide.QUEUED))
         if acted or not resting:
             self._show(f"evacuating, {text}")
             return WATCH_PAUSE if acted else BUSY_PAUSE

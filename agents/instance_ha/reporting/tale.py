@@ -31,12 +31,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sight:
-    """The servers of one host as a turn saw them, and how many evacuations Nova has taken and failed."""
+    """The servers of one host as a turn saw them, how many evacuations Nova has taken and failed, and why none may begin, "" if they may."""
 
     host: str
     servers: Sequence[Seen]
     tries: int
     failures: int
+    paused: str = ""
 
     def count(self, stands: str) -> int:
         """How many of them stand so."""
@@ -105,7 +106,7 @@ class Tale:
         busy = sight.count(MOVING) + sight.count(WAITING) > 0
         self._calm = None if busy else self._calm or (now, clock)
         left = [server for server in sight.servers if server.stands == LEFT]
-        reason = f"{left[0].name}: {left[0].reason}" if left else one.reason
+        reason = f"{left[0].name}: {left[0].reason}" if left else sight.paused or one.reason
         one = replace(one, host=sight.host, protected=len(sight.servers), done=arrived, tries=sight.tries, reason=reason)
         self.servers, self.incident = {server.id: server for server in sight.servers}, one
         self.tries, self.failures = sight.tries, sight.failures

@@ -154,7 +154,7 @@ class Teller:
                 found[row.server] = Seen(row.server, self._names.get(row.server, row.server), row.destination or "", ARRIVED,
                                          sum(1 for other in rows if other.server == row.server), memory.request if memory else "")
         failures = sum(1 for row in rows if row.status in ("failed", "error"))
-        return Sight(look.scene.host, list(found.values()), len(rows), failures)
+        return Sight(look.scene.host, list(found.values()), len(rows), failures, host.paused)
 
     def _gone(self, view: ClusterView, node: str, now: float, clock: float) -> list[Event]:
         tale = self.tales.pop(node)
