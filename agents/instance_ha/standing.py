@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,8 +49,9 @@ def read_standing(root: Any) -> Standing:
 def _failure(element: Any) -> Failure:
     key = _OPERATION.fullmatch(element.get("op_key") or element.get("id") or "")
     code = element.get("exitcode", "")
+    reason = html.unescape(element.get("exitreason", ""))     # Pacemaker 2.1's crm_mon escapes it twice
     return Failure(key.group(1).split(":")[0] if key else "", key.group(2) if key else "", element.get("node", ""),
-                   int(code) if code.isdigit() else None, element.get("exitreason") or element.get("exitstatus") or "")
+                   int(code) if code.isdigit() else None, reason or element.get("exitstatus") or "")
 
 
 def not_installed(cib: Any, resource: str) -> dict[str, str]:

@@ -171,7 +171,9 @@ MONITOR = """<pacemaker-result api-version="2.25" request="crm_mon --one-shot --
     <resource id="nova-compute" role="Stopped" active="false" failed="false" nodes_running_on="0"/></clone></resources>
   <failures><failure op_key="fence-cmp-1_start_0" node="ctl-2" exitstatus="error" exitreason="Fence agent did not complete within 20s" exitcode="1"
     call="102" status="Timed Out" interval="0" task="start"/>
-    <failure op_key="nova-evacuate_monitor_10000" node="ctl-1" exitstatus="degraded" exitreason="" exitcode="190" call="3"/></failures>
+    <failure op_key="nova-evacuate_monitor_10000" node="ctl-1" exitstatus="degraded" exitreason="" exitcode="190" call="3"/>
+    <failure op_key="nova-evacuate_start_0" node="cmp-2" exitstatus="error"
+     exitreason="the cloud &amp;apos;lab&amp;apos; cannot be used" exitcode="1"/></failures>
 </pacemaker-result>"""
 
 
@@ -180,7 +182,8 @@ def test_what_runs_and_what_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     now = Cluster().standing()
     assert now.running == {"fence-cmp-1": {"ctl-2"}, "nova-compute": {"cmp-1", "cmp-2"}} and now.failed == {"fence-cmp-1"}
     assert now.failures == (Failure("fence-cmp-1", "start", "ctl-2", 1, "Fence agent did not complete within 20s"),
-                            Failure("nova-evacuate", "monitor", "ctl-1", 190, "degraded"))
+                            Failure("nova-evacuate", "monitor", "ctl-1", 190, "degraded"),
+                            Failure("nova-evacuate", "start", "cmp-2", 1, "the cloud 'lab' cannot be used"))
 
 
 def test_an_agent_that_a_node_could_not_run() -> None:
