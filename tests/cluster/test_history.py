@@ -109,6 +109,11 @@ def history() -> list[str]:
     return [done.stdout for done in texts]
 
 
+def test_a_name_that_is_no_hosts_is_not_a_host_that_is_well() -> None:
+    instance_ha("status", "cmp-1")
+    instance_ha("status", "cmp-x", code=2)
+
+
 def watching() -> subprocess.Popen[str]:
     argv = machine.enter(cluster.find("ctl-2"), ["instance-ha", "status", "--watch", "0.5", "-f", "json"])
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..engine import decide, progress
 from ..engine.selection import policy_from
-from ..errors import ClusterError, InstanceHaError
+from ..errors import ClusterError, ConfigurationError, InstanceHaError
 from ..events import iso
 from ..model import Record
 from ..nova import Nova
@@ -49,6 +49,8 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
         raise ClusterError("this machine is on no running cluster; status needs the records: run it on a controller")
     services = nova.services()
     records = [r for r in found[1].records.values() if args.host in (None, r.node, r.host)]
+    if args.host and not records and args.host not in {*found[1].nodes, *found[1].broken, *(service.host for service in services)}:
+        raise ConfigurationError(f"{args.host!r} is neither a node of this cluster nor a host of Nova; see: instance-ha hosts")
     racks = aggregates(nova) if records else ()
     rows: list[tuple[object, ...]] = []
     ends: list[str] = []
