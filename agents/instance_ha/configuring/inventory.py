@@ -73,7 +73,7 @@ class Location:
     score: str = ""
     rules: tuple[Rule, ...] = ()
     exclusive: bool = False
-    id: str = ""
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
