@@ -39,7 +39,7 @@ class Host:
         self.still = 0                         # those that it has accepted besides, and that show nothing any more
         self.confirmed: Moment | None = None   # when this worker saw the proof
         self.asked: Moment | None = None       # when Nova had taken the first request of this worker
-        self.paused = ""                      # why nothing may be begun now
+        self.paused = ""                       # why nothing may be begun now
         self._control = ""                     # the same, as long as it is Nova's control plane
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
