@@ -1,4 +1,4 @@
-# Instance HA for OpenStack on Pacemaker.  make demo | test | test-configure | stress | faults | chaos | bench | check | install
+# Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | stress | faults | chaos | bench | check | install
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -16,7 +16,7 @@ SEED   ?= 1
 ROUNDS ?= 20
 FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
 
-.PHONY: demo test test-configure stress faults chaos bench check install uninstall lab-down
+.PHONY: demo test test-slow test-configure stress faults chaos bench check install uninstall lab-down
 
 demo:
 	@$(LAB) install
@@ -25,6 +25,10 @@ demo:
 test:
 	@$(LAB) install
 	@$(LABVENV)/bin/python -m tests.run
+
+test-slow:
+	@$(LAB) install
+	@$(LABVENV)/bin/python -m tests.run -m slow tests/nova tests/cluster
 
 test-configure:
 	@$(LAB) install

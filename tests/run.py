@@ -1,4 +1,4 @@
-"""make test: everything that fits into CI, on one laboratory. The slow and heavy have targets of their own."""
+"""make test, and make test-slow: everything that fits into CI, or what waits too long for that, on one laboratory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from tests.lab import up
 from tests.lab.common import REPOSITORY, LabError, Size, say
 
-PARTS = ("tests/unit", "tests/conformance", "tests/nova", "tests/cluster")
+FOR_CI = ("-m", "not slow", "tests/unit", "tests/conformance", "tests/nova", "tests/cluster")
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     try:
         with up.laboratory(Size()):
             say(f"the laboratory is up and protected after {time.monotonic() - began:.0f} s")
-            argv = [sys.executable, "-m", "pytest", "-v", "--durations=15", *(sys.argv[1:] or PARTS)]
+            argv = [sys.executable, "-m", "pytest", "-v", "--durations=15", *(sys.argv[1:] or FOR_CI)]
             code = subprocess.run(argv, cwd=REPOSITORY, check=False).returncode
     except LabError as error:
         say(f"test: {error}")
@@ -28,7 +28,7 @@ def main() -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    say(f"make test took {time.monotonic() - began:.0f} s")
+    say(f"it took {time.monotonic() - began:.0f} s")
     return code
 
 

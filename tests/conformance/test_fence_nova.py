@@ -67,10 +67,10 @@ def test_a_silent_keystone_holds_nothing_up(run: Run, silent: str, attribute: st
     given = f"auth_url={silent}\nusername=a\npassword={PASSWORD}\ntenant_name=t\n"
     began = time.monotonic()
     assert run("fence_nova", stdin="action=monitor\napi_timeout=1\n" + given).returncode == 1
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 8
     began = time.monotonic()
     done = run("fence_nova", stdin=f"action=off\nport=ctl-1\nnova_timeout=2\nevacuate_attribute={attribute}\n" + given)
-    assert done.returncode == 0 and time.monotonic() - began < 4
+    assert done.returncode == 0 and time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize("action", ["reboot", "nonsense"])

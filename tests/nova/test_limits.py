@@ -88,6 +88,7 @@ def change_fence_nova(words: str) -> None:
     healthy()
 
 
+@pytest.mark.slow
 def test_nova_may_be_left_to_notice_by_itself() -> None:
     """Level 3: nobody forces the service down."""
     update("quick_evacuate_level=3")

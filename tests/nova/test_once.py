@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from tests.cluster.scenario import Story, healthy
 from tests.cluster.test_faults import wait_under_way
 from tests.lab import bmc, cloud, cluster, guests, servers, watch
@@ -32,6 +34,7 @@ def test_two_workers_at_once() -> None:
     story.audit()
 
 
+@pytest.mark.slow
 def test_a_person_at_the_same_time(stays_off: None) -> None:
     """One runs host-evacuate, one evacuates a server through Nova, one deletes a server, all while the worker is at it."""
     guests.set_knob("spawn_delay", 4)
@@ -62,6 +65,7 @@ def test_a_person_at_the_same_time(stays_off: None) -> None:
         update("max_parallel=")
 
 
+@pytest.mark.slow
 def test_a_request_that_nova_lost_is_sent_again() -> None:
     """The conductor dies while it waits for a scheduler that hangs: Nova's record stays at accepted for ever."""
     story = Story()
@@ -90,6 +94,7 @@ def test_a_request_that_nova_lost_is_sent_again() -> None:
         update("stuck_timeout=")
 
 
+@pytest.mark.slow
 def test_the_destination_dies_in_the_middle() -> None:
     """What was being rebuilt there goes elsewhere, and what had arrived there is evacuated once more, from there."""
     guests.set_knob("spawn_delay", 12)
