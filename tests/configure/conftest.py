@@ -13,7 +13,8 @@ from tests.lab.common import REPOSITORY, LabError, Size, wait_until
 
 SIZE = Size(2, 2)
 ONLINE_LIMIT = 60.0
-BARE = ("pcs stonith create fence-c", "pcs resource create cmp-")   # of protect's commands, those that this laboratory begins with
+# Of protect's commands, those that this laboratory begins with.
+BARE = ("pcs stonith create fence-c", "pcs resource create cmp-", "pcs resource enable cmp-")
 FENCE_COMPUTE = REPOSITORY / "tests" / "configure" / "fence_compute"
 
 

@@ -43,8 +43,10 @@ def commands(size: Size) -> Iterator[str]:
     for node in computes:
         if not node.member:
             yield (f"pcs resource create {node.name} ocf:pacemaker:remote server={node.address} reconnect_interval=5 "
-                   "op monitor interval=5 timeout=5 op start timeout=15 --force")
+                   "op monitor interval=5 timeout=5 op start timeout=15 --disabled --force")
         yield f"pcs node attribute {node.name} osprole=compute"
+    if not all(node.member for node in computes):
+        yield f"pcs resource enable {names}"
     for node in computes:
         yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
     yield "pcs property set stonith-enabled=true concurrent-fencing=true load-threshold=1000%"

@@ -15,7 +15,7 @@ from tests.unit.cibs import BARE, read
 
 HEADS = {"pcs": "pcs, on one controller:\n\n```\n", "crm": "crmsh:\n\n```\n"}
 # What a cluster has before: power devices and the connections to the remotes; configure gives it the rest.
-THERE = re.compile(r"fence_ipmilan|ocf:pacemaker:remote|stonith-enabled=false$")
+THERE = re.compile(r"fence_ipmilan|ocf:pacemaker:remote|^pcs resource enable cmp-|^crm resource start cmp-|stonith-enabled=false$")
 
 
 def readme(tool: str) -> list[str]:
