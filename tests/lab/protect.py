@@ -45,10 +45,10 @@ def commands(size: Size) -> Iterator[str]:
             yield (f"pcs resource create {node.name} ocf:pacemaker:remote server={node.address} reconnect_interval=5 "
                    "op monitor interval=5 timeout=5 op start timeout=15 --disabled --force")
         yield f"pcs node attribute {node.name} osprole=compute"
-    if not all(node.member for node in computes):
-        yield f"pcs resource enable {names}"
     for node in computes:
         yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
+    if not all(node.member for node in computes):
+        yield f"pcs resource enable {names}"
     yield "pcs property set stonith-enabled=true concurrent-fencing=true load-threshold=1000%"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing resource-stickiness=100000 clone interleave=true")
