@@ -13,7 +13,7 @@ from tests.lab import node as machine
 from tests.lab.cloud_config import CLOUDS_YAML
 from tests.lab.common import CLOUD_ADDRESS, REPOSITORY, Node, Size, say, wait_until
 
-PCS_LIMIT = 60.0
+PCS_LIMIT = 90.0
 READY_LIMIT = 90.0
 
 
@@ -48,7 +48,7 @@ def commands(size: Size) -> Iterator[str]:
     for node in computes:
         yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
     if not all(node.member for node in computes):
-        yield f"pcs resource enable {names}"
+        yield f"pcs resource enable {names} --wait=60"
     yield "pcs property set stonith-enabled=true concurrent-fencing=true load-threshold=1000%"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing resource-stickiness=100000 clone interleave=true")
