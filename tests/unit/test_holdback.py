@@ -117,3 +117,14 @@ def test_nova_compute_is_started_once_more_where_nova_has_left_something_open(mo
     tools.cib = recorded("returning;id=1;baseline=0")
     turns(LINGER + 20, True)
     assert "restart nova-compute on it once more" in worker.health.problems["cmp-1"]
+
+
+def test_a_host_that_nova_does_not_know_is_held_and_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
+    """Seen on a new host that was fenced before its nova-compute ever ran."""
+    tools = Pacemaker(recorded("confirmed;id=1;worker=me", "true"))
+    monkeypatch.setattr(door, "run", tools)
+    fake.says(200, {"services": [{**UP, "host": "cmp-2"}]})
+    worker = Worker(Cluster(), fake.nova, Policy(), "me")
+    worker.turn()
+    assert "the parameter domain" in worker.health.problems["cmp-1"] and "instance-ha dismiss cmp-1" in worker.health.problems["cmp-1"]
+    assert not [line for line in tools.changes if "evacuate-held" in line] and {method for method, *_ in fake.asked} == {"GET"}
