@@ -51,10 +51,11 @@ def commands(size: Size) -> Iterator[str]:
         yield f"pcs resource enable {names} --wait=60"
     yield "pcs property set stonith-enabled=true concurrent-fencing=true load-threshold=1000%"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
-           "meta requires=unfencing resource-stickiness=100000 clone interleave=true")
+           "meta requires=unfencing resource-stickiness=100000 clone interleave=true --disabled")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
     yield "pcs constraint location nova-compute-clone rule score=-10000 evacuate-held eq true"
     yield "pcs constraint location nova-compute-clone rule score=-INFINITY evacuate-held eq stop"
+    yield "pcs resource enable nova-compute-clone"
 
 
 def configure(size: Size, show: bool = False) -> None:

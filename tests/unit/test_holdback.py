@@ -126,5 +126,5 @@ def test_a_host_that_nova_does_not_know_is_held_and_the_way_out_is_told(monkeypa
     fake.says(200, {"services": [{**UP, "host": "cmp-2"}]})
     worker = Worker(Cluster(), fake.nova, Policy(), "me")
     worker.turn()
-    assert "the parameter domain" in worker.health.problems["cmp-1"] and "instance-ha dismiss cmp-1" in worker.health.problems["cmp-1"]
+    assert "set domain" in worker.health.problems["cmp-1"] and "instance-ha dismiss cmp-1" in worker.health.problems["cmp-1"]
     assert not [line for line in tools.changes if "evacuate-held" in line] and {method for method, *_ in fake.asked} == {"GET"}

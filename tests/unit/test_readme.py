@@ -27,7 +27,7 @@ def readme(tool: str) -> list[str]:
 
 def words(lines: Iterable[str]) -> set[tuple[str, ...]]:
     """The commands among them that are not THERE; `-F` is for an agent that is not installed, or for a configuration with warnings."""
-    return {tuple(word for word in shlex.split(line) if word not in ("-F", "target-role=Stopped"))
+    return {tuple(word for word in shlex.split(line) if word not in ("-F", "--disabled", "target-role=Stopped"))
             for line in lines if not THERE.search(line) and not LATER.search(line)}
 
 

@@ -93,7 +93,8 @@ def _domain_for(node: str, services: Sequence[Service], agents: Sequence[Resourc
             for agent in agents:
                 mend += param(agent, domain=domain)
             return mend
-    return to_do(f"start nova-compute on {node} once, so that Nova knows it; or take {node} out of fence_nova's pcmk_host_list and its levels")
+    return to_do(f"start nova-compute on {node} once, so that Nova knows it (on record it is held: instance-ha dismiss {node});"
+                 f" or take {node} out of fence_nova's pcmk_host_list and its levels")
 
 
 def _hosts(cloud: Cloud, view: ClusterView, domain: str) -> Iterator[Finding]:

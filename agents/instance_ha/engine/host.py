@@ -80,8 +80,7 @@ class Host:
             return REST_PAUSE
         service = self._service(record, services)
         if service is None:
-            self.worker.problem(self.node, f"Nova knows no compute host for the node {self.node}; see the parameter domain, or if its"
-                                f" nova-compute never ran: instance-ha dismiss {self.node}")
+            self.worker.problem(self.node, f"Nova knows no host {self.node}: set domain; if it is new: instance-ha dismiss {self.node}")
             return REST_PAUSE
         alive = self.homecoming.alive(view, service)
         if record.state in (CONFIRMED, PARTLY):
