@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tests.cluster.scenario import agents_use, switch_worker
-from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, tls, watch
+from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, tls, unit, watch
 from tests.lab import node as machine
 from tests.lab.cloud_config import CLOUDS_YAML
 from tests.lab.common import RUN, LabError, wait_until
@@ -162,6 +162,7 @@ DO: dict[str, Callable[[str], object]] = {
     "person_disables": _disable_service, "budgets": _budgets,
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what),
     "https": _https, "expired": lambda _: tls.serve(tls.EXPIRED), "clock": clock.put_back,
+    "unit": lambda _: unit.begin(),
     "level_alone": _level(["fence-nova"]), "level_order": _level(["fence-nova", "fence-{host}"]), "level_power": _level(["fence-{host}"]),
 }
 UNDO: dict[str, Callable[[str], object]] = {
@@ -173,7 +174,7 @@ UNDO: dict[str, Callable[[str], object]] = {
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what.split("=")[0] + "="),
     "address": lambda _: network.cloud_address(True), "older_agent": lambda _: _pcs("stonith", "delete", "older"),
     "off_only": lambda _: _pcs("property", "set", "stonith-action="),
-    "https": _http, "expired": lambda _: tls.serve(tls.GOOD), "clock": clock.set_right,
+    "https": _http, "expired": lambda _: tls.serve(tls.GOOD), "clock": clock.set_right, "unit": lambda _: unit.end(),
     **dict.fromkeys(("level_alone", "level_order", "level_power"), _level(["fence-{host}", "fence-nova"])),  # README's level
 }
 NAMES = frozenset(DO)

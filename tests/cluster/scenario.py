@@ -117,7 +117,7 @@ def agents_use(changes: Mapping[str, object]) -> None:
     config = json.loads(CLOUDS_YAML.read_text())
     config["clouds"]["lab"].update(changes)
     for node in cluster.size().nodes:
-        if node.kind == "controller" or node.member:
+        if node.kind == "controller":
             machine.put(node, "/etc/openstack/clouds.yaml", json.dumps(config), 0o600)
     switch_worker("disable")
     switch_worker("enable")

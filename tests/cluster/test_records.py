@@ -8,13 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.scenario import Story, healthy
-from tests.lab import bmc, cluster, guests, servers, watch
+from tests.lab import bmc, cluster, guests, servers, unit, watch
 from tests.lab import node as machine
 from tests.lab.common import wait_until
 
 LIMIT = 60.0
-AGENT = "/usr/lib/ocf/resource.d/lab/nova-compute"
-UNIT = f"#!/bin/sh\nsetsid sh -c 'instance-ha wait-until-evacuated 2>> /var/log/gate.log && {AGENT} start' &\n"
 
 
 def write_record(host: str, value: str) -> None:
@@ -110,19 +108,9 @@ def test_a_dismissed_host_is_left_alone_until_it_is_back(stays_off: None) -> Non
 @pytest.fixture
 def units() -> Iterator[None]:
     """nova-compute is a unit that starts at boot, and not Pacemaker's."""
-    computes = [node for node in cluster.size().nodes if node.kind == "compute"]
-    watch.on_controller("pcs", "resource", "disable", "nova-compute-clone", "--wait=60", timeout=90)
-    scripts = [machine.folder(node) / "boot.d" / "nova-compute" for node in computes]
-    for node, script in zip(computes, scripts):
-        script.write_text(UNIT)
-        script.chmod(0o755)
-        machine.exec_in(node, ["/bin/sh", "-c", UNIT.splitlines()[1]])
-    servers.wait_computes([node.name for node in computes], 60)
+    unit.begin()
     yield
-    for node, script in zip(computes, scripts):
-        script.unlink()
-        machine.exec_in(node, [AGENT, "stop"])
-    watch.on_controller("pcs", "resource", "enable", "nova-compute-clone", "--wait=60", timeout=90)
+    unit.end()
 
 
 def test_a_unit_of_nova_compute_waits_at_the_gate(units: None) -> None:
@@ -135,14 +123,14 @@ def test_a_unit_of_nova_compute_waits_at_the_gate(units: None) -> None:
 
     def over() -> bool:
         if machine.is_on(host) and watch.records().get(story.victim, "").startswith(("fenced", "confirmed")):
-            early.append(machine.exec_in(host, [AGENT, "monitor"]).returncode == 0)
+            early.append(unit.runs(host))
         return watch.records().get(story.victim, "").startswith(("returning", "evacuated"))
 
     assert wait_until(over, LIMIT, 0.3), watch.records()
     assert early and not any(early), "nova-compute ran before its servers had been moved"
     story.recovered()
     healthy()
-    told = (machine.folder(host) / "log" / "gate.log").read_text()
+    told = unit.told(host)
     assert "waiting: cmp-1 is not let in yet" in told and "is let in" in told
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(story.begun))
     refused = [e for e in watch.fence_events(story.victim) if (e["action"], e["status"]) == ("on", "failed") and e["completed"] > began]

@@ -18,7 +18,7 @@ BARE = ("pcs stonith create fence-c", "pcs resource create cmp-", "pcs resource 
 FENCE_COMPUTE = REPOSITORY / "tests" / "configure" / "fence_compute"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def lab() -> Iterator[None]:
     if up.is_up():
         raise LabError("these tests bring up a laboratory of their own; take down the one that is up: python3 -m tests.lab down")

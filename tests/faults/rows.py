@@ -11,6 +11,8 @@ VICTIM, SECOND, THIRD = "cmp-1", "cmp-2", "cmp-3"
 DIES = Act(0.0, "power", VICTIM)
 SLOW = Act(0.0, "spawn_delay", "6", 40.0)     # so that the middle of an evacuation lasts
 REMOTE, MEMBER = "remote", "member"
+UNIT = "nova-compute is a unit that starts at boot and waits at the gate"
+AT_BOOT = (Act(0, "unit", lasts=90), Act(1, "spawn_delay", "6", 40), Act(2, "power", VICTIM))
 OURS = "instance-ha:"                         # how a reason of a service that the project has disabled begins
 
 
@@ -105,6 +107,7 @@ def _return() -> Iterator[Row]:
     yield Row("return", "a person had disabled the service", (Act(0, "person_disables", f"{VICTIM} broken fan"), Act(1, "power", VICTIM)),
               reason="broken fan")
     yield Row("return", "leave_disabled", (Act(0, "parameter", "leave_disabled=true", 75), Act(2, "power", VICTIM)), reason=OURS)
+    yield Row("return", UNIT, AT_BOOT)
 
 
 def _control_plane() -> Iterator[Row]:
@@ -150,3 +153,4 @@ def _members() -> Iterator[Row]:
               moves=None)     # the host may be back before the missing record is written, and then keeps its servers
     yield Row(group, "the worker's controller dies in the middle", middle(Act(1, "controller")), MEMBER)
     yield Row(group, "all controllers lose power in the middle", middle(Act(1, "controllers", lasts=5)), MEMBER)
+    yield Row(group, UNIT, AT_BOOT, MEMBER)

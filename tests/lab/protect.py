@@ -21,7 +21,7 @@ def install_agents(size: Size) -> None:
     """`make install` inside every node, and the cloud's credentials on the controllers, readable by root only."""
     def work(node: Node) -> None:
         machine.exec_in(node, ["make", "-s", "-C", str(REPOSITORY), "install"], check=True)
-        if node.member:
+        if node.kind == "controller":
             machine.put(node, "/etc/openstack/clouds.yaml", CLOUDS_YAML.read_text(), 0o600)
 
     cluster.each(work, size.nodes)
@@ -35,21 +35,25 @@ def commands(size: Size) -> Iterator[str]:
     for node in size.nodes:
         yield (f"pcs stonith create fence-{node.name} fence_ipmilan ip={CLOUD_ADDRESS} ipport={node.bmc_port} lanplus=1 cipher=3 power_wait=0 "
                f"username={bmc.USER} password={bmc.PASSWORD} pcmk_on_timeout=10s pcmk_host_list={node.name} op monitor interval=60s")
-    yield (f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' pcmk_action_limit=-1 let_in=at_once "
-           "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s")
-    yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
-           "meta failure-timeout=60s")
-    yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
     for node in computes:
         if not node.member:
             yield (f"pcs resource create {node.name} ocf:pacemaker:remote server={node.address} reconnect_interval=5 "
                    "op monitor interval=5 timeout=5 op start timeout=15 --disabled --force")
+    for node in computes:
         yield f"pcs node attribute {node.name} osprole=compute"
+    yield (f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' pcmk_action_limit=-1 let_in=at_once "
+           "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s")
+    if any(node.member for node in computes):
+        yield "pcs constraint location fence-nova rule score=-INFINITY osprole eq compute"
     for node in computes:
         yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
     if not all(node.member for node in computes):
         yield f"pcs resource enable {names} --wait=60"
     yield "pcs property set stonith-enabled=true concurrent-fencing=true load-threshold=1000%"
+    yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
+           "meta failure-timeout=60s --disabled")
+    yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
+    yield "pcs resource enable nova-evacuate"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
            "meta requires=unfencing resource-stickiness=100000 clone interleave=true --disabled")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"

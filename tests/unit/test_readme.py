@@ -9,39 +9,34 @@ from collections.abc import Iterable
 import pytest
 from instance_ha.configuring.provisioning import Wish, propose
 
-from tests.lab import protect
-from tests.lab.common import REPOSITORY, Size
+from tests.lab import protect, typed
+from tests.lab.common import Size
 from tests.unit.cibs import BARE, read
 
-HEADS = {"pcs": "pcs, on one controller:\n\n```\n", "crm": "crmsh:\n\n```\n"}
 # What a cluster has before: power devices and the connections to the remotes; configure gives it the rest.
 THERE = re.compile(r"fence_ipmilan|ocf:pacemaker:remote|stonith-enabled=false$")
 # By hand something is created stopped, until its constraints stand; configure brings all into the cluster in one moment.
 LATER = re.compile(r"^pcs resource enable |^crm( -w)? resource start ")
 
 
-def readme(tool: str) -> list[str]:
-    """The lines of the quick start by hand."""
-    return (REPOSITORY / "README.md").read_text().split(HEADS[tool])[1].split("```")[0].strip().splitlines()
-
-
 def words(lines: Iterable[str]) -> set[tuple[str, ...]]:
     """The commands among them that are not THERE; `-F` is for an agent that is not installed, or for a configuration with warnings."""
-    return {tuple(word for word in shlex.split(line) if word not in ("-F", "--disabled", "target-role=Stopped"))
+    return {tuple(word for word in shlex.split(line, comments=True) if word not in ("-F", "--disabled", "target-role=Stopped"))
             for line in lines if not THERE.search(line) and not LATER.search(line)}
 
 
-@pytest.mark.parametrize("tool", HEADS)
+@pytest.mark.parametrize("tool", typed.HEADS)
 def test_configure_has_the_lines_of_the_readme(tool: str) -> None:
     steps = propose(read(BARE), Wish(("cmp-1", "cmp-2"), "mycloud")).steps
-    assert words(shlex.join(line) for step in steps for line in getattr(step.change, tool)()) == words(readme(tool))
+    assert words(shlex.join(line) for step in steps for line in getattr(step.change, tool)()) == words(typed.lines(tool, members=False))
 
 
-def test_the_laboratory_has_the_lines_of_the_readme() -> None:
-    """But for the agent that starts nova-compute there, and how long it may take."""
-    def alike(lines: Iterable[str]) -> set[tuple[str, ...]]:
-        found = words(line.replace("cloud=lab", "cloud=mycloud").replace("ocf:lab:nova-compute", "systemd:nova-compute") for line in lines)
-        return {tuple(word for word in line if "nova-compute" not in line or not word.startswith(("timeout=", "op", "start", "stop", "monitor",
-                                                                                                  "interval="))) for line in found}
+@pytest.mark.parametrize("members", [False, True])
+def test_the_laboratory_has_the_lines_of_the_readme_in_their_order(members: bool) -> None:
+    """But for how long nova-compute may take to start and to stop, and the line that disables fencing, which is disabled there."""
+    def alike(lines: Iterable[list[str]]) -> list[list[str]]:
+        return [[word for word in line if "ocf:lab:nova-compute" not in line or not re.match(r"op$|start$|stop$|monitor$|timeout=|interval=", word)]
+                for line in lines if line[-1] != "stonith-enabled=false"]
 
-    assert alike(protect.commands(Size(controllers=1, computes=2))) == alike(readme("pcs"))
+    size = Size(2, 2, members)
+    assert alike(map(shlex.split, protect.commands(size))) == alike(typed.commands("pcs", size))
