@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from lxml import etree
 
 from .errors import ClusterError
-from .model import DISMISSED, HELD, TOLD, ClusterNode, ClusterView, parse_record
+from .model import DISMISSED, HELD, RECORDERS, TOLD, ClusterNode, ClusterView, parse_record
 
 # A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
 FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
@@ -28,13 +29,14 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     """A CIB element as a ClusterView."""
     nodes = {node.name: node for node in _nodes(root)}
     records, broken, dismissed, held = {}, {}, set(), {}
+    mapped = _mapped(root)
     for element in root.iterfind("configuration/nodes/node"):
         name = element.get("uname") or element.get("id") or ""
         for pair in element.iterfind(f"instance_attributes/nvpair[@name='{attribute}']"):
             raw = pair.get("value") or ""
             record = parse_record(name, raw)
             if record:
-                records[name] = record
+                records[name] = record if record.host else replace(record, host=mapped.get(name, ""))
             elif raw == DISMISSED:
                 dismissed.add(name)
             elif raw:
@@ -46,7 +48,20 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
     lines = root.iterfind("status/node_state/transient_attributes/instance_attributes/nvpair")
     told = {pair.get("name")[len(TOLD):]: pair.get("value") or "" for pair in lines if (pair.get("name") or "").startswith(TOLD)}
-    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), held, told)
+    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), held, told, mapped)
+
+
+def host_map(text: str) -> dict[str, str]:
+    """What a pcmk_host_map says: by node, what it is to the device."""
+    entries = [re.split("[:=]", entry, maxsplit=1) for entry in re.split(r"[\s;]+", text)]
+    return {entry[0]: entry[1] for entry in entries if len(entry) == 2}
+
+
+def _mapped(root: Any) -> dict[str, str]:
+    """By node, its name in Nova, where those differ."""
+    devices = [p for p in root.iterfind(".//resources//primitive") if p.get("class") == "stonith" and p.get("type") in RECORDERS]
+    maps = [pair.get("value") or "" for device in devices for pair in device.iterfind("instance_attributes/nvpair[@name='pcmk_host_map']")]
+    return {node: host for text in maps for node, host in host_map(text).items() if host != node}
 
 
 def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:

@@ -17,6 +17,7 @@ RECORD = "evacuate"        # the usual name of the node attribute that holds a r
 HELD = "{}-held"           # and of the one beside it: nova-compute is kept from starting while it is TRUE, and stopped while it is STOP
 TRUE, STOP = "true", "stop"
 DISMISSED = "no"           # a person says that the node is to be left alone until it is back
+RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))   # fence agents that put a fencing on record
 TOLD = "evacuation-"       # and the name of a node: what a worker tells of it in crm_mon -A, an attribute of its controller
 
 DISABLED_BY_US = "instance-ha:"
@@ -133,7 +134,7 @@ class ClusterView:
     """The CIB at one moment: nodes by name, records by node, what could not be read, quorum; the fencing levels of each node that
     is on record or offline, a level being its devices' fence agents in order; the parameters of the resource that looks, {} for
     none; the nodes that a person has dismissed; how nova-compute is held on each node, TRUE or STOP, where it is; and what a worker
-    tells of each node in crm_mon."""
+    tells of each node in crm_mon; and the nodes that Nova knows by another name, which is in fence_nova's pcmk_host_map."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
@@ -144,6 +145,12 @@ class ClusterView:
     dismissed: frozenset[str] = frozenset()
     held: Mapping[str, str] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
+    mapped: Mapping[str, str] = field(default_factory=dict)
+
+    def named(self, node: str) -> str:
+        """The name of a node in Nova, but for the DNS domain."""
+        record = self.records.get(node)
+        return (record.host if record else "") or self.mapped.get(node, node)
 
     def to_hold(self) -> frozenset[str]:
         """The nodes whose nova-compute may not start: their evacuation is not over, or nobody can tell."""

@@ -34,7 +34,7 @@ PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
         "inventory": {"incident"}, "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
-        "powering": {"inventory", "proof"},
+        "powering": {"cib", "inventory", "model"},
         "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.

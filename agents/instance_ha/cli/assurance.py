@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 
+from ..cluster import Cluster
 from ..engine import decide, proof
 from ..errors import ConfigurationError
 from ..model import CONFIRMED, ClusterNode, ClusterView, Service
 from ..nova import Nova
-from .common import cluster_view
 
 WATCH = 25.0     # without a report, which nova-compute makes every 10 s by default, also where it is forced down
 LOOK = 1.0
 
 
-def is_off(nova: Nova, values: Mapping[str, str], service: Service, told: bool) -> bool:
-    """Whether the host of a compute service is off. `told`: a person has said so on the command line; else he is asked.
+def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Service, node: ClusterNode | None, told: bool) -> bool:
+    """Whether the host of a compute service is off. `found` is this machine's cluster, None off one, and `node` the host's in it.
+    `told`: a person has said so on the command line; else he is asked.
 
     Raises ConfigurationError when something says that the host lives, whatever the person says; CloudError while Nova cannot be asked."""
     host = service.host
-    proven, online = _pacemaker(values, host)
+    proven, online = _pacemaker(found, node)
+    if found and node is None:
+        print(f"instance-ha: {host} is no node of this cluster: only Nova is asked about it", file=sys.stderr)
     if proven:
         return True
     if online:
@@ -36,28 +38,17 @@ def is_off(nova: Nova, values: Mapping[str, str], service: Service, told: bool) 
     return True
 
 
-def on_record(values: Mapping[str, str], host: str) -> bool:
-    """Whether the cluster has the host on record. False off a cluster."""
-    found = cluster_view(values)
-    node = _node(found[1], values, host) if found else None
-    return found is not None and node is not None and node.name in found[1].records
-
-
-def _node(view: ClusterView, values: Mapping[str, str], host: str) -> ClusterNode | None:
+def node_of(view: ClusterView, domain: str, host: str) -> ClusterNode | None:
+    """The cluster's node that is a compute host of Nova."""
     named = [Service("", "nova-compute", host, True, False, False)]
-    return next((node for node in view.nodes.values() if decide.host_of(node.name, values["domain"], named) == host), None)
+    return next((node for node in view.nodes.values() if decide.host_of(view.named(node.name), domain, named) == host), None)
 
 
-def _pacemaker(values: Mapping[str, str], host: str) -> tuple[bool, str]:
-    """Whether Pacemaker has proven that the host is off, and the name of its node when that is online and not kept out of service.
-    (False, "") off a cluster."""
-    found = cluster_view(values)
-    if not found:
+def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | None) -> tuple[bool, str]:
+    """Whether Pacemaker has proven that the host is off, and the name of its node when that is online and not kept out of service."""
+    if found is None or node is None:
         return False, ""
     cluster, view = found
-    node = _node(view, values, host)
-    if node is None:
-        return False, ""
     record = view.records.get(node.name)
     if node.online:
         # A host that is back while it is evacuated: its nova-compute is held back, and then it makes no reports.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import json
+import math
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -14,7 +17,7 @@ from ..cluster import Cluster
 from ..errors import FORBIDDEN, CloudRefused, ClusterError, ConfigurationError, HostError
 from ..model import Aggregate, ClusterView
 from ..nova import Nova
-from ..process import run
+from ..process import CLEAN_ENVIRONMENT, run
 
 ALL_DONE, SOME_LEFT, NOTHING_TRIED = 0, 1, 2
 FORMATS = ("table", "json", "yaml", "csv")
@@ -37,27 +40,51 @@ def add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--format", choices=FORMATS, default="table", help="how the table is printed")
 
 
-def cloud_values(args: argparse.Namespace) -> dict[str, str]:
+def seconds(text: str) -> float:
+    """A number of seconds above 0, for argparse. Raises ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
+
+
+def cloud_values(args: argparse.Namespace, resource: Mapping[str, str] | None = None) -> dict[str, str]:
     """The resolved parameters: the cloud from --os-cloud, else the OS_ variables, else the NovaEvacuate resource of this
-    cluster; everything else from that resource. Raises ConfigurationError when none of them names a cloud."""
+    cluster (`resource`, where its parameters are known); everything else from that resource. Raises ConfigurationError when
+    none of them names a cloud."""
     given = {"cloud": args.os_cloud} if args.os_cloud else {
         name: os.environ[variable] for variable, name in _ENVIRONMENT.items() if os.environ.get(variable)}
-    resource = resource_parameters()
+    resource = resource_parameters() if resource is None else resource
     if given.get("cloud") or given.get("auth_url"):
         credentials_of = {name for param in params.CLOUD if param.name not in _NOT_CREDENTIALS for name in (param.name, *param.aliases)}
         given = {**{name: value for name, value in resource.items() if name not in credentials_of}, **given}
     else:
-        given = resource
+        given = dict(resource)
     if not given:
         raise ConfigurationError("which cloud? give --os-cloud, or set OS_CLOUD or the OS_ variables (no NovaEvacuate resource here)")
     return params.resolve(params.of(params.OCF), given)
 
 
+def has_pacemaker() -> bool:
+    """Whether Pacemaker's tools are installed on this machine: else it is on no cluster."""
+    return shutil.which("cibadmin", path=CLEAN_ENVIRONMENT["PATH"]) is not None
+
+
+@functools.lru_cache
+def _not_asked(why: str) -> None:
+    print(f"instance-ha: this machine's cluster cannot be asked, and does not count: {why}", file=sys.stderr)
+
+
 def resource_parameters() -> dict[str, str]:
-    """The parameters of this cluster's NovaEvacuate resource; {} when there is no cluster here, or none in it."""
+    """The parameters of this cluster's NovaEvacuate resource; {} when there is no cluster here, or none in it. One that cannot
+    be asked is named on stderr."""
     try:
-        return resource_parameters_or_error()
-    except (ClusterError, HostError):
+        return resource_parameters_or_error() if has_pacemaker() else {}
+    except (ClusterError, HostError) as error:
+        _not_asked(str(error))
         return {}
 
 
@@ -75,8 +102,8 @@ def resource_parameters_or_error() -> dict[str, str]:
 
 
 def resource_values() -> dict[str, str]:
-    """The resolved parameters for a command that does not ask the cloud."""
-    return params.resolve(params.of(params.OCF), resource_parameters())
+    """The resolved parameters for a command that asks the cluster only. Raises ClusterError, HostError when that cannot be asked."""
+    return params.resolve(params.of(params.OCF), resource_parameters_or_error() if has_pacemaker() else {})
 
 
 def aggregates(nova: Nova) -> Sequence[Aggregate]:
@@ -90,18 +117,19 @@ def aggregates(nova: Nova) -> Sequence[Aggregate]:
         return ()
 
 
-def connect(args: argparse.Namespace) -> tuple[Nova, dict[str, str]]:
-    """Nova, and the parameters that led to it."""
-    values = cloud_values(args)
+def connect(args: argparse.Namespace, resource: Mapping[str, str] | None = None) -> tuple[Nova, dict[str, str]]:
+    """Nova, and the parameters that led to it. `resource` as for cloud_values."""
+    values = cloud_values(args, resource)
     return credentials.connect(values), values
 
 
 def cluster_view(values: Mapping[str, str]) -> tuple[Cluster, ClusterView] | None:
-    """This node's cluster; None off a cluster."""
+    """This node's cluster; None off a cluster, and, with a word on stderr, where it cannot be asked."""
     cluster = Cluster(values["evacuate_attribute"])
     try:
-        return cluster, cluster.view()
-    except (ClusterError, HostError):
+        return (cluster, cluster.view()) if has_pacemaker() else None
+    except (ClusterError, HostError) as error:
+        _not_asked(str(error))
         return None
 
 

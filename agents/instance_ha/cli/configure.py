@@ -21,8 +21,8 @@ from ..configuring.provisioning import NOVA_EVACUATE, Proposal, Wish, propose
 from ..configuring.transaction import Transaction
 from ..engine import decide
 from ..engine.entry import node_of
-from ..engine.proof import RECORDERS
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
+from ..model import RECORDERS
 from ..process import CLEAN_ENVIRONMENT
 from .common import ALL_DONE, SOME_LEFT, connect
 
@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--apply", action="store_true", help="save the configuration, then run them")
     parser.add_argument("--undo", metavar="FOLDER", help="take back what an --apply did, which named this folder")
     parser.add_argument("--cloud", default="", metavar="NAME", help="entry of /etc/openstack/clouds.yaml for both agents; default: what they have")
-    parser.add_argument("--hosts", default="", metavar="HOST,...", help="protect these, and do not ask Nova; default: every compute host of Nova")
+    parser.add_argument("--hosts", metavar="HOST,...", help="protect these, and do not ask Nova; default: every compute host of Nova")
     parser.add_argument("--migrate", action="store_true", help="put fence_nova in the place of fence_compute, and cloud= in that of credentials")
     parser.add_argument("--nova-compute", default="", metavar="AGENT", help="agent that starts nova-compute where no resource does, "
                         "class:type; default: systemd:nova-compute, on RHEL and its kin systemd:openstack-nova-compute")
@@ -89,13 +89,15 @@ def _wish(args: argparse.Namespace, cluster: Cluster, has: Inventory) -> Wish:
     agent = "" if args.no_nova_compute else args.nova_compute or _usual_unit()
     if agent.count(":") not in (0, 1, 2) or (agent and ":" not in agent):
         raise ConfigurationError(f"--nova-compute {agent!r} is no agent: write it as class:type or class:provider:type")
-    hosts = _named(args.hosts, has) if args.hosts else _asked(args, has)
+    hosts = _asked(args, has) if args.hosts is None else _named(args.hosts, has)
     capable = {node: cluster.capable_of(node) for node in powering.unnamed(has)}
     return Wish(hosts, args.cloud, agent, bool(agent) and not cluster.has_agent(agent), args.migrate, capable)
 
 
 def _named(text: str, has: Inventory) -> tuple[str, ...]:
     found = {name: node_of([name], {*has.nodes}) for name in text.replace(",", " ").split()}
+    if not found:
+        raise ConfigurationError(f"--hosts {text!r} names no host")
     unknown = [name for name, node in found.items() if node is None]
     if unknown:
         raise ConfigurationError(f"{', '.join(unknown)}: no node of this cluster, which has {', '.join(sorted(has.nodes))}")
@@ -163,6 +165,7 @@ def _quiet(cluster: Cluster, cib: str, proposal: Proposal, wish: Wish) -> None:
     attribute = _attribute(cib)
     view = read_cib(parse_cib(cib), attribute)
     busy = [f"{record.node} is on record ({record.state})" for record in view.records.values()]
+    busy += [f"the record of {node} cannot be read" for node in view.broken]
     if wish.migrate:
         busy += [f"{node} has been fenced by fence_compute" for node in Cluster(attribute).transient_yes()]
         busy += [f"{host} is not online" for host in wish.hosts if not view.nodes[host].online]
@@ -222,8 +225,9 @@ def _stopped(why: str) -> int:
 def _undo(cluster: Cluster, folder: Path) -> int:
     cib = cluster.cib()
     view = read_cib(parse_cib(cib), _attribute(cib))
-    if view.records:
-        busy = ", ".join(f"{record.node} ({record.state})" for record in view.records.values())
+    if view.records or view.broken:
+        states = {**{name: record.state for name, record in view.records.items()}, **dict.fromkeys(view.broken, "cannot be read")}
+        busy = ", ".join(f"{node} ({state})" for node, state in states.items())
         raise ConfigurationError(f"not now: on record are {busy}; wait, see: instance-ha status")
     transaction.undo(cluster, folder)
     print(f"# taken back: {folder}")

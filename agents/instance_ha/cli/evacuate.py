@@ -14,16 +14,30 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ..cluster import Cluster
 from ..engine import decide
 from ..engine.decide import Verdict
-from ..engine.evacuation import Evacuation
+from ..engine.evacuation import Evacuation, Prepared
 from ..engine.selection import Policy, policy_from
 from ..engine.window import Queue, Waiting, Window
-from ..errors import CloudError, ConfigurationError
-from ..model import Server, claim_of
+from ..errors import CloudError, ClusterError, ConfigurationError, HostError
+from ..model import ClusterView, Server, claim_of
 from ..nova import Nova
-from .assurance import is_off, on_record
-from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, connect, print_rows
+from .assurance import is_off, node_of
+from .common import (
+    ALL_DONE,
+    NOTHING_TRIED,
+    SOME_LEFT,
+    add_format,
+    aggregates,
+    connect,
+    has_pacemaker,
+    print_rows,
+    resource_parameters_or_error,
+    seconds,
+)
+
+Found = tuple[Cluster, ClusterView]
 
 COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")
 POLL = 1.0
@@ -42,7 +56,9 @@ def add(commands: Any) -> None:
     many.set_defaults(run=run_host)
     for parser in (one, many):
         parser.add_argument("--host-is-off", action="store_true", help="the host is off, I have made sure: do not ask")
-        parser.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS", help="when to stop following (default: 1800)")
+        parser.add_argument("--without-cluster", action="store_true", help="this machine's cluster cannot be asked: go on without its guard, "
+                            "and without the parameters of its NovaEvacuate")
+        parser.add_argument("--timeout", type=seconds, default=1800.0, metavar="SECONDS", help="when to stop following (default: 1800)")
         parser.add_argument("--on-shared-storage", action="store_true", help="accepted and without effect: Nova finds out for itself since 2.14")
         parser.add_argument("--password", metavar="P", help="the administrator's new password in each server; - asks for it, or "
                             "reads it from standard input: on the command line everybody on this machine can see it")
@@ -51,19 +67,33 @@ def add(commands: Any) -> None:
 
 
 def run_server(args: argparse.Namespace) -> int:
-    nova, values = connect(args)
+    nova, values, found = _connect(args)
     server = nova.server(args.server) or _by_name(nova, args.server)
     if not server.host:
         raise ConfigurationError(f"server {server.name} is on no host; there is nothing to evacuate it from")
-    return _run(args, nova, values, server.host, server.id)
+    return _run(args, nova, values, found, server.host, server.id)
 
 
 def run_host(args: argparse.Namespace) -> int:
-    nova, values = connect(args)
-    host = decide.host_of(args.host, values["domain"], nova.services())
+    nova, values, found = _connect(args)
+    host = decide.host_of(found[1].named(args.host) if found else args.host, values["domain"], nova.services())
     if host is None:
         raise ConfigurationError(f"Nova knows no compute host {args.host!r}; see: instance-ha hosts")
-    return _run(args, nova, values, host, None)
+    return _run(args, nova, values, found, host, None)
+
+
+def _connect(args: argparse.Namespace) -> tuple[Nova, dict[str, str], Found | None]:
+    """Nova, the parameters, and this machine's cluster, None off one. Raises ClusterError when there is one that cannot be asked:
+    without it a host that lives may be taken for dead, and a server that is not protected may be moved."""
+    if args.without_cluster or not has_pacemaker():
+        return (*connect(args, {}), None)
+    try:
+        nova, values = connect(args, resource_parameters_or_error())
+        cluster = Cluster(values["evacuate_attribute"])
+        return nova, values, (cluster, cluster.view())
+    except (ClusterError, HostError) as error:
+        raise ClusterError(f"this machine's cluster cannot be asked: {error}; run it as root on a controller, or, when the whole cluster is "
+                           "down for good, with --without-cluster") from None
 
 
 def _by_name(nova: Nova, name: str) -> Server:
@@ -73,49 +103,63 @@ def _by_name(nova: Nova, name: str) -> Server:
     return found[0]
 
 
-def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], host: str, only: str | None) -> int:
+def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Found | None, host: str, only: str | None) -> int:
     services = nova.services()
     service = next((s for s in services if s.binary == "nova-compute" and s.host == host), None)
     if service is None:
         raise ConfigurationError(f"Nova knows no compute service on {host!r}")
     if args.target and args.target not in {s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled}:
         raise ConfigurationError(f"--target {args.target}: no such compute host is up and enabled; see: instance-ha hosts")
-    if not is_off(nova, values, service, args.host_is_off):
+    node = node_of(found[1], values["domain"], host) if found else None
+    if not is_off(nova, found, service, node, args.host_is_off):
         return NOTHING_TRIED
+    password, racks = _password(args), aggregates(nova)
     if service.up:
         nova.force_down(service, True)
     token = f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}"
     policy = policy_from(values)
-    recorded = decide.is_ours(service) or on_record(values, host)
-    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, args.target, only, aggregates(nova), _password(args), True, recorded)
-    verdicts = _follow(evacuation, nova, policy, args.timeout)
-    return _report(args, nova, evacuation, verdicts)
+    recorded = decide.is_ours(service) or (found is not None and node is not None and node.name in found[1].records)
+    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, args.target, only, racks, password, True, recorded)
+    verdicts, broken_off = _follow(evacuation, nova, policy, args.timeout)
+    left = _report(args, nova, evacuation, verdicts)
+    if broken_off:
+        print(f"instance-ha: not followed to the end: {broken_off}; what Nova has accepted goes on. The same command goes on too", file=sys.stderr)
+    return SOME_LEFT if left or broken_off else ALL_DONE
 
 
 def _password(args: argparse.Namespace) -> Callable[[], str] | None:
+    """Where a server's new password comes from. Raises ConfigurationError when none is given."""
     if args.generate_password:
         return lambda: secrets.token_urlsafe(12)
     if args.password == "-":
-        given = getpass.getpass("New password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        try:
+            given = getpass.getpass("New password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        except EOFError:
+            given = ""
+        if not given:
+            raise ConfigurationError("no password was given; nothing was evacuated")
         return lambda: given
     return (lambda: args.password) if args.password else None
 
 
-def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) -> dict[str, Verdict]:
-    """Turn after turn until nothing is under way. The last verdict on each server, by its id."""
+def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) -> tuple[dict[str, Verdict], str]:
+    """Turn after turn until nothing is under way. The last verdict on each server, by its id, and why it came to no end, "" when it did."""
     known: dict[str, Verdict] = {}
-    prepared = evacuation.prepare()
+    prepared: Prepared | None = None
     window, queue = Window(policy.min_parallel, policy.max_parallel), Queue(policy.group_timeout, policy.start_pause, time.monotonic)
     limit, heard = time.monotonic() + timeout, time.monotonic()
+    broken_off = f"--timeout of {timeout:g} s is over"
     while time.monotonic() < limit:
         try:
+            prepared = prepared or evacuation.prepare()
             services = nova.services()
             back = any(s.up for s in services if s.binary == "nova-compute" and s.host == evacuation.host)
             look = evacuation.look(services, prepared.baseline, not back, prepared.kept)
             heard = time.monotonic()
         except CloudError as error:
             if time.monotonic() - heard > SILENCE_LIMIT:
-                raise
+                broken_off = str(error)
+                break
             print(f"\n{error}; looking again", file=sys.stderr)
             time.sleep(POLL)
             continue
@@ -138,11 +182,12 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) 
         known.update({v.server.id: v for v in look.verdicts})
         _progress(evacuation, known)
         if not jobs and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts):
+            broken_off = ""
             break
         time.sleep(POLL)
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    return known
+    return known, broken_off
 
 
 def _progress(evacuation: Evacuation, known: dict[str, Verdict]) -> None:
@@ -155,15 +200,24 @@ def _progress(evacuation: Evacuation, known: dict[str, Verdict]) -> None:
 
 
 def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdicts: dict[str, Verdict]) -> int:
+    """Print a line a server. How many that were to be evacuated are not, as far as Nova can be asked."""
     rows, left = [], 0
     for key, verdict in verdicts.items():
-        server = nova.server(key)
-        moved = server is not None and server.host != evacuation.host and server.vm_state != "error"
+        given = [evacuation.passwords.get(key, "")] if args.generate_password else []
+        try:
+            server = nova.server(key)
+        except CloudError as error:
+            left += verdict.protected
+            rows.append((key, verdict.server.name, "unknown", "", str(error), *given))
+            continue
+        why, moved = verdict.reason, server is not None and server.host != evacuation.host and server.vm_state != "error"
         if server is not None and not moved and not evacuation.unclaimed(server) and claim_of(server) and verdict.action == decide.LEFT:
-            nova.unlock(key)
+            try:
+                nova.unlock(key)
+            except CloudError as error:
+                why = f"{why}; still locked: {error}"
         wanted = verdict.protected and server is not None
         left += 1 if wanted and not moved else 0
-        row = (key, verdict.server.name, "yes" if moved else "no", server.host if server else "", verdict.reason)
-        rows.append((*row, evacuation.passwords.get(key, "")) if args.generate_password else row)
+        rows.append((key, verdict.server.name, "yes" if moved else "no", server.host or "" if server else "", why, *given))
     print_rows((*COLUMNS, "Password") if args.generate_password else COLUMNS, rows, args.format)
-    return SOME_LEFT if left else ALL_DONE
+    return left

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import time
 from typing import Any
@@ -12,8 +11,7 @@ from .. import params
 from ..cluster import Cluster
 from ..engine import entry
 from ..errors import ClusterError, ConfigurationError, ConflictError, HostError
-from ..process import CLEAN_ENVIRONMENT
-from .common import ALL_DONE, SOME_LEFT, resource_parameters_or_error
+from .common import ALL_DONE, SOME_LEFT, has_pacemaker, resource_parameters_or_error, seconds
 
 LOOK = 2.0       # seconds between two looks at the cluster
 
@@ -22,14 +20,14 @@ def add(commands: Any) -> None:
     text = "wait until this compute host may start its nova-compute (ExecStartPre= of its unit)"
     parser = commands.add_parser("wait-until-evacuated", help=text, description=text)
     parser.add_argument("node", nargs="?", help="default: this node")
-    parser.add_argument("--timeout", type=float, default=0.0, metavar="SECONDS",
+    parser.add_argument("--timeout", type=seconds, default=0.0, metavar="SECONDS",
                         help="give up after this long; default: never, the unit's own limit counts")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Return when the node may start. Exit code 1 when it may not within the limit; 2 when it is no node of the cluster."""
-    if not shutil.which("cibadmin", path=CLEAN_ENVIRONMENT["PATH"]):
+    if not has_pacemaker():
         raise ConfigurationError("Pacemaker's tools are not installed on this machine (pacemaker, or pacemaker-remote with pacemaker-cli)")
     began, told = time.monotonic(), ""
     while True:

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     computes = sorted((s for s in services if s.binary == "nova-compute"), key=lambda s: s.host)
     found = cluster_view(values)
     view = found[1] if found else None
-    nodes = {decide.host_of(node, values["domain"], computes): node for node in (view.nodes if view else {})}
+    nodes = {decide.host_of(view.named(node), values["domain"], computes): node for node in view.nodes} if view else {}
     rows = []
     for service in computes:
         node = nodes.get(service.host)

@@ -14,7 +14,8 @@ from ..engine import decide
 from ..errors import ClusterError, ConfigurationError
 from ..model import ClusterNode, Service
 from ..nova import Nova
-from .common import ALL_DONE, SOME_LEFT, cluster_view, connect
+from .assurance import node_of
+from .common import ALL_DONE, SOME_LEFT, cluster_view, connect, seconds
 
 REASON = "maintenance:"        # how the disabled_reason begins; a person's, to the worker
 LIMIT = 180.0                  # seconds for Pacemaker and nova-compute to follow
@@ -28,7 +29,7 @@ def add(commands: Any) -> None:
     parser.add_argument("host", metavar="HOST", help="by Nova's or Pacemaker's name")
     parser.add_argument("--reason", default="planned work", help="what Nova shows of it")
     parser.add_argument("--keep-servers", action="store_true", help="go on although servers are on it; nothing protects them meanwhile")
-    parser.add_argument("--timeout", type=float, default=LIMIT, metavar="SECONDS", help=f"how long the host may take; default: {LIMIT:g}")
+    parser.add_argument("--timeout", type=seconds, default=LIMIT, metavar="SECONDS", help=f"how long the host may take; default: {LIMIT:g}")
     parser.set_defaults(run=run)
 
 
@@ -40,13 +41,15 @@ def run(args: argparse.Namespace) -> int:
         raise ClusterError("this machine is on no running cluster: run it on a controller")
     cluster, view = found
     services = nova.services()
-    host = decide.host_of(args.host, values["domain"], services)
+    host = decide.host_of(view.named(args.host), values["domain"], services)
     service = next((s for s in services if s.binary == "nova-compute" and s.host == host), None)
-    node = next((n for n in view.nodes.values() if host and decide.host_of(n.name, values["domain"], services) == host), None)
+    node = node_of(view, values["domain"], host) if host else None
     if service is None or node is None:
         raise ConfigurationError(f"{args.host!r} is not both a compute host of Nova and a node of this cluster; see: instance-ha hosts")
     if args.what == "on" and node.name in view.records:
         raise ConfigurationError(f"{node.name} is on record ({view.records[node.name].state}); see: instance-ha status {node.name}")
+    if args.what == "on" and node.name in view.broken:
+        raise ConfigurationError(f"the fencing record of {node.name} cannot be read: {view.broken[node.name]!r}; see: instance-ha doctor")
     if args.what == "on":
         return _on(args, nova, cluster, node, service)
     return _off(args, nova, cluster, node, service)

@@ -17,7 +17,7 @@ from ..errors import ClusterError, ConfigurationError, InstanceHaError
 from ..events import iso
 from ..model import Record
 from ..nova import Nova
-from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows
+from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows, seconds
 
 COLUMNS = ("Host", "Server", "Name", "From", "To", "State", "Attempt", "Seconds", "Reason")
 WATCH = 2.0              # seconds between two looks
@@ -27,7 +27,7 @@ CLEAR = "\033[H\033[2J"  # the terminal's own words for an empty screen
 def add(commands: Any) -> None:
     parser = commands.add_parser("status", help="where each fenced host stands, and its servers")
     parser.add_argument("host", nargs="?", help="only this host")
-    parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=float, const=WATCH,
+    parser.add_argument("--watch", metavar="SECONDS", nargs="?", type=seconds, const=WATCH,
                         help=f"look again and again, every {WATCH:g} s unless told, until interrupted; with -f json a line each time")
     add_format(parser)
     parser.set_defaults(run=run)
@@ -48,8 +48,11 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
     if found is None:
         raise ClusterError("this machine is on no running cluster; status needs the records: run it on a controller")
     services = nova.services()
-    records = [r for r in found[1].records.values() if args.host in (None, r.node, r.host)]
-    if args.host and not records and args.host not in {*found[1].nodes, *found[1].broken, *(service.host for service in services)}:
+    view = found[1]
+    names = {node: {node, view.named(node), decide.host_of(view.named(node), values["domain"], services)} for node in {*view.records, *view.broken}}
+    records = [r for r in view.records.values() if args.host in (None, *names[r.node])]
+    broken = {node: raw for node, raw in view.broken.items() if args.host in (None, *names[node])}
+    if args.host and not records and args.host not in {*view.nodes, *view.broken, *(service.host for service in services)}:
         raise ConfigurationError(f"{args.host!r} is neither a node of this cluster nor a host of Nova; see: instance-ha hosts")
     racks = aggregates(nova) if records else ()
     rows: list[tuple[object, ...]] = []
@@ -58,13 +61,18 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
         host = decide.host_of(record.host or record.node, values["domain"], services)
         servers = progress.look(nova, record, host, policy_from(values), services, racks, time.time()) if host else []
         rows += [(record.node, one.id, one.name, one.source, one.to, one.state, one.attempt, one.seconds, one.reason) for one in servers]
-        told = found[1].told.get(record.node, "")
+        told = view.told.get(record.node, "")
         ends.append(_sentence(record, progress.summary(servers) if host else "Nova knows no such host", told))
-    _print(args, rows, records, ends)
-    return SOME_LEFT if records else ALL_DONE
+    unread = [f"{node}: its fencing record cannot be read: {raw!r}; correct or delete the node attribute" for node, raw in broken.items()]
+    _print(args, rows, records, ends, unread)
+    return SOME_LEFT if records or broken else ALL_DONE
 
 
-def _print(args: argparse.Namespace, rows: Sequence[Sequence[object]], records: Sequence[Record], ends: Sequence[str]) -> None:
+def _print(
+    args: argparse.Namespace, rows: Sequence[Sequence[object]], records: Sequence[Record], ends: Sequence[str], unread: Sequence[str],
+) -> None:
+    for line in unread:
+        print(f"instance-ha: {line}", file=sys.stderr)
     if args.watch is not None and args.format == "json":
         told = [{"host": r.node, "incident": r.id, "record": r.state, "sentence": end} for r, end in zip(records, ends)]
         print(json.dumps({"time": iso(time.time()), "hosts": told, "servers": [dict(zip(COLUMNS, row)) for row in rows]}))
@@ -72,7 +80,7 @@ def _print(args: argparse.Namespace, rows: Sequence[Sequence[object]], records: 
     print_rows(COLUMNS, rows, args.format)
     if args.format == "table":
         print(*ends, sep="\n" if ends else "", end="\n" if ends else "")
-        if not records:
+        if not records and not unread:
             print("nothing is on record", file=sys.stdout if args.watch is not None else sys.stderr)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from ..engine.proof import RECORDERS
+from .. import cib
+from ..model import RECORDERS
 from .inventory import Inventory, Level, Resource
 
 FENCE_NOVA = "fence_nova"
@@ -19,8 +20,7 @@ def host_list(device: Resource) -> list[str]:
 
 def host_map(device: Resource) -> dict[str, str]:
     """A device's pcmk_host_map: by node, what it is to the device."""
-    entries = [re.split("[:=]", entry, maxsplit=1) for entry in re.split(r"[\s;]+", device.params.get("pcmk_host_map", ""))]
-    return {entry[0]: entry[1] for entry in entries if len(entry) == 2}
+    return cib.host_map(device.params.get("pcmk_host_map", ""))
 
 
 def names_node(device: Resource, node: str) -> bool:

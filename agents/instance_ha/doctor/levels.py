@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..configuring.changes import SetProperties
 from ..configuring.inventory import ATTRIBUTE, NAME, PATTERN, Resource
 from ..configuring.powering import host_list, host_map
-from ..engine.proof import RECORDERS
+from ..model import RECORDERS
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
 from .scene import NO_POWER, Scene, is_watched, listed, seconds
 

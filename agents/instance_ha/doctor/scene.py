@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from ..configuring.inventory import Inventory, Level, Resource
 from ..configuring.powering import FENCE_NOVA, has_list, host_list, host_map, names_node
 from ..configuring.provisioning import NOVA_EVACUATE, is_nova_compute
-from ..engine.proof import RECORDERS
-from ..model import ClusterView, FenceEvent
+from ..model import RECORDERS, ClusterView, FenceEvent
 from ..params import boolean
 from ..standing import Standing
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ConflictError
-from ..model import FENCED, RETURNING, ClusterNode, ClusterView, FenceEvent, Record, Service
+from ..model import FENCED, RECORDERS, RETURNING, ClusterNode, ClusterView, FenceEvent, Record, Service
 from . import decide
-from .proof import OFF_ACTIONS, RECORDERS
+from .proof import OFF_ACTIONS
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -45,7 +45,7 @@ class Missing:
         found = worker.services_known
         if fenced or _marked(found):
             found = services() or ()  # what was known may be half a minute old
-        hosts = {node.name: decide.host_of(node.name, worker.domain, found) for node in unknown}
+        hosts = {node.name: decide.host_of(view.named(node.name), worker.domain, found) for node in unknown}
         marked = _marked(found)
         seen: dict[tuple[str, str], Callable[[], Record]] = {}
         for node in unknown:

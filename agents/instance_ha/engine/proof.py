@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from ..model import ClusterNode, FenceEvent, Record, Service
+from ..model import RECORDERS, ClusterNode, FenceEvent, Record, Service
 
-RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))
 OFF_ACTIONS = frozenset(("off", "reboot"))
 GOES_ON = "Pacemaker is still fencing it"
 

@@ -1,0 +1,103 @@
+"""Evacuation by hand: what it says of what it could not see, and when it refuses."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from instance_ha import cluster as door
+from instance_ha.cli import assurance, common, evacuate, main
+from instance_ha.process import Outcome
+
+from tests.unit.little_cloud import PASSWORD, LittleCloud
+
+Said = pytest.CaptureFixture[str]
+# Nova knows the node cmp-1 as nova-a.
+CIB = """<cib have-quorum="1"><configuration><resources><primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>
+<primitive id="fence-nova" class="stonith" type="fence_nova"><instance_attributes id="f">
+<nvpair id="m" name="pcmk_host_map" value="cmp-1:nova-a"/></instance_attributes></primitive></resources>
+<nodes><node type="remote" id="cmp-1" uname="cmp-1"/></nodes></configuration><status>
+<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="{online}" node_fenced="0"/></status></cib>"""
+
+
+class Machine:
+    """A controller: `cib` is what cibadmin says, None where it fails as without a running Pacemaker."""
+
+    def __init__(self) -> None:
+        self.cib: str | None = CIB.format(online="false")
+
+    def __call__(self, argv: list[str], timeout: float) -> Outcome:
+        if self.cib is None:
+            return Outcome(102, "", "Could not connect to the CIB: Transport endpoint is not connected")
+        return Outcome(0, self.cib if argv[0] == "cibadmin" else "<pacemaker-result/>", "")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    one = Machine()
+    monkeypatch.setattr(common, "run", one)
+    monkeypatch.setattr(door, "run", one)
+    monkeypatch.setattr("shutil.which", lambda name, path: f"/usr/sbin/{name}")
+    monkeypatch.setattr(assurance, "WATCH", 0.0)
+    monkeypatch.setattr(evacuate, "POLL", 0.01)
+    return one
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleCloud]:
+    one = LittleCloud()
+    one.service("cmp-1").update(host="nova-a", state="down")
+    one.boot("s1", "web", "nova-a")
+    for name, value in {"AUTH_URL": f"{one.url}/v3", "USERNAME": "instance-ha", "PASSWORD": PASSWORD, "PROJECT_NAME": "service"}.items():
+        monkeypatch.setenv(f"OS_{name}", value)
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+def by_hand(*more: str, host: str = "nova-a") -> int:
+    return main(["host-evacuate", host, "--host-is-off", *more])
+
+
+def test_a_limit_that_came_first_is_no_success(machine: Machine, cloud: LittleCloud, capsys: Said) -> None:
+    assert by_hand("--timeout", "0.3") == 1
+    assert "not followed to the end: --timeout of 0.3 s is over" in capsys.readouterr().err
+
+
+def test_a_nova_that_goes_silent_is_no_success_and_what_is_known_is_shown(
+        machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evacuate, "SILENCE_LIMIT", 0.1)
+    monkeypatch.setattr(evacuate, "_progress", lambda *_: setattr(cloud, "away", True))
+    assert by_hand("--generate-password") == 1
+    said = capsys.readouterr()
+    assert "| s1     | web  | unknown" in said.out and "not followed to the end: " in said.err and "503" in said.err
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "nan", "inf", "soon"])
+def test_a_limit_that_is_none_is_refused(limit: str, capsys: Said) -> None:
+    with pytest.raises(SystemExit) as end:
+        by_hand("--timeout", limit)
+    assert end.value.code == 2 and "is no number of seconds above 0" in capsys.readouterr().err
+
+
+def test_a_cluster_that_cannot_be_asked_is_not_no_cluster(machine: Machine, cloud: LittleCloud, capsys: Said) -> None:
+    machine.cib = None
+    assert by_hand() == 2
+    assert "this machine's cluster cannot be asked: cibadmin failed with 102" in capsys.readouterr().err
+    assert not any("action" in line or line.startswith("PUT") for line in cloud.asked)
+    assert by_hand("--without-cluster", "--timeout", "0.3") == 1
+
+
+def test_a_live_host_of_another_name_is_refused(machine: Machine, cloud: LittleCloud, capsys: Said) -> None:
+    machine.cib = CIB.format(online="true")
+    for host in ("nova-a", "cmp-1"):
+        assert by_hand(host=host) == 2
+        assert "Pacemaker says cmp-1 is online" in capsys.readouterr().err
+
+
+def test_no_password_is_asked_for_in_vain(machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.service("nova-a").update(state="up")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert by_hand("--password", "-") == 2
+    assert "no password was given" in capsys.readouterr().err and not cloud.service("nova-a")["forced_down"]
