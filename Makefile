@@ -7,6 +7,7 @@ SBINDIR   = $(PREFIX)/sbin
 BINDIR    = $(PREFIX)/bin
 OCFDIR    = $(PREFIX)/lib/ocf/resource.d/openstack
 MANDIR    = $(PREFIX)/share/man
+HERE      = $(DESTDIR)$(PYTHONDIR)/instance_ha
 FENCEAGENTSLIBDIR ?= /usr/share/fence
 PACKAGES  = cli configuring doctor engine planning reporting
 
@@ -60,14 +61,16 @@ lab-down:
 	@$(LAB) down
 
 install:
-	rm -rf '$(DESTDIR)$(PYTHONDIR)/instance_ha'
-	install -d '$(DESTDIR)$(PYTHONDIR)/instance_ha' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
-	install -m 0644 agents/instance_ha/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/'
-	for package in $(PACKAGES); do install -d '$(DESTDIR)$(PYTHONDIR)/instance_ha/'$$package && install -m 0644 agents/instance_ha/$$package/*.py '$(DESTDIR)$(PYTHONDIR)/instance_ha/'$$package/ || exit 1; done
+	@'$(PYTHON)' -I -c 'import lxml' || { echo 'make install: $(PYTHON) has no lxml: see "Install" in README.md' >&2; exit 1; }
+	rm -rf '$(HERE).new' '$(HERE).old'
+	umask 022 && install -d '$(HERE).new' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
+	install -m 0644 agents/instance_ha/*.py '$(HERE).new/'
+	for package in $(PACKAGES); do install -d '$(HERE).new/'$$package && install -m 0644 agents/instance_ha/$$package/*.py '$(HERE).new/'$$package/ || exit 1; done
+	if [ -e '$(HERE)' ]; then mv '$(HERE)' '$(HERE).old'; fi && mv '$(HERE).new' '$(HERE)' && rm -rf '$(HERE).old'
 	$(FILL) agents/fence_nova > '$(DESTDIR)$(SBINDIR)/fence_nova' && chmod 0755 '$(DESTDIR)$(SBINDIR)/fence_nova'
 	$(FILL) agents/instance-ha > '$(DESTDIR)$(BINDIR)/instance-ha' && chmod 0755 '$(DESTDIR)$(BINDIR)/instance-ha'
 	$(FILL) ocf/openstack/NovaEvacuate > '$(DESTDIR)$(OCFDIR)/NovaEvacuate' && chmod 0755 '$(DESTDIR)$(OCFDIR)/NovaEvacuate'
-	cd agents && PYTHONDONTWRITEBYTECODE=1 '$(PYTHON)' -m instance_ha.manual '$(DESTDIR)$(MANDIR)'
+	umask 022 && PYTHONPATH=agents PYTHONDONTWRITEBYTECODE=1 '$(PYTHON)' -m instance_ha.manual '$(DESTDIR)$(MANDIR)'
 
 uninstall:
 	rm -rf '$(DESTDIR)$(PYTHONDIR)'

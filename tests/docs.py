@@ -26,8 +26,8 @@ Dashes and underscores in a name mean the same to the agents, but pcs takes only
 its aliases; an empty value counts as not given. Booleans are true, yes, on, y, 1 or false, no, off, n, 0. Seconds may be written `10` or `10s`.
 
 Who the agents are in OpenStack comes from `cloud`, else from `openrc`, else from `auth_url`, `username`, `password` and `tenant_name`.
-With `cloud`, what clouds.yaml says about the kind of endpoint, the CA and TLS counts, and the parameters `endpoint_type`, `cacert` and
-`insecure` do not; openstacksdk's own default for the endpoint is `public`, so write `interface: internal` there where that is meant.
+With `cloud`, the kind of endpoint is what clouds.yaml says, and the parameter `endpoint_type` does not count; openstacksdk's own default is
+`public`, so write `interface: internal` there where that is meant. `cacert` and `insecure=true` count before what clouds.yaml says of TLS.
 """
 STATES_HEAD = """# States
 

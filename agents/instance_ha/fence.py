@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import signal
 import time
 import uuid
@@ -20,7 +21,6 @@ OK, FAILED, OFF = 0, 1, 2
 MOST_SEEN = 8          # fencing times that a record remembers
 NOVA_NOTICES = "3"     # quick_evacuate_level
 AT_ONCE = "at_once"    # let_in
-SILENT = frozenset(("2", "disabled"))
 DOCS = {"shortdesc": metadata.FENCE_SHORT, "longdesc": metadata.FENCE_LONG, "vendorurl": "https://www.openstack.org"}
 
 
@@ -33,7 +33,7 @@ def main() -> int:
     for name in ("login", "passwd", "port"):
         fencing.all_opt[name]["required"] = "0"
     device = ["login", "passwd", "port", "ssl_insecure", "no_password", "no_login", "fabric_fencing", *own]
-    given = fencing.process_input(device)
+    given = _clean(fencing.process_input(device), [fencing.all_opt[name] for name in device if name in fencing.all_opt])
     if given.get("--action") == "validate-all":
         given.setdefault("--plug", "any")  # fencing.py wants one, and nothing is looked up
     elif given.get("--nodename"):
@@ -58,7 +58,7 @@ def run(options: Mapping[str, Any], fencing: Any) -> int:
         "list-status": agent.print_list_status, "validate-all": agent.validate,
     }
     action = options["--action"]
-    if values["record_only"].lower() in SILENT and action in ("off", "on", "monitor"):
+    if values["record_only"].lower() in params.SILENT and action in ("off", "on", "monitor"):
         logging.info("record_only=%s: %s does nothing", values["record_only"], action)
         return OK
     if action == "off" and int(float(options.get("--delay") or 0)):
@@ -68,8 +68,15 @@ def run(options: Mapping[str, Any], fencing: Any) -> int:
     return actions[action]()
 
 
+def _clean(given: Mapping[str, Any], options: list[dict[str, Any]]) -> dict[str, Any]:
+    """What was given without empty values, which are none, and with seconds as fencing.py takes them: without an s."""
+    kinds = {f"--{one['longopt'].rstrip(':')}": one.get("type", "string") for one in options if one["getopt"].endswith(":")}
+    there = {key: value for key, value in given.items() if key not in kinds or value != ""}
+    return {key: re.sub("[sS]$", "", value) if kinds.get(key) == "second" else value for key, value in there.items()}
+
+
 def _text(value: Any) -> str:
-    # fencing.py holds a flag that was given without a value as "" or as "1".
+    # fencing.py holds a flag of the command line as "", and one on standard input as "1" or "0".
     return "1" if value in ("", None) else str(value)
 
 

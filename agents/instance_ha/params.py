@@ -5,6 +5,7 @@ metadata.py renders the table as OCF XML, as options of fencing.py and as option
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from .model import RECORD
 
 TRUE = frozenset(("1", "true", "yes", "on", "y"))
 FALSE = frozenset(("0", "false", "no", "off", "n", ""))
+SILENT = frozenset(("2", "disabled"))    # record_only: the agent is switched off
 FENCE = "fence"
 OCF = "ocf"
 # What recover_states may name, and names by default. A test holds it to states.py.
@@ -82,7 +84,7 @@ CLOUD: tuple[Param, ...] = (
 
 FENCING: tuple[Param, ...] = (
     Param("record_only", "Only record the fencing",
-          "true: off writes the record and leaves Nova to NovaEvacuate's worker. Disabled (or 2): every action succeeds and does nothing, "
+          "true: off writes the record and leaves Nova to NovaEvacuate's worker. Disabled (or 2): off, on and monitor succeed and do nothing, "
           "the peers' way to switch the agent off. As fence_compute has it, 1 and true are the same.",
           default="false", agents=_FENCE_ONLY),
     Param("nova_timeout", "Longest time that off spends on Nova, in seconds",
@@ -199,6 +201,10 @@ def check(param: Param, text: str) -> str:
         unknown = sorted(set(text.replace(",", " ").split()) - {*STATE_WORDS, "none"})
         if unknown:
             raise ConfigurationError(f"recover_states names {', '.join(unknown)}; it may name none, {', '.join(STATE_WORDS)}")
+    if param.name == "record_only" and text.lower() not in SILENT and boolean(text) is None:
+        raise ConfigurationError(f"{param.name}={text!r} is none of true, false and Disabled (or 2)")
+    if param.name == "evacuate_attribute" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", text):
+        raise ConfigurationError(f"{param.name}={text!r} is no name of a node attribute: letters, digits, _, . and -")
     if any(ord(char) < 32 for char in text):
         raise ConfigurationError(f"{param.name} holds a control character")
     if param.name == "metrics_directory" and text and not text.startswith("/"):
@@ -238,6 +244,8 @@ def resolve(params: Iterable[Param], given: Mapping[str, str]) -> dict[str, str]
     for param in params:
         text = next((words[name] for name in (param.name, *param.aliases) if words.get(name)), "")
         values[param.name] = check(param, text)
+    if int(values.get("min_parallel", 0)) > int(values.get("max_parallel", values.get("min_parallel", 0))):
+        raise ConfigurationError(f"min_parallel={values['min_parallel']} is above max_parallel={values['max_parallel']}")
     return values
 
 

@@ -49,6 +49,7 @@ AFTERWARDS = (
     ("crm configure show", 0, "instance-ha-history"),
     ("cibadmin --query --scope crm_config", 0, "INCIDENT"),
     ("pcs resource restart nova-compute-clone NODE", 0, "successfully restarted"),
+    ("pcs resource restart nova-evacuate", 0, "successfully restarted"),
     (FORGET, 0, ""),
     ("instance-ha history", 0, ""),
 )

@@ -40,6 +40,18 @@ def test_every_spelling_is_taken(run: Run, spelling: str) -> None:
     assert run("fence_nova", stdin="action=validate-all\n" + spelling.format(NOWHERE) + "\n").returncode == 0
 
 
+@pytest.mark.parametrize("given", ["cloud=lab\nregion_name=\ndomain=\nnova_timeout=\n", "cloud=lab\nnova_timeout=10s\napi_timeout=5s\n"])
+def test_what_is_empty_is_not_given_and_seconds_may_have_an_s(run: Run, given: str) -> None:
+    assert run("fence_nova", stdin=f"action=validate-all\n{given}").returncode == 0
+
+
+@pytest.mark.parametrize("given", [
+    "cloud=\n", "auth_url=x\nusername=\npassword=b\ntenant_name=t\n", "auth_url=x\nusername=a\npassword=\ntenant_name=t\n"])
+def test_what_is_empty_is_missing(run: Run, given: str) -> None:
+    done = run("fence_nova", stdin=f"action=validate-all\n{given}")
+    assert done.returncode == 1 and "missing" in done.stderr
+
+
 @pytest.mark.parametrize(("given", "word"), [("", "missing"), ("auth_url=x\nusername=a\ntenant_name=t\n", "password"),
                                              (CREDENTIALS + "api_timeout=soon\n", "api-timeout")])
 def test_validate_names_what_is_wrong(run: Run, given: str, word: str) -> None:

@@ -41,3 +41,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         return 1
+    except OSError as error:
+        print(f"instance-ha: {error}", file=sys.stderr)
+        return 1

@@ -11,13 +11,14 @@ from typing import Any
 
 from ..cluster import Cluster
 from ..engine import decide
-from ..errors import ClusterError, ConfigurationError
+from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..model import ClusterNode, Service
 from ..nova import Nova
 from .assurance import node_of
 from .common import ALL_DONE, SOME_LEFT, cluster_view, connect, seconds
 
 REASON = "maintenance:"        # how the disabled_reason begins; a person's, to the worker
+STILL_RUNS = "its nova-compute still runs; where it is a unit of its own: systemctl stop nova-compute (openstack-nova-compute) on it, then again"
 LIMIT = 180.0                  # seconds for Pacemaker and nova-compute to follow
 LOOK = 1.0
 
@@ -69,8 +70,15 @@ def _on(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNod
         cluster.remote_connection(node.name, False)
     else:
         cluster.standby(node.name, True)
-    if not _wait(lambda: not _is_up(nova, service) and not (node.remote and cluster.view().nodes[node.name].online), args.timeout):
-        print(f"instance-ha: {service.host} has not followed within {args.timeout:g} s; see crm_mon", file=sys.stderr)
+
+    def still() -> str:
+        if node.remote and cluster.view().nodes[node.name].online:
+            return "see crm_mon"
+        return STILL_RUNS if _is_up(nova, service) else ""
+
+    left = _wait(still, args.timeout)
+    if left:
+        print(f"instance-ha: {service.host} has not followed within {args.timeout:g} s: {left}", file=sys.stderr)
         return SOME_LEFT
     last = "" if node.remote else "; stop Pacemaker on it (pcs cluster stop, or systemctl stop pacemaker corosync) before you switch it off"
     print(f"{node.name}: out of service; Pacemaker does not fence it for being off{last}")
@@ -82,8 +90,9 @@ def _off(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNo
         cluster.remote_connection(node.name, True)
     else:
         cluster.standby(node.name, False)
-    if not _wait(lambda: _is_up(nova, service), args.timeout):
-        print(f"instance-ha: nova-compute on {service.host} is not up within {args.timeout:g} s; see crm_mon; then again: "
+    left = _wait(lambda: "" if _is_up(nova, service) else "see crm_mon", args.timeout)
+    if left:
+        print(f"instance-ha: nova-compute on {service.host} is not up within {args.timeout:g} s: {left}; then again: "
               f"instance-ha maintenance off {args.host}", file=sys.stderr)
         return SOME_LEFT
     if not service.enabled and service.reason.startswith(REASON):
@@ -98,10 +107,14 @@ def _is_up(nova: Nova, service: Service) -> bool:
     return any(s.id == service.id and s.up and not s.forced_down for s in nova.services())
 
 
-def _wait(done: Callable[[], bool], limit: float) -> bool:
+def _wait(look: Callable[[], str], limit: float) -> str:
+    """Look until "" says that it is so, or the limit is over. What is still to be done, "" for nothing."""
     end = time.monotonic() + limit
-    while not done():
-        if time.monotonic() > end:
-            return False
+    while True:
+        try:
+            left = look()
+        except (CloudError, ClusterError, HostError) as error:   # what was begun goes on
+            left = str(error)
+        if not left or time.monotonic() > end:
+            return left
         time.sleep(LOOK)
-    return True

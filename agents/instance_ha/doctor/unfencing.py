@@ -22,8 +22,8 @@ def check(scene: Scene) -> Iterator[Finding]:
     """All of them."""
     if not scene.recorders:
         yield Finding("no-fence-nova", "cluster", "there is no device of fence_nova", to_do(
-            f"pcs stonith create fence-nova fence_nova cloud=NAME pcmk_host_list='{' '.join(scene.computes)}' pcmk_action_limit=-1 op monitor "
-            "interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s"))
+            f"pcs stonith create fence-nova fence_nova cloud=NAME pcmk_host_list='{' '.join(scene.computes)}' pcmk_action_limit=-1 let_in=at_once "
+            "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s"))
     for device in scene.recorders:
         yield from _device(scene, device)
     for resource in scene.nova_computes:
