@@ -71,6 +71,7 @@ def _from_values(values: Mapping[str, str]) -> tuple[Any, str, str, dict[str, st
 def _from_clouds_yaml(values: Mapping[str, str]) -> tuple[Any, str, str, dict[str, str]]:
     try:
         import openstack.config
+        from keystoneauth1.exceptions import ClientException
         from openstack.exceptions import ConfigException
         from yaml import YAMLError  # type: ignore[import-untyped]
     except ImportError as error:
@@ -80,8 +81,11 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> tuple[Any, str, str, dict[st
             cloud=values["cloud"], region_name=values["region_name"] or None, api_timeout=float(values["api_timeout"]),
             **({"verify": False} if values["insecure"] == "true" else {}), **({"cacert": values["cacert"]} if values["cacert"] else {}))
         session = region.get_session()
-    except (ConfigException, OSError, ValueError, YAMLError) as error:
-        raise HostError(f"the cloud {values['cloud']!r} cannot be used: {one_line(error)}") from None
+    except (ConfigException, ClientException, OSError, ValueError, YAMLError, TypeError, AttributeError, KeyError) as error:
+        # What is missing in a clouds.yaml, or is no mapping there, comes out of openstacksdk as any of these.
+        known = isinstance(error, (ConfigException, ClientException, OSError, YAMLError))
+        what = one_line(error) if known else f"something is missing in clouds.yaml, or is no mapping there ({one_line(error)})"
+        raise HostError(f"the cloud {values['cloud']!r} cannot be used: {what}") from None
     session.timeout = float(values["api_timeout"])
     elsewhere = {service: url for service in ("compute", "image", "placement") if (url := region.get_endpoint(service))}
     return session, region.config.get("interface") or _interface(values), region.get_region_name() or "", elsewhere

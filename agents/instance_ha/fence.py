@@ -13,7 +13,8 @@ from typing import Any
 
 from . import credentials, metadata, params
 from .cluster import Cluster
-from .engine import decide, entry, proof
+from .engine import entry, proof
+from .engine.naming import host_of
 from .errors import CloudError, CloudUnreachable, ConfigurationError, InstanceHaError
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, Record, Service
 
@@ -114,13 +115,13 @@ class Agent:
             node, FENCED, uuid.uuid4().hex[:8], int(time.time()), self.cluster.local_node(),
             host=self.plug if self.plug != node else "", seen=tuple(seen[:MOST_SEEN]),
             baseline=before.baseline if before and going_on else None, kept=before.kept if before and going_on else {},
-            reserve=before.reserve if before else ""))
+            reserve=before.reserve if before else "", released=bool(before and going_on and before.released)))
         logging.info("fencing of %s recorded as %s", node, record.id)
         if params.boolean(self.values["record_only"]) or self.values["quick_evacuate_level"] == NOVA_NOTICES:
             return OK
         try:
             self._mark_down(record)
-        except InstanceHaError as error:
+        except Exception as error:  # the record stands: nothing may make this fencing fail any more
             logging.warning("%s is recorded; marking it down in Nova is left to NovaEvacuate: %s", node, error)
         return OK
 
@@ -176,7 +177,7 @@ class Agent:
         return [s for s in credentials.connect(self.values).services() if s.binary == "nova-compute"]
 
     def _service(self, services: list[Service], name: str) -> Service:
-        host = decide.host_of(name, self.values["domain"], services)
+        host = host_of(name, self.values["domain"], services)
         for service in services:
             if service.binary == "nova-compute" and service.host == host:
                 return service

@@ -105,7 +105,7 @@ def _seen(text: str | None) -> tuple[str, ...] | None:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+    return int(text) if text and text.isascii() and text.isdigit() else None
 
 
 @dataclass(frozen=True)

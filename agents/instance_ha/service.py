@@ -274,7 +274,7 @@ def _reload(service: Service, instance: str, worker: Worker, teller: Teller) -> 
         _build(service, instance, (worker, teller))
         worker.health.problems.pop("settings", None)
         LOG.info("parameters read again")
-    except (InstanceHaError, OSError, ValueError) as error:
+    except Exception as error:  # the old ones go on
         worker.health.problems["settings"] = f"the new parameters were not taken: {error}"
 
 

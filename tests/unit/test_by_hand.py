@@ -101,3 +101,16 @@ def test_no_password_is_asked_for_in_vain(machine: Machine, cloud: LittleCloud, 
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     assert by_hand("--password", "-") == 2
     assert "no password was given" in capsys.readouterr().err and not cloud.service("nova-a")["forced_down"]
+
+
+def test_an_interruption_shows_what_is_known_and_gives_back_what_was_not_sent(
+        machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        if cloud.servers["s1"]["locked"]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(evacuate, "_progress", interrupt)
+    assert by_hand() == 1
+    said = capsys.readouterr()
+    assert "| s1     | web  | no " in said.out and "not followed to the end: interrupted" in said.err
+    assert not cloud.migrations and not cloud.servers["s1"]["locked"]

@@ -8,6 +8,7 @@ import pytest
 from instance_ha import model
 from instance_ha.engine import decide
 from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, START, STOP, UNLOCK, WAIT, HostScene, Memory, server_verdict
+from instance_ha.engine.naming import host_of
 from instance_ha.engine.proof import is_current, level_fault, proof_of_fencing
 from instance_ha.engine.selection import Policy, Ruling
 from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service
@@ -179,7 +180,7 @@ def test_a_request_in_the_queue_of_a_host_that_came_back_late_is_not_given_up_ei
     memory, rows = Memory(), (row(1, "accepted", None),)
     one, limit, back = server(task_state="rebuilding"), Policy().stuck_timeout, 1000.0 + 1.5 * Policy().stuck_timeout
     for now in (1000.0, back):
-        assert verdict(one, memory, rows=rows, now=now, fallen=frozenset(("cmp-2",))).action == WAIT
+        assert verdict(one, memory, rows=rows, now=now, fallen={"cmp-2": "2026-11-25T04:00:01.000000"}).action == WAIT
     assert verdict(one, memory, rows=rows, now=1001.0 + 2 * limit).action == WAIT, "its host would be let in, and the server stay on it"
     assert "lost try 1" in verdict(one, memory, rows=rows, now=back + limit + 1).reason
 
@@ -343,14 +344,49 @@ def service(host: str) -> Service:
     ("cmp-1", "", "cmp-1.a.org cmp-1.b.org", None), ("cmp-9", "", "cmp-1 cmp-2", None), ("CMP-1", "", "cmp-1", "cmp-1"),
     ("cmp-1.a.org", "", "cmp-1.b.org", None)])
 def test_the_host_of_a_node(node: str, domain: str, hosts: str, found: str | None) -> None:
-    assert decide.host_of(node, domain, [service(host) for host in hosts.split()]) == found
+    assert host_of(node, domain, [service(host) for host in hosts.split()]) == found
 
 
 def test_a_request_that_may_wait_in_a_dead_hosts_queue_is_not_sent_again() -> None:
     one, memory, rows = server(task_state="rebuilding"), Memory(), (row(7, "accepted", None),)
-    fallen = frozenset(("cmp-2",))
+    fallen = {"cmp-2": "2026-11-25T04:00:01.000000"}
     limit = 2 * Policy().stuck_timeout
     assert verdict(one, memory, rows=rows, fallen=fallen, now=100.0).action == WAIT
     assert verdict(one, memory, rows=rows, fallen=fallen, now=100.0 + limit).action == WAIT
     late = verdict(one, memory, rows=rows, fallen=fallen, now=101.0 + limit)
     assert (late.action, late.retry) == (LEFT, True) and "cmp-2, which died, may have it in its queue" in late.reason
+
+
+def test_a_host_that_was_down_long_before_the_request_cannot_have_it() -> None:
+    one, memory = server(task_state="rebuilding"), Memory()
+    rows = (Migration(7, "u1", "accepted", "cmp-1", None, created="2026-11-25T04:10:00.000000"),)
+    limit, long_gone = Policy().stuck_timeout, {"cmp-2": "2026-11-25T04:04:00.000000"}
+    assert verdict(one, memory, rows=rows, fallen=long_gone, now=100.0).action == WAIT
+    assert "lost try 1" in verdict(one, memory, rows=rows, fallen=long_gone, now=101.0 + limit).reason
+    memory, of_late = Memory(), {"cmp-2": "2026-11-25T04:06:00.000000"}
+    assert verdict(one, memory, rows=rows, fallen=of_late, now=100.0).action == WAIT
+    assert verdict(one, memory, rows=rows, fallen=of_late, now=101.0 + limit).action == WAIT
+
+
+@pytest.mark.parametrize(("fields", "scene_fields"), [
+    ({"task_state": "powering-off"}, {}), ({}, {"up": "cmp-3"}), ({}, {"rows": (row(1, "pre-migrating"),)})])
+def test_what_has_left_is_not_waited_for_for_ever(fields: dict[str, str], scene_fields: dict[str, object]) -> None:
+    one, memory, limit = server(host="cmp-2", locked=True, locked_reason=CLAIM.text(), **fields), Memory(), Policy().stuck_timeout
+    scene_fields = {"rows": (row(1, "done"),), **scene_fields}
+    assert verdict(one, memory, now=100.0, **scene_fields).action == WAIT
+    late = verdict(one, memory, now=101.0 + limit, **scene_fields)
+    assert late.action == LEFT and late.reason.startswith("stuck: ") and decide.host_over([late])
+
+
+def test_a_state_that_nova_does_not_bring_about_is_asked_for_with_pauses_and_given_up() -> None:
+    memory, policy = Memory(), Policy()
+    one = server(host="cmp-2", locked=True, locked_reason=Claim("cmp-1", "halted", "3f9c", "ctl-1.1.1").text())
+    asked = [verdict(one, memory, rows=(row(1, "done"),), now=100.0 + after).action for after in (0.0, 1.0, policy.retry_pause)]
+    assert asked == [STOP, WAIT, STOP]
+    late = verdict(one, memory, rows=(row(1, "done"),), now=101.0 + policy.stuck_timeout)
+    assert late.action == LEFT and late.final and "does not bring that about" in late.reason
+
+
+def test_only_a_broken_off_live_migration_says_where_to_go() -> None:
+    assert verdict(server(), moving={"u1": "cmp-2"}).target is None
+    assert verdict(server(task_state="migrating"), moving={"u1": "cmp-2"}).target == "cmp-2"

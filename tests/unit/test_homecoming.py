@@ -64,12 +64,12 @@ def test_a_reboot_whose_answer_was_lost_is_looked_for(fake: Fake) -> None:
     fake.says(200, {"instanceActions": []})
     fake.answers.append(None)
     with pytest.raises(CloudUnreachable):
-        release(fake.nova, "cmp-1", reboots)
+        release(fake.nova, "cmp-1", reboots, lambda server: False)
     fake.says(200, {"servers": [claimed("active")]})
     fake.says(409, SHUT_OFF)
     fake.says(200, {"instanceActions": [action("reboot", "10:00:00", "10:00:01")]})
     fake.says(202)
-    assert release(fake.nova, "cmp-1", reboots) == []
+    assert release(fake.nova, "cmp-1", reboots, lambda server: False) == []
     assert posted(fake) == ["reboot", "unlock"]
 
 
@@ -78,7 +78,7 @@ def test_what_runs_is_not_rebooted(fake: Fake) -> None:
     fake.says(200, {"servers": [claimed("active")]})
     fake.says(200, {"state": "running", "driver": "libvirt"})
     fake.says(202)
-    release(fake.nova, "cmp-1", {})
+    release(fake.nova, "cmp-1", {}, lambda server: False)
     assert posted(fake) == ["unlock"]
 
 
@@ -115,8 +115,21 @@ def test_a_server_whose_live_migration_broke_off_is_left_as_it_is(fake: Fake, st
     if state == "error":
         fake.says(200, {"migrations": []})
     fake.says(202)
-    release(fake.nova, "cmp-1", {})
+    release(fake.nova, "cmp-1", {}, lambda server: False)
     assert posted(fake) == ["unlock"]
+
+
+@pytest.mark.parametrize(("stuck", "asked", "left"), [(False, [], 1), (True, ["os-resetState", "reboot", "unlock"], 0)])
+def test_a_task_that_the_hosts_death_broke_off_is_not_waited_for_for_ever(fake: Fake, stuck: bool, asked: list[str], left: int) -> None:
+    fake.says(200, {"servers": [claimed("active", **{"OS-EXT-STS:task_state": "suspending"})]})
+    if stuck:
+        fake.says(202)
+        fake.says(409, SHUT_OFF)
+        fake.says(200, {"instanceActions": []})
+        fake.says(202)
+        fake.says(202)
+    assert len(release(fake.nova, "cmp-1", {}, lambda server: stuck)) == left
+    assert posted(fake) == asked
 
 
 @pytest.mark.parametrize(("first", "second", "asked"), [
@@ -134,7 +147,7 @@ def test_a_server_with_two_evacuations_at_once_is_left_as_it_is(fake: Fake, firs
     fake.says_always("/servers/a1/os-instance-actions", {"instanceActions": []})
     for _ in asked:
         fake.says(202)
-    release(fake.nova, "cmp-1", {})
+    release(fake.nova, "cmp-1", {}, lambda server: False)
     assert posted(fake) == asked
 
 

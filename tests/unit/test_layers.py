@@ -15,7 +15,7 @@ RANKS = {
     "incident": 0, "events": 0, "metrics": 0, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 8,
     "answers": 1, "progress": 7, "chronicle": 7, "drawing": 2, "page": 8,
     "errors": 0, "process": 1, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
-    "rows": 2, "pulse": 2, "decide": 3, "looked": 4, "window": 3, "nova": 3, "cib": 1, "cluster": 2, "credentials": 4,
+    "rows": 2, "pulse": 2, "naming": 2, "decide": 3, "looked": 4, "window": 3, "nova": 3, "cib": 1, "cluster": 2, "credentials": 4,
     "placing": 5, "evacuation": 6, "reserve": 6,
     "demand": 2, "placement": 4,
     "entry": 3, "missed": 8, "homecoming": 7, "host": 8, "worker": 9,
@@ -27,7 +27,7 @@ RANKS = {
     "service": 10, "ocf": 11, "doctor": 11, "cli": 12, "manual": 13, "fence": 11,
 }
 PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
-        "window": {"model", "selection"}, "decide": {"model", "selection", "states"}, "looked": {"decide", "model"},
+        "naming": {"model"}, "window": {"model", "selection"}, "decide": {"model", "selection", "states"}, "looked": {"decide", "model"},
         "params": {"errors", "model"}, "cib": {"errors", "model"},
         "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
         "demand": {"model"},
@@ -39,7 +39,7 @@ PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
 DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
-DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "params", "powering", "proof",
+DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof",
                     "provisioning", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
 WHOLE = ("doctor", "cli")     # packages that have one rank

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from instance_ha.engine.selection import Selection, order_key, rule_for
+from instance_ha.engine.selection import Selection, order_key, rank_of, rule_for
 
 from tests.unit.test_model import server
 
@@ -39,3 +39,9 @@ def test_order() -> None:
         server(name="b"), server(name="a"), server(name="marked", metadata={"HA_Enabled": "true"}),
         server(name="first", metadata={"restart_priority": "900"}), server(name="last", metadata={"restart_priority": "-1"})], key=order_key)]
     assert names == ["first", "marked", "a", "b", "last"]
+
+
+@pytest.mark.parametrize("text", ["--5", "²", "①", "5.0", "", "9" * 200, "a"])
+def test_a_users_text_that_is_no_number_is_the_middle(text: str) -> None:
+    assert rank_of(server(metadata={"restart_priority": text})) == rank_of(server())
+    assert rank_of(server(metadata={"restart_priority": " -7 "})) == (7, 1)

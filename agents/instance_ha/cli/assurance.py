@@ -6,9 +6,10 @@ import sys
 import time
 
 from ..cluster import Cluster
-from ..engine import decide, proof
+from ..engine import proof
+from ..engine.naming import host_of
 from ..errors import ConfigurationError
-from ..model import CONFIRMED, ClusterNode, ClusterView, Service
+from ..model import CONFIRMED, RETURNING, ClusterNode, ClusterView, Service
 from ..nova import Nova
 
 WATCH = 25.0     # without a report, which nova-compute makes every 10 s by default, also where it is forced down
@@ -41,7 +42,7 @@ def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Servi
 def node_of(view: ClusterView, domain: str, host: str) -> ClusterNode | None:
     """The cluster's node that is a compute host of Nova."""
     named = [Service("", "nova-compute", host, True, False, False)]
-    return next((node for node in view.nodes.values() if decide.host_of(view.named(node.name), domain, named) == host), None)
+    return next((node for node in view.nodes.values() if host_of(view.named(node.name), domain, named) == host), None)
 
 
 def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | None) -> tuple[bool, str]:
@@ -56,6 +57,8 @@ def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | No
         return False, "" if kept_out else node.name
     # A record goes on until its host is back in service: its proof counts only while the node is known to be away.
     away = node.online is False
+    if record and record.state == RETURNING:
+        return False, ""     # it was let in since, so that its proof is of another time
     return bool(record and away and (record.proof or proof.proof_of_fencing(record, node, cluster.history(record.node))[0])), ""
 
 

@@ -19,8 +19,8 @@ from ..configuring.identity import identity, shared
 from ..configuring.inventory import Inventory
 from ..configuring.provisioning import NOVA_EVACUATE, Proposal, Wish, propose
 from ..configuring.transaction import Transaction
-from ..engine import decide
 from ..engine.entry import node_of
+from ..engine.naming import host_of
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..model import RECORDERS
 from ..process import CLEAN_ENVIRONMENT
@@ -119,7 +119,7 @@ def _asked(args: argparse.Namespace, has: Inventory) -> tuple[str, ...]:
     except (CloudError, ConfigurationError, HostError) as error:
         raise ConfigurationError(f"Nova cannot be asked for its compute hosts: {error}; or name them: --hosts HOST,...") from None
     names = {node: host for device in devices for node, host in powering.host_map(device).items()}
-    found = {decide.host_of(names.get(node, node), domain, services): node for node in has.nodes}
+    found = {host_of(names.get(node, node), domain, services): node for node in has.nodes}
     missing = sorted({service.host for service in services} - {host for host in found if host})
     if missing:
         node = missing[0].split(".")[0]

@@ -18,6 +18,7 @@ from ..cluster import Cluster
 from ..engine import decide
 from ..engine.decide import Verdict
 from ..engine.evacuation import Evacuation, Prepared
+from ..engine.naming import host_of, is_ours
 from ..engine.selection import Policy, policy_from
 from ..engine.window import Queue, Waiting, Window
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
@@ -76,7 +77,7 @@ def run_server(args: argparse.Namespace) -> int:
 
 def run_host(args: argparse.Namespace) -> int:
     nova, values, found = _connect(args)
-    host = decide.host_of(found[1].named(args.host) if found else args.host, values["domain"], nova.services())
+    host = host_of(found[1].named(args.host) if found else args.host, values["domain"], nova.services())
     if host is None:
         raise ConfigurationError(f"Nova knows no compute host {args.host!r}; see: instance-ha hosts")
     return _run(args, nova, values, found, host, None)
@@ -118,9 +119,13 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Fo
         nova.force_down(service, True)
     token = f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}"
     policy = policy_from(values)
-    recorded = decide.is_ours(service) or (found is not None and node is not None and node.name in found[1].records)
+    recorded = is_ours(service) or (found is not None and node is not None and node.name in found[1].records)
     evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, args.target, only, racks, password, True, recorded)
-    verdicts, broken_off = _follow(evacuation, nova, policy, args.timeout)
+    verdicts: dict[str, Verdict] = {}
+    try:
+        broken_off = _follow(evacuation, nova, policy, args.timeout, verdicts)
+    except KeyboardInterrupt:
+        broken_off = "interrupted"
     left = _report(args, nova, evacuation, verdicts)
     if broken_off:
         print(f"instance-ha: not followed to the end: {broken_off}; what Nova has accepted goes on. The same command goes on too", file=sys.stderr)
@@ -142,9 +147,8 @@ def _password(args: argparse.Namespace) -> Callable[[], str] | None:
     return (lambda: args.password) if args.password else None
 
 
-def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) -> tuple[dict[str, Verdict], str]:
-    """Turn after turn until nothing is under way. The last verdict on each server, by its id, and why it came to no end, "" when it did."""
-    known: dict[str, Verdict] = {}
+def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, known: dict[str, Verdict]) -> str:
+    """Turn after turn until nothing is under way. Why it came to no end, "" when it did; `known` gets the last verdict on each server, by its id."""
     prepared: Prepared | None = None
     window, queue = Window(policy.min_parallel, policy.max_parallel), Queue(policy.group_timeout, policy.start_pause, time.monotonic)
     limit, heard = time.monotonic() + timeout, time.monotonic()
@@ -187,7 +191,7 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float) 
         time.sleep(POLL)
     if sys.stderr.isatty():
         print(file=sys.stderr)
-    return known, broken_off
+    return broken_off
 
 
 def _progress(evacuation: Evacuation, known: dict[str, Verdict]) -> None:
@@ -211,7 +215,7 @@ def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdic
             rows.append((key, verdict.server.name, "unknown", "", str(error), *given))
             continue
         why, moved = verdict.reason, server is not None and server.host != evacuation.host and server.vm_state != "error"
-        if server is not None and not moved and not evacuation.unclaimed(server) and claim_of(server) and verdict.action == decide.LEFT:
+        if server is not None and not moved and evacuation.is_unsent(verdict) and claim_of(server) and not evacuation.unclaimed(server):
             try:
                 nova.unlock(key)
             except CloudError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ..engine import decide
+from ..engine.naming import host_of
 from .common import ALL_DONE, SOME_LEFT, add_format, cluster_view, connect, print_rows
 
 COLUMNS = ("Host", "Nova", "Service", "Node", "Pacemaker", "Record", "Reason")
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     computes = sorted((s for s in services if s.binary == "nova-compute"), key=lambda s: s.host)
     found = cluster_view(values)
     view = found[1] if found else None
-    nodes = {decide.host_of(view.named(node), values["domain"], computes): node for node in view.nodes} if view else {}
+    nodes = {host_of(view.named(node), values["domain"], computes): node for node in view.nodes} if view else {}
     rows = []
     for service in computes:
         node = nodes.get(service.host)

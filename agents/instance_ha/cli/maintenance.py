@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..cluster import Cluster
-from ..engine import decide
+from ..engine.naming import host_of
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..model import ClusterNode, Service
 from ..nova import Nova
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise ClusterError("this machine is on no running cluster: run it on a controller")
     cluster, view = found
     services = nova.services()
-    host = decide.host_of(view.named(args.host), values["domain"], services)
+    host = host_of(view.named(args.host), values["domain"], services)
     service = next((s for s in services if s.binary == "nova-compute" and s.host == host), None)
     node = node_of(view, values["domain"], host) if host else None
     if service is None or node is None:
@@ -66,6 +66,11 @@ def _on(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNod
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         nova.disable(service, f"{REASON} {args.reason} (since {since} by {os.environ.get('USER', 'root')})")
     print(f"{service.host}: disabled in Nova")
+    late = [] if args.keep_servers else nova.servers_on(service.host)
+    if late:
+        words = f"{late[0].name} came to {service.host} meanwhile ({len(late)} servers in all): move what is there, then again"
+        print(f"instance-ha: {words}", file=sys.stderr)
+        return SOME_LEFT
     if node.remote:
         cluster.remote_connection(node.name, False)
     else:

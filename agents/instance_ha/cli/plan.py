@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..engine import decide
 from ..engine.evacuation import Evacuation
+from ..engine.naming import host_of
 from ..engine.selection import Policy, Ruling, group_of, order_key, policy_from, rank_of
 from ..engine.states import ENDS, LEAVE, state_of
 from ..errors import CloudError, ConfigurationError
@@ -146,7 +146,7 @@ def _left(server: Server, policy: Policy) -> str:
 
 
 def _host(name: str, domain: str, services: Iterable[Service]) -> str:
-    host = decide.host_of(name, domain, services)
+    host = host_of(name, domain, services)
     if host is None:
         raise ConfigurationError(f"Nova knows no compute host {name!r}; see: instance-ha hosts")
     return host

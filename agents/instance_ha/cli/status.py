@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..engine import decide, progress
+from ..engine import progress
+from ..engine.naming import host_of
 from ..engine.selection import policy_from
 from ..errors import ClusterError, ConfigurationError, InstanceHaError
 from ..events import iso
@@ -49,7 +50,7 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
         raise ClusterError("this machine is on no running cluster; status needs the records: run it on a controller")
     services = nova.services()
     view = found[1]
-    names = {node: {node, view.named(node), decide.host_of(view.named(node), values["domain"], services)} for node in {*view.records, *view.broken}}
+    names = {node: {node, view.named(node), host_of(view.named(node), values["domain"], services)} for node in {*view.records, *view.broken}}
     records = [r for r in view.records.values() if args.host in (None, *names[r.node])]
     broken = {node: raw for node, raw in view.broken.items() if args.host in (None, *names[node])}
     if args.host and not records and args.host not in {*view.nodes, *view.broken, *(service.host for service in services)}:
@@ -58,7 +59,7 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
     rows: list[tuple[object, ...]] = []
     ends: list[str] = []
     for record in records:
-        host = decide.host_of(record.host or record.node, values["domain"], services)
+        host = host_of(record.host or record.node, values["domain"], services)
         servers = progress.look(nova, record, host, policy_from(values), services, racks, time.time()) if host else []
         rows += [(record.node, one.id, one.name, one.source, one.to, one.state, one.attempt, one.seconds, one.reason) for one in servers]
         told = view.told.get(record.node, "")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from ..configuring.inventory import Resource
-from ..engine import decide
+from ..engine.naming import host_of, is_ours
 from ..model import ClusterNode, ClusterView, Service
 from .asking import AGGREGATES, GLANCE, NOVA, PLACEMENT, Cloud
 from .finding import Finding, Mend, param, shell, to_do
@@ -41,7 +41,7 @@ def takes(service: Service) -> bool:
 
 def hosts_of(nodes: Mapping[str, ClusterNode], services: Sequence[Service], domain: str) -> dict[str, str]:
     """Nova's name of each node that is a compute host."""
-    return {name: host for name in nodes if (host := decide.host_of(name, domain, services))}
+    return {name: host for name in nodes if (host := host_of(name, domain, services))}
 
 
 def _answers(cloud: Cloud) -> Iterator[Finding]:
@@ -111,7 +111,7 @@ def _hosts(cloud: Cloud, view: ClusterView, domain: str) -> Iterator[Finding]:
         elif not service.up and node.online:
             yield Finding("nova-compute-down", service.host, f"nova-compute is down on {service.host}, which is online",
                           to_do(f"see why: crm_mon -1rf, and nova-compute's log on {service.host}"))
-        elif decide.is_ours(service):
+        elif is_ours(service):
             yield Finding("left-disabled", service.host, f"{service.host} is disabled: {service.reason}",
                           shell(f"openstack compute service set --enable {service.host} nova-compute"))
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from ..model import ARRIVED, DISABLED_BY_US, Migration, Server, Service, claim_of
+from ..model import ARRIVED, Migration, Server, claim_of
 from .selection import Policy, Ruling
-from .states import HALTED, LEAVE, STARTED, STOPPED, state_of
+from .states import HALTED, LEAVE, MOVING, STARTED, STOPPED, state_of
 from .states import PAUSED as PAUSED_BEFORE
 
 EVACUATE = "evacuate"    # lock it with our claim, look again, send
@@ -27,6 +28,7 @@ SEND_DEADLINE = 5.0      # the last look at the server and at the record is no o
 SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
 TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
 CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
+GONE = timedelta(minutes=5)   # Nova's last word of a host may be so much older than its death
 
 
 @dataclass
@@ -35,7 +37,8 @@ class Memory:
 
     Times are the worker's monotonic seconds. `sent` is when a request went out whose row is not seen yet. `request` is Nova's
     id of the last request. `confirming` is when a resize was confirmed, `foreign` when somebody else's claim was first seen,
-    `until` when the wait ends that follows our own. `short`: the refusal was a lack of room.
+    `chore` when a server that has left was first and last asked to take on the state it had, `until` when the wait ends that
+    follows our own. `short`: the refusal was a lack of room.
     """
 
     sent: float | None = None
@@ -52,6 +55,7 @@ class Memory:
     short: bool = False
     confirming: float | None = None
     foreign: float | None = None
+    chore: tuple[float, float] | None = None
     until: float = 0.0
 
 
@@ -96,7 +100,7 @@ class HostScene:
     starts: bool = True          # new evacuations may begin
     last_row: int = 0            # the highest migration id of this host
     control_whole: bool = True
-    fallen: frozenset[str] = frozenset()   # hosts that died of late, in whose message queues requests may wait
+    fallen: Mapping[str, str] = field(default_factory=dict)   # hosts that are down, and since when at the latest, as Nova has it
     moving: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,7 +115,7 @@ def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Mem
     if memory.sent is not None and last and last.id > memory.sent_after:
         memory.sent = None
     if server.host not in (scene.host, None):
-        return _moved(server, scene, rows, was, mine)
+        return _moved(server, scene, policy, memory, rows, was, mine)
     if server.being_deleted:
         return _given_up(server, "its user is deleting it", was, mine)
     open_rows = [row for row in rows if row.in_progress and (row.id > scene.baseline or (server.task_state or "").startswith("rebuild"))]
@@ -134,28 +138,49 @@ def _given_up(server: Server, reason: str, was: str, mine: bool) -> Verdict:
     return Verdict(server, UNLOCK if mine else LEFT, reason, was, final=True, protected=False)
 
 
-def _moved(server: Server, scene: HostScene, rows: Sequence[Migration], was: str, mine: bool) -> Verdict:
+def _moved(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str, mine: bool) -> Verdict:
     # A request that Nova lost keeps its record at accepted for ever; and Nova may carry out a later one under that older record.
     here = [row for row in rows if row.destination == server.host]
     if here and here[-1].in_progress:
-        return Verdict(server, WAIT, f"being rebuilt on {server.host}", was)
+        seen = f"{here[-1].id} {here[-1].status} {server.task_state} {here[-1].updated}"
+        return _awaited(server, scene, policy, memory, f"being rebuilt on {server.host}", seen, was)
     if server.being_deleted:
         return _given_up(server, "its user is deleting it", was, mine)
     if server.task_state:
-        return Verdict(server, WAIT, f"on {server.host}, {server.task_state}", was)
+        return _awaited(server, scene, policy, memory, f"on {server.host}, {server.task_state}", f"{server.host} {server.task_state}", was)
     tries = sum(1 for row in rows if row.id > scene.baseline)
     # What was shut off comes back shut off from the first try, and running from a later one. Running after the first, a person started it.
     if server.vm_state == "active" and (was == HALTED or (was == STOPPED and tries > 1)):
-        return Verdict(server, STOP, f"on {server.host}; it is to be shut off", was)
+        return _asked(server, scene, policy, memory, STOP, f"on {server.host}; it is to be shut off", was)
     if server.vm_state == "stopped" and was == STARTED:
-        return Verdict(server, START, f"on {server.host}; its user was starting it", was)
+        return _asked(server, scene, policy, memory, START, f"on {server.host}; its user was starting it", was)
     if server.vm_state == "active" and was == PAUSED_BEFORE:
-        return Verdict(server, PAUSE, f"on {server.host}; it was paused before", was)
+        return _asked(server, scene, policy, memory, PAUSE, f"on {server.host}; it was paused before", was)
     if server.vm_state == "error":
         return Verdict(server, LEFT, f"on {server.host} in ERROR: {server.fault or 'no reason given'}", was, final=True)
     if server.host not in scene.up_hosts:
-        return Verdict(server, WAIT, f"arrived on {server.host}, which is down", was)
+        return _awaited(server, scene, policy, memory, f"arrived on {server.host}, which is down", f"{server.host} is down", was)
     return Verdict(server, UNLOCK if mine else DONE, f"arrived on {server.host}", was, final=True)
+
+
+def _awaited(server: Server, scene: HostScene, policy: Policy, memory: Memory, reason: str, seen: str, was: str) -> Verdict:
+    """It has left the host, and something is still to happen. Where that shows no progress any more, nothing waits for it."""
+    if memory.progress[0] != seen or not scene.control_up:
+        memory.progress = (seen, scene.now)
+    if scene.now - memory.progress[1] > policy.stuck_timeout:
+        return Verdict(server, LEFT, f"stuck: {reason}, for {policy.stuck_timeout:g} s", was, retry=True)
+    return Verdict(server, WAIT, reason, was)
+
+
+def _asked(server: Server, scene: HostScene, policy: Policy, memory: Memory, action: str, reason: str, was: str) -> Verdict:
+    """It has left the host, and Nova is asked to bring it into the state it had: again after a pause, and not for ever."""
+    first, last = memory.chore or (scene.now, float("-inf"))
+    if scene.now - first > policy.stuck_timeout:
+        return Verdict(server, LEFT, f"{reason}, and Nova does not bring that about", was, final=True)
+    if scene.now - last < policy.retry_pause:
+        return Verdict(server, WAIT, reason, was)
+    memory.chore = (first, scene.now)
+    return Verdict(server, action, reason, was)
 
 
 def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, last: Migration, rows: Sequence[Migration], was: str,
@@ -165,21 +190,31 @@ def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory,
         memory.progress, memory.quiet = (seen, scene.now), scene.now
     if not scene.control_up:
         memory.progress = (seen, scene.now)
+    # A host that died since the request was made may have it in its message queue.
+    fallen = {host for host, since in scene.fallen.items() if not _before(since, last.created)}
     # A conductor that is not up may hang with the request in its hands, and carry it out when it wakes.
-    if not scene.control_whole or scene.fallen or memory.quiet is None:
+    if not scene.control_whole or fallen or memory.quiet is None:
         memory.quiet = scene.now
     untaken = last.status == "accepted" and not last.destination
-    if untaken and not scene.fallen and scene.now - memory.quiet > policy.stuck_timeout:
+    if untaken and not fallen and scene.now - memory.quiet > policy.stuck_timeout:
         return _to_start(server, scene, policy, memory, rows, was, mine)
     # One that may turn out to be lost is not given up before that is known: while all is quiet, it will be.
     limit = policy.stuck_timeout * (2 if untaken else 1)
     if scene.now - memory.progress[1] > limit and (not untaken or memory.quiet == scene.now):
         reason = f"stuck: migration {last.id} is {last.status} and has not moved for {limit:g} s"
-        if untaken and scene.fallen:
-            reason += f"; {' or '.join(sorted(scene.fallen))}, which died, may have it in its queue, and then carries it out when it is back"
+        if untaken and fallen:
+            reason += f"; {' or '.join(sorted(fallen))}, which died, may have it in its queue, and then carries it out when it is back"
         return Verdict(server, LEFT, reason, was, retry=True)
     return Verdict(server, WAIT, f"{last.status}, to {last.destination or 'a host not chosen yet'}", was,
                    still=untaken and scene.now - memory.progress[1] > STILL)
+
+
+def _before(since: str, made: str) -> bool:
+    """Whether a host was down for certain when a request was made; both are Nova's texts, and what cannot be read is not certain."""
+    try:
+        return datetime.fromisoformat(since) + GONE < datetime.fromisoformat(made)
+    except (ValueError, TypeError):
+        return False
 
 
 def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str,
@@ -214,7 +249,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
     claimed = _claimed(server, scene, memory)
     if claimed:
         return Verdict(server, QUEUED, claimed, was)
-    target = scene.moving.get(server.id)
+    target = scene.moving.get(server.id) if was == MOVING else None   # records of older migrations may be open for ever
     return Verdict(server, EVACUATE, why or ruling.rule, was, target=None if target in scene.dead_hosts else target)
 
 
@@ -261,26 +296,3 @@ def _why_again(server: Server, failures: Sequence[Migration], memory: Memory, de
 def host_over(verdicts: Iterable[Verdict]) -> bool:
     """Whether nothing is under way or about to be: the host may be let in."""
     return all(verdict.action == DONE or (verdict.action == LEFT and (verdict.final or verdict.retry)) for verdict in verdicts)
-
-
-def forced_down(services: Iterable[Service]) -> frozenset[str]:
-    """The compute hosts that are marked down in Nova."""
-    return frozenset(s.host for s in services if s.binary == "nova-compute" and s.forced_down)
-
-
-def is_ours(service: Service) -> bool:
-    """Whether a disabled service was disabled by instance-ha, and not by a person."""
-    return not service.enabled and service.reason.startswith(DISABLED_BY_US)
-
-
-def host_of(node: str, domain: str, services: Iterable[Service]) -> str | None:
-    """Nova's name of a Pacemaker node's compute host: the same, with `domain`, or the only one with the same short name.
-    None when Nova knows no such compute service."""
-    hosts = sorted({service.host for service in services if service.binary == "nova-compute"})
-    wanted = [node] + ([f"{node.split('.')[0]}.{domain}"] if domain else [])
-    for name in wanted:
-        for host in hosts:
-            if host.lower() == name.lower():
-                return host
-    short = [host for host in hosts if host.split(".")[0].lower() == node.split(".")[0].lower()]
-    return short[0] if len(short) == 1 and ("." not in node or "." not in short[0]) else None

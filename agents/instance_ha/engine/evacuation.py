@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import CloudError, CloudRefused, CloudUnreachable
-from ..model import ARRIVED, Aggregate, Claim, Migration, Server, Service, claim_of
+from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of
 from ..nova import Nova
 from . import decide
 from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER, HostScene, Memory, Verdict
 from .limits import aggregate_metadata
 from .looked import Look
+from .naming import forced_down
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
 from .selection import Policy, Ruling, order_key, rule_for
@@ -32,6 +33,11 @@ class Prepared:
 
     baseline: int
     kept: Mapping[str, str]
+
+    def into(self, record: Record) -> Record:
+        """The record with it, not stored yet. What the record says already is older, and stays."""
+        baseline = self.baseline if record.baseline is None else record.baseline
+        return record.to(record.state, baseline=baseline, kept={**self.kept, **record.kept})
 
 
 class Evacuation:
@@ -96,6 +102,10 @@ class Evacuation:
         claim = claim_of(server)
         return claim.token != self.token if claim else not server.locked
 
+    def is_unsent(self, verdict: Verdict) -> bool:
+        """Whether nothing of ours is under way for it."""
+        return verdict.action in (decide.LEFT, decide.QUEUED) or (verdict.action == EVACUATE and self.memory[verdict.server.id].sent is None)
+
     def claim(self, verdicts: Iterable[Verdict]) -> None:
         """Claim servers that are not evacuated for now, so that they are given back in the state they had if their host returns first."""
         for verdict in verdicts:
@@ -118,9 +128,9 @@ class Evacuation:
         down, now = self._fallen.look(computes, self.host), time.monotonic()
         scene = HostScene(
             self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations,
-            up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=decide.forced_down(services) if dead is None else dead,
+            up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=forced_down(services) if dead is None else dead,
             control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
-            control_whole=self._pulse.beats(control, now) and not down, fallen=down & decide.forced_down(services),
+            control_whole=self._pulse.beats(control, now), fallen=down,
             now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
         )
         self._ask_for_requests(scene)
@@ -193,6 +203,11 @@ class Evacuation:
         if now is None:
             return
         place = Place(verdict.target) if verdict.target else self.placer.place(now, look.scene, look.services)
+        if time.monotonic() - asked > FRESH:     # a large server group takes long to look at
+            asked = time.monotonic()
+            now = self._still(server, claim, owned)
+            if now is None:
+                return
         if place.hindrance:
             self._refused(server, memory, place.hindrance, short=True)
             return
@@ -254,7 +269,7 @@ class Evacuation:
             memory.sent = None
             raise
         except CloudUnreachable as error:
-            memory.lost, memory.request = True, ""
+            memory.lost, memory.request, memory.sent = True, "", time.monotonic()
             LOG.warning("%s (%s): the answer was lost, looking before anything is sent again: %s", server.name, server.id, error)
         if password:
             self.passwords[server.id] = password

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from ..errors import CloudRefused
 from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
 from ..nova import Nova
-from . import decide, reserve
+from . import reserve
 from .evacuation import Evacuation
+from .naming import is_ours
 from .states import ACTIVE, HALTED, MOVING, PAUSED, SHUT_DOWN, STARTED, STOPPED
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ SURE = 2                 # reports of nova-compute after which it counts as runn
 QUIET = 25.0             # without a report, which is made every 10 s by default: nova-compute is stopped
 STOP_LIMIT = 150.0       # how long its stop may take
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
+ACTIVE_IN_NOVA = "active"  # what a reset leaves
 NAMED = 3                # servers that one sentence names
 OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
 OURS = OURS_IN_PASSING | frozenset(("evacuate", "stop", "start", "pause"))
@@ -55,6 +57,8 @@ class Homecoming:
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
         self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
         self._cleaning = False                 # guests that left were seen to be still on the host
+        self._engine: Evacuation | None = None  # follows what has left and is still claimed
+        self._tasks: dict[str, tuple[str, float]] = {}   # the task of a server that is to be given back, and since when it has it
         self.stops: tuple[float, float] | None = None   # since when it is to be stopped, and when it last reported
         self._restarted = False                # that was done once
         self._counted = 0                      # reports before that
@@ -76,15 +80,18 @@ class Homecoming:
                 return REST_PAUSE
             record = worker.cluster.replace(record.to(RETURNING))
         if service.forced_down or not service.up:
-            self._bring_up(service, alive)
+            self._bring_up(record, service, alive)
             return BUSY_PAUSE
-        if decide.is_ours(service) and not worker.policy.leave_disabled:
+        if is_ours(service) and not worker.policy.leave_disabled:
             worker.nova.enable(service)
             LOG.info("%s: enabled in Nova", service.host)
         nova = worker.nova.about(record.id)
         if not self._finished(record, service.host):
             return REST_PAUSE
-        if release(nova, service.host, self._reboots):
+        waiting = release(nova, service.host, self._reboots, self._is_stuck)
+        if waiting:
+            tasks = ", ".join(f"{s.name} {s.task_state}" for s in waiting[:NAMED])
+            self._show(f"returning; {len(waiting)} servers that stayed have a task: {tasks}")
             return REST_PAUSE
         revive(nova, service.host, self._protected, self._reboots)
         if record.baseline is not None:
@@ -95,15 +102,19 @@ class Homecoming:
         worker.say(f"{self.node}: back in service, record cleared")
         return BUSY_PAUSE
 
-    def _bring_up(self, service: Service, alive: bool) -> None:
+    def _bring_up(self, record: Record, service: Service, alive: bool) -> None:
         if self.stops is not None:
             self._stop(self.stops)
             return
-        leaving = [row for row in self.worker.nova.evacuations(service.host) if row.status == "done"]
+        rows = self.worker.nova.evacuations(service.host)
+        leaving = [row for row in rows if row.status == "done"]
+        # Nova lets the host in with these, and a later start of nova-compute removes a server whose row is open, though it be back.
+        halfway = [row for row in rows if row.in_progress and record.baseline is not None and row.id > record.baseline]
         self._cleaning = self._cleaning or bool(leaving)
-        if leaving:
-            self._show(f"returning; nova-compute has to start and to remove {len(leaving)} guests that left")
-            self._linger(alive, [row.id for row in leaving])
+        if leaving or (halfway and not self._restarted):
+            self._show(f"returning; nova-compute has to start and to remove {len(leaving)} guests that left" if leaving else
+                       f"returning; nova-compute has to start and to close {len(halfway)} evacuations that came to nothing")
+            self._linger(alive, [row.id for row in (*leaving, *halfway)])
         elif not service.forced_down:
             self._show("returning; waiting until Nova says it is up")
         elif not alive:
@@ -147,7 +158,9 @@ class Homecoming:
         if not claimed:
             return True
         services = worker.nova.services()
-        engine = Evacuation(worker.nova.about(record.id), host, record.id, worker.token, worker.policy, aggregates=worker.aggregates())
+        engine = self._engine = self._engine or Evacuation(
+            worker.nova.about(record.id), host, record.id, worker.token, worker.policy, aggregates=worker.aggregates())
+        engine.nova, engine.policy = worker.nova.about(record.id), worker.policy
         look = engine.look(services, record.baseline or 0, False, record.kept, worker.dead_hosts(services))
         for verdict in look.chores:
             if verdict.server.id in claimed:
@@ -156,6 +169,14 @@ class Homecoming:
         for verdict in [] if busy else [v for v in look.verdicts if v.server.id in claimed]:
             LOG.warning("%s (%s): left %s and is still locked by instance-ha: %s", verdict.server.name, verdict.server.id, host, verdict.reason)
         return not busy
+
+    def _is_stuck(self, server: Server) -> bool:
+        """Whether a server has had the same task for stuck_timeout: Nova does not end each that the host's death broke off."""
+        task, since = self._tasks.get(server.id, ("", 0.0))
+        if task != server.task_state:
+            since = self.worker.clock()
+            self._tasks[server.id] = (server.task_state or "", since)
+        return self.worker.clock() - since > self.worker.policy.stuck_timeout
 
     def _protected(self, server: Server) -> bool:
         worker = self.worker
@@ -175,10 +196,10 @@ def revive(nova: Nova, host: str, protected: Callable[[Server], bool], reboots: 
             _reboot(nova, server, reboots)
 
 
-def release(nova: Nova, host: str, reboots: dict[str, int]) -> list[Server]:
+def release(nova: Nova, host: str, reboots: dict[str, int], is_stuck: Callable[[Server], bool]) -> list[Server]:
     """Give back the servers that we claimed and that are still on the host, which is up again: each is brought into the state it
-    had, and our claim is taken away. `reboots` is the caller's memory of what was asked, by server, for when an answer gets lost.
-    Returns the servers that are not given back yet. Raises CloudError."""
+    had, and our claim is taken away. `reboots` is the caller's memory of what was asked, by server, for when an answer gets lost;
+    `is_stuck` says of a server with a task that it will not end. Returns the servers that are not given back yet. Raises CloudError."""
     waiting = []
     for server in nova.servers_on(host):
         claim = claim_of(server)
@@ -186,8 +207,12 @@ def release(nova: Nova, host: str, reboots: dict[str, int]) -> list[Server]:
             continue
         lost = (server.task_state or "").startswith("rebuild")
         if server.task_state and not lost:
-            waiting.append(server)
-            continue
+            if not is_stuck(server):
+                waiting.append(server)
+                continue
+            LOG.warning("%s (%s): stayed on %s, and does not end %s; reset", server.name, server.id, host, server.task_state)
+            nova.reset(server.id)
+            server = replace(server, task_state=None, vm_state=ACTIVE_IN_NOVA)
         twice = overlapping(nova.evacuations_of(server.id)) if server.vm_state == "error" else []
         if twice:
             LOG.warning("%s (%s): stayed on %s, and may run on %s: Nova had evacuations %s of it at work at once; a person has to look",

@@ -6,19 +6,20 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterView, Moment, Record, Service
+from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
 from .evacuation import Evacuation, Prepared, arrived
 from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming, Reports
 from .limits import is_reserved
 from .looked import Look
+from .naming import host_of
 
 if TYPE_CHECKING:
     from .worker import Worker
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
-UNPROVEN = 60.0          # how long a recorded host may be online without a proof and without a fencing that goes on
+UNPROVEN = 60.0          # how long a record may be without a proof before people are told, and its host online before it is let in
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
 NOVA_NOTICES = 3
@@ -30,7 +31,7 @@ class Host:
 
     def __init__(self, worker: Worker, record: Record) -> None:
         self.worker, self.node, self.incident = worker, record.node, record.id
-        self.subjects = (self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}")
+        self.subjects = (self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}")
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
         self.record = record                   # as this turn left it
@@ -48,6 +49,7 @@ class Host:
         self._doubted: float | None = None     # since when it is not sure
         self._reports = Reports()              # meanwhile
         self._unproven: float | None = None    # since when it is online without a proof
+        self._begun = worker.clock()
         self.homecoming = Homecoming(worker, record.node)
         self._prepare_at = worker.clock()
         self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
@@ -100,7 +102,7 @@ class Host:
         return bool(node and node.online)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
-        name = decide.host_of(record.host or record.node, self.worker.domain, services)
+        name = host_of(record.host or record.node, self.worker.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
 
     def _is_gone(self, record: Record, ask: Callable[[], list[Service] | None]) -> bool:
@@ -145,7 +147,7 @@ class Host:
                 LOG.warning("%s: online for %g s, and %s; it is let in with its servers", self.node, UNPROVEN, reason)
                 self.worker.solved(self.node)
                 return self.worker.cluster.replace(record.to(RETURNING))
-            if "failed" in reason or "online" in reason or "no such node" in reason:
+            if self.worker.clock() - self._begun > UNPROVEN or any(words in reason for words in ("failed", "online", "no such node")):
                 self.worker.problem(self.node, f"{self.node} is not evacuated: {reason}")
             return record
         self.worker.solved(self.node)
@@ -153,7 +155,7 @@ class Host:
         LOG.info("%s: fencing confirmed by Pacemaker (%s)", self.node, found)
         host = self.engine.host if self.engine else record.host
         record = record.to(CONFIRMED, proof=found, worker=self.worker.token, host=host)
-        return self.worker.cluster.replace(_with(record, self._prepared) if self._prepared else record)
+        return self.worker.cluster.replace(self._prepared.into(record) if self._prepared else record)
 
     def _prepare(self, record: Record, ask: Callable[[], list[Service] | None]) -> None:
         """Use the wait for Pacemaker to get ready; nothing is changed."""
@@ -198,7 +200,7 @@ class Host:
             return BUSY_PAUSE
         engine = self._engine(service.host)
         if record.baseline is None:
-            record = self.worker.cluster.replace(_with(record.to(CONFIRMED, host=service.host), engine.prepare()))
+            record = self.worker.cluster.replace(engine.prepare().into(record.to(CONFIRMED, host=service.host)))
         self.paused = self._reason_to_pause(service, services)
         self._control = "" if self.paused else self._without_control_plane(services)
         self.paused = self.paused or self._control
@@ -207,8 +209,12 @@ class Host:
         look = engine.look(services, record.baseline or 0, not alive, record.kept, self.worker.dead_hosts(services))
         self.may_start = not self.paused
         if record.state == PARTLY and look.waiting and self.may_start:
-            # fence_nova lets a partly evacuated node in, so the record has to change before anything is sent.
+            # A partly evacuated node is let in: nova-compute is held and the record changed before anything is sent.
+            self.worker.cluster.hold(self.node, TRUE)
             record, self.may_start = self.worker.cluster.replace(record.to(CONFIRMED)), False
+            if self._online(self.worker.cluster.view()):
+                self.worker.cluster.replace(record.to(RETURNING))
+                return BUSY_PAUSE
         self.look, self.record, self.still = look, record, look.still
         self.under_way = len(look.under_way) - look.still
         return BUSY_PAUSE
@@ -287,9 +293,3 @@ class Host:
 
     def _show(self, text: str) -> None:
         self.worker.show(self.node, text)
-
-
-def _with(record: Record, prepared: Prepared) -> Record:
-    """What the record says already is older, and stays."""
-    baseline = prepared.baseline if record.baseline is None else record.baseline
-    return record.to(record.state, baseline=baseline, kept={**prepared.kept, **record.kept})

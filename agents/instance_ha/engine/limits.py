@@ -29,7 +29,8 @@ def held(failed: Iterable[Failed], services: Sequence[Service], aggregates: Iter
     all_hosts = hosts | {s.host for s in services if s.binary == "nova-compute" and s.up}
     reasons: dict[str, str] = {}
     for aggregate in aggregates:
-        most = next((int(aggregate.metadata[key]) for key in MAX_FAILURES if aggregate.metadata.get(key, "").isdigit()), None)
+        numbers = [text for text in (aggregate.metadata.get(key, "") for key in MAX_FAILURES) if text.isascii() and text.isdigit()]
+        most = int(numbers[0]) if numbers else None
         inside = [one for one in down if one.host in aggregate.hosts]
         if most is not None and len(inside) > most:
             reasons.update({one.node: f"{len(inside)} hosts of the aggregate {aggregate.name} are down, more than its max_failures={most}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ConflictError
 from ..model import FENCED, RECORDERS, RETURNING, ClusterNode, ClusterView, FenceEvent, Record, Service
-from . import decide
+from .naming import host_of, is_ours
 from .proof import OFF_ACTIONS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Missing:
         found = worker.services_known
         if fenced or _marked(found):
             found = services() or ()  # what was known may be half a minute old
-        hosts = {node.name: decide.host_of(view.named(node.name), worker.domain, found) for node in unknown}
+        hosts = {node.name: host_of(view.named(node.name), worker.domain, found) for node in unknown}
         marked = _marked(found)
         seen: dict[tuple[str, str], Callable[[], Record]] = {}
         for node in unknown:
@@ -94,7 +94,7 @@ class Missing:
 
 def _marked(services: Iterable[Service]) -> set[str]:
     """The hosts that are marked down by us."""
-    return {s.host for s in services if s.binary == "nova-compute" and s.forced_down and decide.is_ours(s)}
+    return {s.host for s in services if s.binary == "nova-compute" and s.forced_down and is_ours(s)}
 
 
 def is_missed(view: ClusterView, node: ClusterNode, older_yes: bool) -> bool:

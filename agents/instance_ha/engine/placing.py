@@ -69,8 +69,9 @@ class Placer:
     def _apart(self, server: Server, group: Group, scene: HostScene, hosts: set[str]) -> Place:
         """Whether one of the live `hosts` is left without a member: what the scheduler would refuse is not asked, and named."""
         count: dict[str, int] = {}
+        here = {s.id for s in scene.servers if s.host == self.host}
         for member in group.members:
-            other = self.nova.server(member) if member != server.id else None
+            other = self.nova.server(member) if member not in here and member != server.id else None
             if other and other.host and other.host != self.host:
                 count[other.host] = count.get(other.host, 0) + 1
         for row in scene.migrations:

@@ -36,8 +36,9 @@ class Fallen:
     def __init__(self) -> None:
         self._were_up: set[str] = set()
 
-    def look(self, computes: Sequence[Service], dead: str) -> frozenset[str]:
-        """Those that were up, or that instance-ha has marked down, and are not up now; without the host that is evacuated."""
+    def look(self, computes: Sequence[Service], dead: str) -> dict[str, str]:
+        """Those that were up, or that instance-ha has marked down, and are not up now, each with Nova's last word of it; without the
+        host that is evacuated."""
         self._were_up |= {service.host for service in computes if service.up}
-        return frozenset(service.host for service in computes if not service.up and service.host != dead
-                         and (service.host in self._were_up or service.reason.startswith(DISABLED_BY_US)))
+        return {service.host: service.updated for service in computes if not service.up and service.host != dead
+                and (service.host in self._were_up or service.reason.startswith(DISABLED_BY_US))}

@@ -20,7 +20,8 @@ def call(worker: Worker, record: Record, host: Service, services: Sequence[Servi
     if not worker.policy.reserved_hosts or record.state != CONFIRMED:
         return record
     named = _service(services, record.reserve)
-    spare = named or reserve_for(host, services, worker.aggregates())
+    taken = {other.record.reserve for node, other in worker.hosts.items() if node != record.node}
+    spare = named or reserve_for(host, [s for s in services if s.host not in taken], worker.aggregates())
     if spare is None:
         return record
     if not named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -13,6 +14,7 @@ HA_ENABLED = "HA_Enabled"
 PRIORITY = "restart_priority"
 GROUP = "restart_group"
 MIDDLE = 500            # the priority of a server that names none
+_INTEGER = re.compile("-?[0-9]{1,9}")
 _YES = frozenset(("true", "1", "yes", "on"))
 _NO = frozenset(("false", "0", "no", "off"))
 
@@ -80,8 +82,8 @@ def _word(words: list[tuple[str, Any]]) -> Ruling | None:
 
 def rank_of(server: Server) -> tuple[int, int]:
     """Sort key: highest restart_priority first, then those that HA_Enabled marks."""
-    text = server.metadata.get(PRIORITY, "")
-    priority = int(text) if text.lstrip("-").isdigit() else MIDDLE
+    text = server.metadata.get(PRIORITY, "").strip()
+    priority = int(text) if _INTEGER.fullmatch(text) else MIDDLE   # a user's own text
     marked = server.metadata.get(HA_ENABLED, "").lower() in _YES
     return (-priority, 0 if marked else 1)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ..cluster import Cluster
 from ..errors import FORBIDDEN, CloudError, CloudRefused, ClusterError, ConflictError, HostError
-from ..model import CONFIRMED, EVACUATED, PARTLY, RETURNING, STOP, TOLD, TRUE, Aggregate, ClusterView, Moment, Record, Service
+from ..model import CONFIRMED, EVACUATED, FENCED, PARTLY, RETURNING, STOP, TOLD, TRUE, Aggregate, ClusterView, Moment, Record, Service
 from ..nova import Nova
 from . import decide
 from .decide import Verdict
@@ -22,6 +22,7 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held
 from .missed import Missing
+from .naming import forced_down, host_of
 from .selection import Policy
 from .window import Queue, Waiting, Window
 
@@ -119,14 +120,14 @@ class Worker:
         return self._held().get(node, "")
 
     def _limits(self, view: ClusterView, services: list[Service]) -> dict[str, str]:
-        failed = [Failed(node, decide.host_of(record.host or node, self.domain, services) or node, record) for node, record in view.records.items()]
+        failed = [Failed(node, host_of(record.host or node, self.domain, services) or node, record) for node, record in view.records.items()]
         return held(failed, services, self.aggregates(), self.policy.threshold)
 
     def _act(self, looking: list[Host]) -> dict[str, int]:
         """Choose over all hosts, and do it, all at once. How many servers of each were acted upon."""
         hosts = {host.node: host for host in looking}
         waiting = [Waiting(node, v.server) for node, host in hosts.items() if host.look and host.may_start for v in host.look.waiting]
-        unfinished = [v.server for host in looking if host.look for v in host.look.verdicts
+        unfinished = [v.server for host in looking if host.look and not host.paused for v in host.look.verdicts
                       if v.protected and v.action not in (decide.DONE, decide.LEFT)]
         busy = {node: host.under_way for node, host in self.hosts.items()}  # of those that were not looked at now, what was seen last
         room = self.window.room(sum(busy.values()), sum(host.still for host in self.hosts.values()))
@@ -152,7 +153,13 @@ class Worker:
     def _do(self, job: tuple[Host, Verdict]) -> bool:
         host, verdict = job
         assert host.look is not None and host.engine is not None
-        smooth = host.engine.act(verdict, host.look, lambda: self.may_act(host.record))
+        try:
+            smooth = host.engine.act(verdict, host.look, lambda: self.may_act(host.record))
+        except Exception:  # one server's trouble must not keep the others from being evacuated
+            LOG.exception("%s: acting on %s failed", host.node, verdict.server.id)
+            self.problem(f"bug {verdict.server.id}", f"{verdict.server.name} on {host.node}: the worker met a bug; its log has a traceback")
+            return False
+        self.solved(f"bug {verdict.server.id}")
         if verdict.action == decide.EVACUATE and host.asked is None:
             host.asked = self.moment()
         return smooth
@@ -176,17 +183,18 @@ class Worker:
 
     def dead_hosts(self, services: Sequence[Service]) -> frozenset[str]:
         """Hosts that are off for certain: forced down, or confirmed as fenced (with quick_evacuate_level=3 Nova has no mark of that) and
-        not up. Not those that are let in, or about to be: they may carry out what has waited for them, forced down or not."""
+        not up. Not those whose fencing is not confirmed, nor those that are let in, or about to be: they may carry out what they were asked,
+        forced down or not."""
         up = {s.host for s in services if s.binary == "nova-compute" and s.up}
         confirmed, back = set(), set()
         for record in (host.record for host in self.hosts.values()):
-            name = decide.host_of(record.host or record.node, self.domain, services)
+            name = host_of(record.host or record.node, self.domain, services)
             node = self.view.nodes.get(record.node) if self.view else None
-            if record.state == RETURNING or (record.state in (EVACUATED, PARTLY) and node is not None and node.online):
+            if record.state in (FENCED, RETURNING) or (record.state in (EVACUATED, PARTLY) and node is not None and node.online):
                 back.add(name)
             elif record.state in (CONFIRMED, EVACUATED, PARTLY) and record.proof and name not in up:
                 confirmed.add(name)
-        return frozenset(name for name in (decide.forced_down(services) | confirmed) - back if name)
+        return frozenset(name for name in (forced_down(services) | confirmed) - back if name)
 
     def _idle(self, ask: Callable[[], object]) -> float:
         if self.clock() - self._nova_looked >= NOVA_LOOK:
@@ -226,7 +234,12 @@ class Worker:
         except (ClusterError, HostError) as error:
             self.problem("cluster", str(error))
             return REST_PAUSE
+        except Exception:  # one host's trouble must not keep the others from being evacuated
+            LOG.exception("%s: a turn failed; trying again", record.node)
+            self.problem(f"bug {record.node}", f"{record.node}: the worker met a bug; its log has a traceback")
+            return REST_PAUSE
         self.solved(f"cloud {record.node}")
+        self.solved(f"bug {record.node}")
         return pause
 
     def may_act(self, record: Record) -> bool:

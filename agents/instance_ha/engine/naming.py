@@ -1,0 +1,30 @@
+"""Pure: Nova's compute hosts: what they are called, and how they are marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..model import DISABLED_BY_US, Service
+
+
+def forced_down(services: Iterable[Service]) -> frozenset[str]:
+    """The compute hosts that are marked down in Nova."""
+    return frozenset(s.host for s in services if s.binary == "nova-compute" and s.forced_down)
+
+
+def is_ours(service: Service) -> bool:
+    """Whether a disabled service was disabled by instance-ha, and not by a person."""
+    return not service.enabled and service.reason.startswith(DISABLED_BY_US)
+
+
+def host_of(node: str, domain: str, services: Iterable[Service]) -> str | None:
+    """Nova's name of a Pacemaker node's compute host: the same, with `domain`, or the only one with the same short name.
+    None when Nova knows no such compute service."""
+    hosts = sorted({service.host for service in services if service.binary == "nova-compute"})
+    wanted = [node] + ([f"{node.split('.')[0]}.{domain}"] if domain else [])
+    for name in wanted:
+        for host in hosts:
+            if host.lower() == name.lower():
+                return host
+    short = [host for host in hosts if host.split(".")[0].lower() == node.split(".")[0].lower()]
+    return short[0] if len(short) == 1 and ("." not in node or "." not in short[0]) else None

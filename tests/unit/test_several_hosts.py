@@ -1,0 +1,72 @@
+"""What one host on record means for another one, in one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from instance_ha.cluster import Cluster
+from instance_ha.engine import reserve
+from instance_ha.engine.host import Host
+from instance_ha.engine.selection import Policy
+from instance_ha.engine.worker import Worker
+from instance_ha.errors import CloudUnreachable
+from instance_ha.model import CONFIRMED, EVACUATED, FENCED, RETURNING, Record
+
+from tests.unit.little_nova import LittleNova
+
+
+@pytest.fixture
+def little() -> Iterator[LittleNova]:
+    one = LittleNova(("cmp-1", "cmp-2", "r1", "r2"))
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+class Written(Cluster):
+    """A cluster that takes what is written to it."""
+
+    def replace(self, record: Record) -> Record:
+        return record
+
+
+def worker_with(little: LittleNova, *records: Record) -> Worker:
+    worker = Worker(Written(), little.nova, Policy(), "me")
+    for record in records:
+        worker.hosts[record.node] = Host(worker, record)
+    return worker
+
+
+@pytest.mark.parametrize(("state", "proof", "dead"), [
+    (FENCED, "", False), (CONFIRMED, "node_fenced:1", True), (EVACUATED, "node_fenced:1", True), (RETURNING, "node_fenced:1", False)])
+def test_a_host_whose_fencing_is_not_confirmed_is_no_dead_destination(little: LittleNova, state: str, proof: str, dead: bool) -> None:
+    little.service("cmp-2").update(state="down", forced_down=True)
+    worker = worker_with(little, Record("cmp-2", state, "3f9c", proof=proof))
+    assert worker.dead_hosts(little.nova.services()) == ({"cmp-2"} if dead else set())
+
+
+def test_each_of_two_dead_hosts_gets_a_reserved_host_of_its_own(little: LittleNova) -> None:
+    for name in ("r1", "r2"):
+        little.service(name).update(status="disabled", disabled_reason="reserved")
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a"), Record("cmp-2", CONFIRMED, "b"))
+    services = little.nova.services()
+    for node in ("cmp-1", "cmp-2"):
+        host = worker.hosts[node]
+        host.record = reserve.call(worker, host.record, next(s for s in services if s.host == node), services)
+    assert {host.record.reserve for host in worker.hosts.values()} == {"r1", "r2"}
+    assert all(little.service(name)["status"] == "enabled" for name in ("r1", "r2"))
+
+
+def test_a_bug_with_one_host_is_told_and_does_not_stop_the_others(little: LittleNova) -> None:
+    worker, record = worker_with(little), Record("cmp-1", CONFIRMED, "a")
+
+    def buggy() -> float:
+        raise ZeroDivisionError
+
+    def away() -> float:
+        raise CloudUnreachable("no answer")
+
+    assert worker._guarded(record, buggy) > 0 and "met a bug" in worker.health.problems["bug cmp-1"]
+    assert worker._guarded(record, away) > 0 and worker._guarded(record, lambda: 7.0) == 7.0
+    assert not worker.health.problems
