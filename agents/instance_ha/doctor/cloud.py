@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import calendar
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from ..configuring.inventory import Resource
 from ..engine.naming import host_of, is_ours
-from ..model import ClusterNode, ClusterView, Service
+from ..model import ClusterView, Service
 from .asking import AGGREGATES, GLANCE, NOVA, PLACEMENT, Cloud
 from .finding import Finding, Mend, param, shell, to_do
 
@@ -39,9 +39,9 @@ def takes(service: Service) -> bool:
     return service.up and service.enabled and not service.forced_down
 
 
-def hosts_of(nodes: Mapping[str, ClusterNode], services: Sequence[Service], domain: str) -> dict[str, str]:
+def hosts_of(view: ClusterView, services: Sequence[Service], domain: str) -> dict[str, str]:
     """Nova's name of each node that is a compute host."""
-    return {name: host for name in nodes if (host := host_of(name, domain, services))}
+    return {name: host for name in view.nodes if (host := host_of(view.named(name), domain, services))}
 
 
 def _answers(cloud: Cloud) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def _services(cloud: Cloud) -> Iterator[Finding]:
 
 
 def _names(cloud: Cloud, view: ClusterView, meant: Sequence[str], domain: str, agents: Sequence[Resource]) -> Iterator[Finding]:
-    hosts = hosts_of(view.nodes, cloud.services, domain)
+    hosts = hosts_of(view, cloud.services, domain)
     for node in meant:
         if node not in hosts:
             yield Finding("host-unknown", node, f"Nova knows no compute host for the node {node}; it knows "
@@ -98,7 +98,7 @@ def _domain_for(node: str, services: Sequence[Service], agents: Sequence[Resourc
 
 
 def _hosts(cloud: Cloud, view: ClusterView, domain: str) -> Iterator[Finding]:
-    hosts = hosts_of(view.nodes, cloud.services, domain)
+    hosts = hosts_of(view, cloud.services, domain)
     nodes = {host: view.nodes[name] for name, host in hosts.items()}
     for service in computes(cloud.services):
         node = nodes.get(service.host)

@@ -61,7 +61,7 @@ class Visit:
         seen, domain = self._cloud(known) if CLOUD in self.areas else (None, "")
         if known:
             scene = known.scene
-            told = cloud.hosts_of(scene.view.nodes, seen.services, domain) if seen else guessed(scene.has)
+            told = cloud.hosts_of(scene.view, seen.services, domain) if seen else guessed(scene.has)
             computes = {*told, *meant(scene.has)} & set(scene.has.nodes)
             known = Known(replace(scene, computes=tuple(sorted(computes))), known.here)
             if PACEMAKER in self.areas:
