@@ -42,9 +42,10 @@ def commands(size: Size) -> Iterator[str]:
     for node in computes:
         yield f"pcs node attribute {node.name} osprole=compute"
     yield (f"pcs stonith create fence-nova fence_nova cloud=lab pcmk_host_list='{names}' pcmk_action_limit=-1 let_in=at_once "
-           "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s")
+           "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s --disabled")
     if any(node.member for node in computes):
         yield "pcs constraint location fence-nova rule score=-INFINITY osprole eq compute"
+    yield "pcs stonith enable fence-nova"
     for node in computes:
         yield f"pcs stonith level add 1 {node.name} fence-{node.name} fence-nova"
     if not all(node.member for node in computes):

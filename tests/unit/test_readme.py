@@ -16,7 +16,7 @@ from tests.unit.cibs import BARE, read
 # What a cluster has before: power devices and the connections to the remotes; configure gives it the rest.
 THERE = re.compile(r"fence_ipmilan|ocf:pacemaker:remote|stonith-enabled=false$")
 # By hand something is created stopped, until its constraints stand; configure brings all into the cluster in one moment.
-LATER = re.compile(r"^pcs resource enable |^crm( -w)? resource start ")
+LATER = re.compile(r"^pcs (resource|stonith) enable |^crm( -w)? resource start ")
 
 
 def words(lines: Iterable[str]) -> set[tuple[str, ...]]:
