@@ -244,7 +244,7 @@ def resolve(params: Iterable[Param], given: Mapping[str, str]) -> dict[str, str]
     for param in params:
         text = next((words[name] for name in (param.name, *param.aliases) if words.get(name)), "")
         values[param.name] = check(param, text)
-    if int(values.get("min_parallel", 0)) > int(values.get("max_parallel", values.get("min_parallel", 0))):
+    if words.get("min_parallel") and int(values.get("min_parallel", 0)) > int(values.get("max_parallel", 512)):
         raise ConfigurationError(f"min_parallel={values['min_parallel']} is above max_parallel={values['max_parallel']}")
     return values
 

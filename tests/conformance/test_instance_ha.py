@@ -34,10 +34,11 @@ def test_a_cloud_that_is_not_there(run: Run, argv: list[str], env: dict[str, str
 
 
 def test_no_cloud_at_all() -> None:
-    """On a machine outside the cluster, which no NovaEvacuate resource tells of a cloud."""
+    """On a machine outside the cluster, which no NovaEvacuate resource tells of a cloud; Pacemaker's tools are there, and nobody answers them."""
     program = "import sys; sys.path.insert(0, sys.argv[1]); from instance_ha.cli import main; sys.exit(main(['hosts']))"
     done = subprocess.run(["/usr/bin/python3", "-c", program, str(REPOSITORY / "agents")], env={}, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and done.stderr.startswith("instance-ha: which cloud?") and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and "instance-ha: which cloud?" in done.stderr
+    assert [line.split(",")[0] for line in done.stderr.splitlines()][:-1] in ([], ["instance-ha: this machine's cluster cannot be asked"])
 
 
 @pytest.mark.parametrize("argv", [[], ["--nonsense"], ["evacuate"], ["plan", "--any"], ["plan", "--any", "two"],

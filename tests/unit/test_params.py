@@ -32,6 +32,18 @@ def test_a_wrong_value_is_named_with_its_parameter(name: str, value: str, word: 
     assert name in str(caught.value)
 
 
+def test_the_fewest_at_once_are_no_more_than_the_most() -> None:
+    assert resolve(max_parallel="1")["max_parallel"] == "1", "the default of the other one is no contradiction"
+    with pytest.raises(ConfigurationError, match="min_parallel=8 is above max_parallel=4"):
+        resolve(min_parallel="8", max_parallel="4")
+
+
+@pytest.mark.parametrize(("name", "value"), [("record_only", "maybe"), ("evacuate_attribute", "a b"), ("evacuate_attribute", "a'b")])
+def test_what_fence_nova_and_the_cib_cannot_take_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        params.resolve(params.ALL, {name: value})
+
+
 def test_every_default_is_a_value_its_own_check_takes() -> None:
     for param in params.ALL:
         assert params.check(param, "") == params.check(param, param.default)
