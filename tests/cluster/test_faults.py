@@ -131,7 +131,7 @@ def degraded_reason() -> str:
 
 
 # As off a cluster: nobody answers for Pacemaker.
-AWAY = ("unshare", "--mount", "sh", "-c", 'mount --bind /bin/false /usr/sbin/cibadmin && exec "$@"', "-", "instance-ha", "--os-cloud", "lab")
+AWAY = ("unshare", "--mount", "sh", "-c", 'mount --bind /dev/null /usr/sbin/cibadmin && exec "$@"', "-", "instance-ha", "--os-cloud", "lab")
 
 
 @pytest.mark.parametrize(("command", "more", "reason"), [
