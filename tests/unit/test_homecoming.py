@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from instance_ha.engine.homecoming import Homecoming, mend, release, revive
+from instance_ha.engine.homecoming import Homecoming, begun_elsewhere, mend, release, revive
 from instance_ha.errors import CloudUnreachable
 from instance_ha.model import Claim, ClusterNode, ClusterView, Service
 
@@ -64,12 +64,12 @@ def test_a_reboot_whose_answer_was_lost_is_looked_for(fake: Fake) -> None:
     fake.says(200, {"instanceActions": []})
     fake.answers.append(None)
     with pytest.raises(CloudUnreachable):
-        release(fake.nova, "cmp-1", reboots, lambda server: False)
+        release(fake.nova, "cmp-1", reboots, lambda server: False, {})
     fake.says(200, {"servers": [claimed("active")]})
     fake.says(409, SHUT_OFF)
     fake.says(200, {"instanceActions": [action("reboot", "10:00:00", "10:00:01")]})
     fake.says(202)
-    assert release(fake.nova, "cmp-1", reboots, lambda server: False) == []
+    assert release(fake.nova, "cmp-1", reboots, lambda server: False, {}) == []
     assert posted(fake) == ["reboot", "unlock"]
 
 
@@ -78,7 +78,7 @@ def test_what_runs_is_not_rebooted(fake: Fake) -> None:
     fake.says(200, {"servers": [claimed("active")]})
     fake.says(200, {"state": "running", "driver": "libvirt"})
     fake.says(202)
-    release(fake.nova, "cmp-1", {}, lambda server: False)
+    release(fake.nova, "cmp-1", {}, lambda server: False, {})
     assert posted(fake) == ["unlock"]
 
 
@@ -102,9 +102,9 @@ def test_only_protected_servers_that_do_not_run_are_started_again(fake: Fake, ro
         fake.says(202)
     if asked is None:
         with pytest.raises(CloudUnreachable):
-            revive(fake.nova, "cmp-1", lambda server: server.name != "mine", {})
+            revive(fake.nova, "cmp-1", lambda server: server.name != "mine", {}, {})
     else:
-        revive(fake.nova, "cmp-1", lambda server: server.name != "mine", {})
+        revive(fake.nova, "cmp-1", lambda server: server.name != "mine", {}, {})
         assert posted(fake) == asked
 
 
@@ -115,7 +115,7 @@ def test_a_server_whose_live_migration_broke_off_is_left_as_it_is(fake: Fake, st
     if state == "error":
         fake.says(200, {"migrations": []})
     fake.says(202)
-    release(fake.nova, "cmp-1", {}, lambda server: False)
+    release(fake.nova, "cmp-1", {}, lambda server: False, {})
     assert posted(fake) == ["unlock"]
 
 
@@ -128,7 +128,7 @@ def test_a_task_that_the_hosts_death_broke_off_is_not_waited_for_for_ever(fake: 
         fake.says(200, {"instanceActions": []})
         fake.says(202)
         fake.says(202)
-    assert len(release(fake.nova, "cmp-1", {}, lambda server: stuck)) == left
+    assert len(release(fake.nova, "cmp-1", {}, lambda server: stuck, {})) == left
     assert posted(fake) == asked
 
 
@@ -147,7 +147,7 @@ def test_a_server_with_two_evacuations_at_once_is_left_as_it_is(fake: Fake, firs
     fake.says_always("/servers/a1/os-instance-actions", {"instanceActions": []})
     for _ in asked:
         fake.says(202)
-    release(fake.nova, "cmp-1", {}, lambda server: False)
+    release(fake.nova, "cmp-1", {}, lambda server: False, {})
     assert posted(fake) == asked
 
 
@@ -174,3 +174,24 @@ def test_only_what_an_old_message_broke_is_mended(fake: Fake, row: dict[str, obj
         fake.says(202)
     mend(fake.nova, "cmp-1", 0)
     assert posted(fake) == asked
+
+
+@pytest.mark.parametrize(("status", "destination", "doubtful"), [
+    ("completed", "cmp-3", True), ("pre-migrating", "cmp-3", True), ("done", "cmp-3", True), ("error", "cmp-3", False), ("failed", "cmp-3", False),
+    ("accepted", None, False)])
+def test_what_a_destination_has_begun_is_not_started_on_its_old_host(fake: Fake, status: str, destination: str | None, doubtful: bool) -> None:
+    """Its guest may run there: seen on 2026-11-26, when the destination's nova-compute was restarted between the spawn and the move."""
+    fake.says(200, {"migrations": [{"id": 21, "instance_uuid": "a1", "status": status, "source_compute": "cmp-1", "dest_compute": destination}]})
+    begun = begun_elsewhere(fake.nova, "cmp-1", 20, ())
+    assert bool(begun) == doubtful and not begun_elsewhere(fake.nova, "cmp-1", None, ())
+    fake.says(200, {"servers": [claimed("active")]})
+    if not doubtful:
+        fake.says(200, {"state": "running"})
+        fake.says(202)
+    assert release(fake.nova, "cmp-1", {}, lambda server: False, begun) == []
+    assert posted(fake) == ([] if doubtful else ["unlock"])
+    fake.says(200, {"servers": [ROW]})
+    if not doubtful:
+        fake.says(200, {"state": "running"})
+    revive(fake.nova, "cmp-1", lambda server: True, {}, begun)
+    assert posted(fake) == ([] if doubtful else ["unlock"])

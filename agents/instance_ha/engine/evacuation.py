@@ -54,6 +54,7 @@ class Evacuation:
         self.done: dict[str, str] = {}
         self.passwords: dict[str, str] = {}
         self.finished = 0                        # arrivals since the last time somebody asked
+        self.broken: set[int] = set()            # evacuations whose destination was seen to die in the middle
         self._moving: dict[str, str] | None = None
         self._pulse, self._fallen = Pulse(), Fallen()
         self._read = 0.0
@@ -133,6 +134,7 @@ class Evacuation:
             control_whole=self._pulse.beats(control, now), fallen=down,
             now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
         )
+        self.broken |= {row.id for row in migrations if row.in_progress and row.destination in scene.dead_hosts}
         self._ask_for_requests(scene)
         return scene
 

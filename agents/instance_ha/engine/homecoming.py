@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from ..nova import Nova
 from . import reserve
 from .evacuation import Evacuation
 from .naming import is_ours
+from .pulse import Reports
 from .states import ACTIVE, HALTED, MOVING, PAUSED, SHUT_DOWN, STARTED, STOPPED
 
 if TYPE_CHECKING:
@@ -24,28 +25,12 @@ SURE = 2                 # reports of nova-compute after which it counts as runn
 QUIET = 25.0             # without a report, which is made every 10 s by default: nova-compute is stopped
 STOP_LIMIT = 150.0       # how long its stop may take
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
+FAILED = ("failed", "error")   # what a destination, or the scheduler, has ended
 ACTIVE_IN_NOVA = "active"  # what a reset leaves
 NAMED = 3                # servers that one sentence names
 OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
 OURS = OURS_IN_PASSING | frozenset(("evacuate", "stop", "start", "pause"))
 LOG = logging.getLogger(__name__)
-
-
-class Reports:
-    """How often a nova-compute was seen to report: its time stamp moves while nothing else of the service does. Each change of
-    a service moves it too, ours when we mark it down as well as a person's."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._seen: Service | None = None      # the service at the last look
-
-    def look(self, service: Service) -> int:
-        """The count, after one more look."""
-        if self._seen and service.updated != self._seen.updated:
-            # What nova-compute reports changes nothing but the time stamp, and whether Nova has it up.
-            self.count += replace(self._seen, updated=service.updated, up=service.up) == service
-        self._seen = service
-        return self.count
 
 
 class Homecoming:
@@ -88,12 +73,20 @@ class Homecoming:
         nova = worker.nova.about(record.id)
         if not self._finished(record, service.host):
             return REST_PAUSE
-        waiting = release(nova, service.host, self._reboots, self._is_stuck)
+        seen = worker.hosts.get(self.node)
+        begun = begun_elsewhere(nova, service.host, record.baseline, seen.engine.broken if seen and seen.engine else ())
+        waiting = release(nova, service.host, self._reboots, self._is_stuck, begun)
         if waiting:
             tasks = ", ".join(f"{s.name} {s.task_state}" for s in waiting[:NAMED])
             self._show(f"returning; {len(waiting)} servers that stayed have a task: {tasks}")
             return REST_PAUSE
-        revive(nova, service.host, self._protected, self._reboots)
+        revive(nova, service.host, self._protected, self._reboots, begun)
+        doubtful = [s for s in nova.servers_on(service.host) if s.id in begun and claim_of(s)]
+        if doubtful:
+            words = ", ".join(f"{s.name} ({s.id}) on {begun[s.id].destination}" for s in doubtful[:NAMED])
+            self._show(f"returning; {len(doubtful)} servers that stayed may run elsewhere")
+            worker.problem(f"left {self.node}", f"{self.node}: may run where the evacuation came to no end: {words}; look there, then unlock")
+            return REST_PAUSE
         if record.baseline is not None:
             mend(nova, service.host, record.baseline)
         if record.reserve:
@@ -186,24 +179,34 @@ class Homecoming:
         self.worker.show(self.node, text)
 
 
-def revive(nova: Nova, host: str, protected: Callable[[Server], bool], reboots: dict[str, int]) -> None:
+def begun_elsewhere(nova: Nova, host: str, baseline: int | None, broken: Collection[int]) -> dict[str, Migration]:
+    """The evacuations of this incident that a destination had begun and has not called failed, by server, without the `broken`, whose
+    destination died. A server of these that is still on the host may run there: its guest is started before Nova moves it, and a
+    nova-compute that is restarted in between leaves both. The host's own then calls the row completed. Raises CloudError."""
+    rows = [row for row in nova.evacuations(host) if row.id > baseline] if baseline is not None else []
+    return {row.server: row for row in rows if row.destination not in (None, host) and row.status not in FAILED and row.id not in broken}
+
+
+def revive(nova: Nova, host: str, protected: Callable[[Server], bool], reboots: dict[str, int], begun: Mapping[str, Migration]) -> None:
     """Start again the protected servers that stayed on a host that was fenced and is up again before they were evacuated: Nova has
     them as active for some minutes, and starts none. Raises CloudError."""
     for server in nova.servers_on(host):
         idle = server.vm_state == "active" and not server.task_state and claim_of(server) is None
-        if idle and protected(server) and nova.guest_runs(server.id) is False:
+        if idle and server.id not in begun and protected(server) and nova.guest_runs(server.id) is False:
             LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, host)
             _reboot(nova, server, reboots)
 
 
-def release(nova: Nova, host: str, reboots: dict[str, int], is_stuck: Callable[[Server], bool]) -> list[Server]:
+def release(nova: Nova, host: str, reboots: dict[str, int], is_stuck: Callable[[Server], bool],
+            begun: Mapping[str, Migration]) -> list[Server]:
     """Give back the servers that we claimed and that are still on the host, which is up again: each is brought into the state it
     had, and our claim is taken away. `reboots` is the caller's memory of what was asked, by server, for when an answer gets lost;
-    `is_stuck` says of a server with a task that it will not end. Returns the servers that are not given back yet. Raises CloudError."""
+    `is_stuck` says of a server with a task that it will not end; those in `begun` stay locked, so that nobody starts them.
+    Returns the servers that are not given back yet. Raises CloudError."""
     waiting = []
     for server in nova.servers_on(host):
         claim = claim_of(server)
-        if claim is None or claim.host != host:
+        if claim is None or claim.host != host or server.id in begun:
             continue
         lost = (server.task_state or "").startswith("rebuild")
         if server.task_state and not lost:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
 from .evacuation import Evacuation, Prepared, arrived
-from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming, Reports
+from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming
 from .limits import is_reserved
 from .looked import Look
 from .naming import host_of
+from .pulse import Reports
 
 if TYPE_CHECKING:
     from .worker import Worker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..model import DISABLED_BY_US, Service
 
@@ -42,3 +43,20 @@ class Fallen:
         self._were_up |= {service.host for service in computes if service.up}
         return {service.host: service.updated for service in computes if not service.up and service.host != dead
                 and (service.host in self._were_up or service.reason.startswith(DISABLED_BY_US))}
+
+
+class Reports:
+    """How often a nova-compute was seen to report: its time stamp moves while nothing else of the service does. Each change of
+    a service moves it too, ours when we mark it down as well as a person's."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._seen: Service | None = None      # the service at the last look
+
+    def look(self, service: Service) -> int:
+        """The count, after one more look."""
+        if self._seen and service.updated != self._seen.updated:
+            # What nova-compute reports changes nothing but the time stamp, and whether Nova has it up.
+            self.count += replace(self._seen, updated=service.updated, up=service.up) == service
+        self._seen = service
+        return self.count
