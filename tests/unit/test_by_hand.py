@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from instance_ha import cluster as door
 from instance_ha.cli import assurance, common, evacuate, main
+from instance_ha.engine import evacuation
+from instance_ha.model import CONFIRMED, FENCED, Record
 from instance_ha.process import Outcome
 
 from tests.unit.little_cloud import PASSWORD, LittleCloud
@@ -114,3 +116,24 @@ def test_an_interruption_shows_what_is_known_and_gives_back_what_was_not_sent(
     said = capsys.readouterr()
     assert "| s1     | web  | no " in said.out and "not followed to the end: interrupted" in said.err
     assert not cloud.migrations and not cloud.servers["s1"]["locked"]
+
+
+@pytest.mark.parametrize(("state", "again"), [(FENCED, False), (CONFIRMED, True)])
+def test_a_destination_whose_fencing_is_not_confirmed_may_be_at_work(
+        machine: Machine, cloud: LittleCloud, monkeypatch: pytest.MonkeyPatch, state: str, again: bool) -> None:
+    """cmp-2 has the request, and is forced down by its fencing."""
+    cloud.services.append({**cloud.service("cmp-2"), "id": "s-3", "host": "cmp-3"})
+    record = Record("cmp-2", state, "3f9c", proof="" if state == FENCED else "node_fenced:1", baseline=0)
+    node = ('<node type="remote" id="cmp-2" uname="cmp-2"><instance_attributes id="a">'
+            f'<nvpair id="n" name="evacuate" value="{record.text()}"/></instance_attributes></node>')
+    machine.cib = CIB.format(online="false").replace("</nodes>", f"{node}</nodes>")
+
+    def fence(*_: object) -> None:
+        if cloud.migrations and cloud.service("cmp-2")["state"] == "up":
+            cloud.move("s1", "pre-migrating", "cmp-2")
+            cloud.service("cmp-2").update(state="down", forced_down=True)
+
+    monkeypatch.setattr(evacuation, "TAKEOVER", 0.0)
+    monkeypatch.setattr(evacuate, "_progress", fence)
+    by_hand("--timeout", "1")
+    assert len(cloud.migrations) == (2 if again else 1)

@@ -70,3 +70,17 @@ def test_a_bug_with_one_host_is_told_and_does_not_stop_the_others(little: Little
     assert worker._guarded(record, buggy) > 0 and "met a bug" in worker.health.problems["bug cmp-1"]
     assert worker._guarded(record, away) > 0 and worker._guarded(record, lambda: 7.0) == 7.0
     assert not worker.health.problems
+
+
+def test_a_bug_with_one_server_is_told_until_its_incident_is_over(little: LittleNova, monkeypatch: pytest.MonkeyPatch) -> None:
+    little.boot("s1", "web")
+    little.service("cmp-1").update(state="down", forced_down=True)
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0))
+    host = worker.hosts["cmp-1"]
+    engine = host._engine("cmp-1")
+    host.look = engine.look(little.nova.services(), 0, True, {})
+    monkeypatch.setattr(little.nova, "server", lambda *_: 1 / 0)
+    monkeypatch.setattr(engine, "nova", little.nova)
+    assert worker._do((host, host.look.verdicts[0])) is False and "web on cmp-1" in worker.health.problems["bug s1"]
+    worker._drop("cmp-1")
+    assert not worker.health.problems

@@ -18,7 +18,7 @@ from ..cluster import Cluster
 from ..engine import decide
 from ..engine.decide import Verdict
 from ..engine.evacuation import Evacuation, Prepared
-from ..engine.naming import host_of, is_ours
+from ..engine.naming import host_of, is_ours, off_hosts
 from ..engine.selection import Policy, policy_from
 from ..engine.window import Queue, Waiting, Window
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
@@ -123,7 +123,7 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Fo
     evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, args.target, only, racks, password, True, recorded)
     verdicts: dict[str, Verdict] = {}
     try:
-        broken_off = _follow(evacuation, nova, policy, args.timeout, verdicts)
+        broken_off = _follow(evacuation, nova, policy, args.timeout, verdicts, found, values["domain"])
     except KeyboardInterrupt:
         broken_off = "interrupted"
     left = _report(args, nova, evacuation, verdicts)
@@ -147,7 +147,7 @@ def _password(args: argparse.Namespace) -> Callable[[], str] | None:
     return (lambda: args.password) if args.password else None
 
 
-def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, known: dict[str, Verdict]) -> str:
+def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, known: dict[str, Verdict], found: Found | None, domain: str) -> str:
     """Turn after turn until nothing is under way. Why it came to no end, "" when it did; `known` gets the last verdict on each server, by its id."""
     prepared: Prepared | None = None
     window, queue = Window(policy.min_parallel, policy.max_parallel), Queue(policy.group_timeout, policy.start_pause, time.monotonic)
@@ -158,9 +158,11 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, 
             prepared = prepared or evacuation.prepare()
             services = nova.services()
             back = any(s.up for s in services if s.binary == "nova-compute" and s.host == evacuation.host)
-            look = evacuation.look(services, prepared.baseline, not back, prepared.kept)
+            view = found[0].view() if found else None
+            dead = off_hosts(services, view.records.values(), view.nodes, domain) if view else None
+            look = evacuation.look(services, prepared.baseline, not back, prepared.kept, dead)
             heard = time.monotonic()
-        except CloudError as error:
+        except (CloudError, ClusterError, HostError) as error:
             if time.monotonic() - heard > SILENCE_LIMIT:
                 broken_off = str(error)
                 break

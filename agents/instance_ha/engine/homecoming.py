@@ -81,7 +81,7 @@ class Homecoming:
             self._show(f"returning; {len(waiting)} servers that stayed have a task: {tasks}")
             return REST_PAUSE
         revive(nova, service.host, self._protected, self._reboots, begun)
-        doubtful = [s for s in nova.servers_on(service.host) if s.id in begun and claim_of(s)]
+        doubtful = [s for s in nova.servers_on(service.host) if s.id in begun and s.locked]
         if doubtful:
             words = ", ".join(f"{s.name} ({s.id}) on {begun[s.id].destination}" for s in doubtful[:NAMED])
             self._show(f"returning; {len(doubtful)} servers that stayed may run elsewhere")

@@ -32,7 +32,7 @@ class Host:
 
     def __init__(self, worker: Worker, record: Record) -> None:
         self.worker, self.node, self.incident = worker, record.node, record.id
-        self.subjects = (self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}")
+        self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
         self.record = record                   # as this turn left it

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from ..model import DISABLED_BY_US, Service
+from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterNode, Record, Service
 
 
 def forced_down(services: Iterable[Service]) -> frozenset[str]:
     """The compute hosts that are marked down in Nova."""
     return frozenset(s.host for s in services if s.binary == "nova-compute" and s.forced_down)
+
+
+def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Mapping[str, ClusterNode], domain: str) -> frozenset[str]:
+    """Hosts that are off for certain: forced down, or confirmed as fenced (with quick_evacuate_level=3 Nova has no mark of that) and
+    not up. Not those whose fencing is not confirmed, nor those that are let in, or about to be: they may carry out what they were asked,
+    forced down or not."""
+    services = list(services)
+    up = {s.host for s in services if s.binary == "nova-compute" and s.up}
+    confirmed, back = set(), set()
+    for record in records:
+        name, node = host_of(record.host or record.node, domain, services), nodes.get(record.node)
+        if record.state in (FENCED, RETURNING) or (record.state in (EVACUATED, PARTLY) and node is not None and node.online):
+            back.add(name)
+        elif record.state in (CONFIRMED, EVACUATED, PARTLY) and record.proof and name not in up:
+            confirmed.add(name)
+    return frozenset(name for name in (forced_down(services) | confirmed) - back if name)
 
 
 def is_ours(service: Service) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from ..cluster import Cluster
 from ..errors import FORBIDDEN, CloudError, CloudRefused, ClusterError, ConflictError, HostError
-from ..model import CONFIRMED, EVACUATED, FENCED, PARTLY, RETURNING, STOP, TOLD, TRUE, Aggregate, ClusterView, Moment, Record, Service
+from ..model import STOP, TOLD, TRUE, Aggregate, ClusterView, Moment, Record, Service
 from ..nova import Nova
 from . import decide
 from .decide import Verdict
@@ -22,7 +22,7 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held
 from .missed import Missing
-from .naming import forced_down, host_of
+from .naming import host_of, off_hosts
 from .selection import Policy
 from .window import Queue, Waiting, Window
 
@@ -153,13 +153,15 @@ class Worker:
     def _do(self, job: tuple[Host, Verdict]) -> bool:
         host, verdict = job
         assert host.look is not None and host.engine is not None
+        subject = f"bug {verdict.server.id}"
         try:
             smooth = host.engine.act(verdict, host.look, lambda: self.may_act(host.record))
         except Exception:  # one server's trouble must not keep the others from being evacuated
             LOG.exception("%s: acting on %s failed", host.node, verdict.server.id)
-            self.problem(f"bug {verdict.server.id}", f"{verdict.server.name} on {host.node}: the worker met a bug; its log has a traceback")
+            self.problem(subject, f"{verdict.server.name} on {host.node}: the worker met a bug; its log has a traceback")
+            host.subjects.add(subject)
             return False
-        self.solved(f"bug {verdict.server.id}")
+        self.solved(subject)
         if verdict.action == decide.EVACUATE and host.asked is None:
             host.asked = self.moment()
         return smooth
@@ -182,19 +184,8 @@ class Worker:
         return self._aggregates
 
     def dead_hosts(self, services: Sequence[Service]) -> frozenset[str]:
-        """Hosts that are off for certain: forced down, or confirmed as fenced (with quick_evacuate_level=3 Nova has no mark of that) and
-        not up. Not those whose fencing is not confirmed, nor those that are let in, or about to be: they may carry out what they were asked,
-        forced down or not."""
-        up = {s.host for s in services if s.binary == "nova-compute" and s.up}
-        confirmed, back = set(), set()
-        for record in (host.record for host in self.hosts.values()):
-            name = host_of(record.host or record.node, self.domain, services)
-            node = self.view.nodes.get(record.node) if self.view else None
-            if record.state in (FENCED, RETURNING) or (record.state in (EVACUATED, PARTLY) and node is not None and node.online):
-                back.add(name)
-            elif record.state in (CONFIRMED, EVACUATED, PARTLY) and record.proof and name not in up:
-                confirmed.add(name)
-        return frozenset(name for name in (forced_down(services) | confirmed) - back if name)
+        """Hosts that are off for certain, by what the records say now."""
+        return off_hosts(services, [host.record for host in self.hosts.values()], self.view.nodes if self.view else {}, self.domain)
 
     def _idle(self, ask: Callable[[], object]) -> float:
         if self.clock() - self._nova_looked >= NOVA_LOOK:
@@ -216,6 +207,7 @@ class Worker:
     def _one(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         host = self.hosts.get(record.node)
         if host is None or host.incident != record.id:
+            self._drop(record.node)
             host = self.hosts[record.node] = Host(self, record)
         host.record = record
         self.alive()
@@ -286,8 +278,7 @@ class Worker:
     def _forget(self, view: ClusterView) -> None:
         """Take away what is remembered and shown of nodes that have no record any more."""
         for node in [node for node in self.hosts if node not in view.records]:
-            for subject in self.hosts.pop(node).subjects:
-                self.solved(subject)
+            self._drop(node)
         for subject in [s for s in self.health.problems if s.startswith("record ") and s[len("record "):] not in view.broken]:
             self.solved(subject)
         for node in [node for node in self._shown if node not in view.records]:
@@ -296,3 +287,9 @@ class Worker:
                 del self._shown[node]
             except (ClusterError, HostError) as error:
                 LOG.warning("%s", error)
+
+    def _drop(self, node: str) -> None:
+        """Forget an incident of a node, and what was wrong with it."""
+        if node in self.hosts:
+            for subject in self.hosts.pop(node).subjects:
+                self.solved(subject)
