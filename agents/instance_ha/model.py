@@ -23,6 +23,7 @@ TOLD = "evacuation-"       # and the name of a node: what a worker tells of it i
 DISABLED_BY_US = "instance-ha:"
 IN_PROGRESS = frozenset(("queued", "preparing", "accepted", "pre-migrating", "running", "migrating", "post-migrating"))
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
+FAILED = frozenset(("failed", "error"))   # ended by a destination, or by the scheduler
 NONE_SEEN = "-"
 Moment = tuple[float, float]   # seconds since the epoch, for people, and by the monotonic clock
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import CloudError, CloudRefused, CloudUnreachable
-from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of
+from ..model import ARRIVED, FAILED, Aggregate, Claim, Migration, Record, Server, Service, claim_of
 from ..nova import Nova
 from . import decide
 from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER, HostScene, Memory, Verdict
@@ -158,7 +158,7 @@ class Evacuation:
         last = {row.server: row for row in scene.migrations if row.id > scene.baseline}
         for key, row in last.items():
             memory = self.memory.setdefault(key, Memory())
-            if row.status in ("failed", "error") and row.id not in memory.failed and not memory.request:
+            if row.status in FAILED and row.id not in memory.failed and not memory.request:
                 memory.request = self.nova.evacuation_request(key)
 
     def _rulings(self, servers: Iterable[Server]) -> dict[str, Ruling]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import CloudRefused
-from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
+from ..model import ARRIVED, EVACUATED, FAILED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
 from ..nova import Nova
 from . import reserve
 from .evacuation import Evacuation
@@ -25,7 +25,6 @@ SURE = 2                 # reports of nova-compute after which it counts as runn
 QUIET = 25.0             # without a report, which is made every 10 s by default: nova-compute is stopped
 STOP_LIMIT = 150.0       # how long its stop may take
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
-FAILED = ("failed", "error")   # what a destination, or the scheduler, has ended
 ACTIVE_IN_NOVA = "active"  # what a reset leaves
 NAMED = 3                # servers that one sentence names
 OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task

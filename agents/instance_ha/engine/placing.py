@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from .. import placement
 from ..demand import demand_of_group
-from ..model import Group, Server, Service
+from ..model import FAILED, Group, Server, Service
 from ..nova import Nova
 from .decide import HostScene
 
@@ -27,7 +27,8 @@ class Placer:
 
     def __init__(self, nova: Nova, host: str, target: str | None) -> None:
         self.nova, self.host, self.target = nova, host, target
-        self._homes: dict[str, str] = {}
+        self._homes: dict[str, tuple[str, int]] = {}   # of an affinity group, and the highest evacuation when it was chosen
+        self._refused: dict[str, set[str]] = {}        # homes where a member failed
         self._one_by_one = threading.Lock()  # two members that are sent at once must not choose two homes
 
     def place(self, server: Server, scene: HostScene, services: Iterable[Service]) -> Place:
@@ -50,7 +51,7 @@ class Placer:
             other = None if member in here else self.nova.server(member)
             if other and other.host and other.host != self.host and other.host in scene.up_hosts:
                 return Place(other.host, force=True)
-        home = self._home_under_way(group, scene) or self._homes.get(group.id)
+        home = self._home_under_way(group, scene) or self._chosen(group, scene)
         if home in scene.up_hosts and home not in scene.dead_hosts:
             return Place(home, force=True)
         going = [s for s in here.values() if scene.rulings[s.id].protected] or [server]
@@ -59,8 +60,22 @@ class Placer:
         fitting = [host for host in room if host in usable]
         if not fitting:
             return Place(hindrance=f"no one host has room for the {len(going)} members of its affinity group {group.name}")
-        self._homes[group.id] = fitting[0]
-        return Place(fitting[0], force=True)
+        refused = self._refused.setdefault(group.id, set())
+        if refused.issuperset(fitting):
+            refused.clear()
+        home = next(host for host in fitting if host not in refused)
+        self._homes[group.id] = (home, scene.last_row)
+        return Place(home, force=True)
+
+    def _chosen(self, group: Group, scene: HostScene) -> str | None:
+        """The home that was chosen, unless a member failed there and none is on its way to it."""
+        home, since = self._homes.get(group.id, (None, 0))
+        rows = [row for row in scene.migrations if row.id > since and row.server in group.members]
+        if home is None or any(row.in_progress for row in rows) or not any(row.status in FAILED for row in rows):
+            return home
+        del self._homes[group.id]
+        self._refused.setdefault(group.id, set()).add(home)
+        return None
 
     def _home_under_way(self, group: Group, scene: HostScene) -> str | None:
         rows = [row for row in scene.migrations if row.id > scene.baseline and row.server in group.members and row.destination]

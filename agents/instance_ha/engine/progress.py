@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import CloudError
-from ..model import ARRIVED, RETURNING, Aggregate, Migration, Record, Server, Service
+from ..model import ARRIVED, FAILED, RETURNING, Aggregate, Migration, Record, Server, Service
 from ..nova import Nova
 from ..rows import nova_time
 from . import decide
@@ -80,7 +80,7 @@ def _of_verdict(verdict: Verdict, host: str, rows: Sequence[Migration], now: flo
     state = WORDS.get(verdict.action, "moving")
     if not verdict.protected:
         state = "not protected" if verdict.reason.startswith(NOT_PROTECTED) else "left"
-    elif last and last.status in ("failed", "error") and server.host in (host, None) and not (state == "left" and verdict.final):
+    elif last and last.status in FAILED and server.host in (host, None) and not (state == "left" and verdict.final):
         state = "failed"
     to = server.host if server.host not in (host, None) else last.destination if last else verdict.target
     reason = "" if state == "arrived" else verdict.reason[len(NOT_PROTECTED):] if state == "not protected" else verdict.reason

@@ -13,12 +13,11 @@ from typing import Any
 from .. import params
 from ..errors import CloudError, CloudRefused
 from ..incident import AGAIN, CLEARED, DISMISSED, OPEN, Incident
-from ..model import ARRIVED, Action, Migration, Step
+from ..model import ARRIVED, FAILED, Action, Migration, Step
 from ..nova import Nova
 from ..rows import nova_time
 
 THREADS = 8
-FAILED = ("failed", "error")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from lxml import etree
 
 from .. import __version__
 from ..incident import IN_SERVICE, Incident
-from ..model import ARRIVED
+from ..model import ARRIVED, FAILED
 from .chronicle import Chronicle, Moved, fenced_at, settings, state_of
 from .drawing import Bar, Row, draw
 
@@ -145,7 +145,7 @@ def _span(label: str, start: float, end: float, kind: str, text: str) -> Row:
 def _bars(server: Moved) -> Iterable[Bar]:
     for number, one in enumerate(server.tries, 1):
         if one.asked is not None:
-            kind = "arrived" if one.status in ARRIVED else "failed" if one.status in ("failed", "error") else "unknown"
+            kind = "arrived" if one.status in ARRIVED else "failed" if one.status in FAILED else "unknown"
             took = "" if one.ended is None else f", {one.ended - one.asked:.1f} s"
             yield Bar(one.asked, one.ended, kind, f"{server.name}, try {number}: {one.status}{' to ' + one.to if one.to else ''}{took}")
 

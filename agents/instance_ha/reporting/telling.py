@@ -21,7 +21,7 @@ from ..engine.naming import host_of
 from ..errors import ClusterError, HostError
 from ..events import Event
 from ..incident import Incident
-from ..model import CONFIRMED, EVACUATED, PARTLY, ClusterView, Record
+from ..model import CONFIRMED, EVACUATED, FAILED, PARTLY, ClusterView, Record
 from .hook import Hook
 from .lane import Lane
 from .metrics import Metrics
@@ -154,7 +154,7 @@ class Teller:
                 memory = engine.memory.get(row.server)
                 found[row.server] = Seen(row.server, self._names.get(row.server, row.server), row.destination or "", ARRIVED,
                                          sum(1 for other in rows if other.server == row.server), memory.request if memory else "")
-        failures = sum(1 for row in rows if row.status in ("failed", "error"))
+        failures = sum(1 for row in rows if row.status in FAILED)
         return Sight(look.scene.host, list(found.values()), len(rows), failures, host.paused)
 
     def _gone(self, view: ClusterView, node: str, now: float, clock: float) -> list[Event]:
