@@ -22,7 +22,7 @@ def calm(lab: None) -> Iterator[None]:
     """Everything up and nothing on record, before and after."""
     healthy()
     yield
-    for knob in ("spawn_delay", "fail_spawn"):
+    for knob in ("spawn_delay", "spawn_linger", "fail_spawn"):
         guests.set_knob(knob, None)
     healthy()
     servers.delete_all()

@@ -132,7 +132,8 @@ def twice() -> list[dict[str, Any]]:
 def knob(name: str, host: str) -> str | None:
     """The value set for this host (`<name>.<host>`) or for all (`<name>`), or None.
 
-    spawn_delay, snapshot_delay, resize_delay, live_migration_delay: seconds. fail_spawn: any value makes spawns fail.
+    spawn_delay, spawn_linger (once the guest runs), snapshot_delay, resize_delay, live_migration_delay: seconds. fail_spawn: any
+    value makes spawns fail.
     """
     for file in (f"{name}.{host}", name):
         with contextlib.suppress(FileNotFoundError):

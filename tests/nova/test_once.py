@@ -8,12 +8,13 @@ import time
 import pytest
 
 from tests.cluster.scenario import Story, healthy
-from tests.cluster.test_faults import wait_under_way
+from tests.cluster.test_faults import degraded_reason, wait_under_way
 from tests.lab import bmc, cloud, cluster, guests, servers, watch
 from tests.lab import node as machine
 from tests.lab.common import wait_until
 from tests.nova.test_choices import update
 
+LOOKS = 10.0     # seconds in which the worker looks at a returned host a few times
 OCF = "/usr/lib/ocf/resource.d/openstack/NovaEvacuate"
 
 
@@ -120,6 +121,36 @@ def test_the_destination_dies_in_the_middle() -> None:
         story.audit(most_evacuations=2, lost=lost)
     finally:
         update("threshold=", "stuck_timeout=")
+
+
+@pytest.mark.slow
+def test_a_destination_restarted_between_the_spawn_and_the_move() -> None:
+    """The guest runs there, Nova has the server on the old host, and the host comes back: it is not started a second time."""
+    story = Story()
+    story.boot(running=1, stopped=0)
+    uid = next(iter(story.before))
+    guests.set_knob("spawn_linger", 100)
+    update("stuck_timeout=30")
+    try:
+        story.cut_power()
+        assert wait_until(lambda: guests.running().get(uid), 90, 0.2), "nothing was spawned"
+        [destination] = guests.running()[uid]
+        machine.exec_in(cluster.find(destination), ["/bin/sh", "-c", "kill -9 $(cut -d' ' -f1 /run/nova-compute.pid)"], check=True)
+        guests.set_knob("spawn_linger", None)
+        assert wait_until(lambda: "may run where the evacuation came to no end" in degraded_reason(), 240, 0.5), degraded_reason()
+        assert f"{uid}) on {destination}" in degraded_reason()
+        assert watch.in_service(story.victim) and story.victim in watch.records() and servers.show(uid)["locked"]
+        time.sleep(LOOKS)
+        assert guests.running()[uid] == [destination], "it was started where its guest is not"
+        servers.action(uid, "unlock")
+        healthy()
+        assert guests.running()[uid] == [destination]
+        story.audit()
+    finally:
+        update("stuck_timeout=")
+        for host in guests.hosts():
+            if host != story.victim:
+                guests.remove(host, uid, "destroy")
 
 
 def destinations() -> set[str]:

@@ -57,6 +57,7 @@ class LabDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
         if guests.knob("fail_spawn", self._host) is not None:
             raise exception.InstanceDeployFailure(reason="the fail_spawn knob is set")
         guests.change(self._host, instance.uuid, "spawn", "running" if power_on else "shutdown", instance.name)
+        self._wait("spawn_linger")
 
     def destroy(
         self, context: Any, instance: Any, network_info: Any, block_device_info: Any = None, destroy_disks: bool = True,
