@@ -170,6 +170,9 @@ def test_what_goes_on_is_in_the_history_too(monkeypatch: pytest.MonkeyPatch, cap
 def test_no_history_is_said_and_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert history(monkeypatch, Cib()) == 0
     assert "no incident is remembered" in capsys.readouterr().err
+    assert history(monkeypatch, Cib(BAD), "cmp-2.example") == 0 and "no incident is remembered of cmp-2.example" in capsys.readouterr().err
+    assert history(monkeypatch, Cib(OLD), "cmp-9") == 2
+    assert "no incident is remembered of 'cmp-9', and it is no node of this cluster" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("argv", "word"), [(["-n", "0"], "--newest 0"), ([], "cibadmin failed with 102")])

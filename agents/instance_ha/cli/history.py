@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..cluster import Cluster
+from ..engine.entry import node_of
 from ..errors import ConfigurationError
 from ..events import iso
 from ..incident import OPEN, Incident, newest_first
@@ -33,7 +34,12 @@ def run(args: argparse.Namespace) -> int:
     """Print a line an incident, the newest first. Exit code 1 when one of them goes on, or has left servers behind."""
     if args.newest is not None and args.newest < 1:
         raise ConfigurationError(f"--newest {args.newest}: give a number from 1 on")
-    found = [one for one in newest_first(known(resource_values())) if args.host in (None, one.node, one.host)][:args.newest]
+    values = resource_values()
+    found = [one for one in newest_first(known(values)) if args.host in (None, one.node, one.host)][:args.newest]
+    if args.host and not found:
+        view = Cluster(values["evacuate_attribute"]).view()
+        if node_of([args.host], {*view.nodes, *map(view.named, view.nodes)}) is None:
+            raise ConfigurationError(f"no incident is remembered of {args.host!r}, and it is no node of this cluster")
     if args.format == "table":
         print_rows(COLUMNS, [_row(one) for one in found], args.format)
         if not found:
