@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import __version__, metadata, params
-from .params import Param
 
 SEE = "instance-ha(8), fence_nova(8), ocf_openstack_NovaEvacuate(7), crm_mon(8), pcs(8), crm(8)"
 FENCE_ACTIONS = (
@@ -53,26 +52,18 @@ def items(pairs: Iterable[tuple[str, str]]) -> str:
     return "".join(f".TP\n.B {escape(term)}\n{escape(text)}\n" for term, text in pairs)
 
 
-def parameter(param: Param) -> tuple[str, str]:
-    """A parameter's name and what is to be known of it."""
-    kind = {"second": "seconds", "select": "one of " + ", ".join(param.choices)}.get(param.kind, param.kind)
-    facts = [kind] + ([f"default {param.default}"] if param.default else []) + ([f"also called {', '.join(param.aliases)}"] if param.aliases else [])
-    long = param.long if not param.long or param.long.endswith(".") else param.long + "."
-    return param.name, f"{param.short} ({'; '.join(facts)}). {long}".strip()
-
-
 def fence_page() -> str:
     return page("fence_nova", 8, metadata.FENCE_SHORT, [
         chapter("DESCRIPTION", metadata.FENCE_LONG), chapter("ACTIONS", "").rstrip() + "\n" + items(FENCE_ACTIONS),
         chapter("PARAMETERS", "Those of every fence agent (plug, delay, verbose, ...), and these; with dashes on the command line."),
-        items(parameter(param) for param in params.of(params.FENCE)),
+        items((param.name, metadata.about(param)) for param in params.of(params.FENCE)),
     ])
 
 
 def ocf_page() -> str:
     return page("ocf_openstack_NovaEvacuate", 7, metadata.OCF_SHORT, [
         chapter("DESCRIPTION", metadata.OCF_LONG), chapter("ACTIONS", "").rstrip() + "\n" + items(OCF_ACTIONS),
-        chapter("PARAMETERS", "").rstrip() + "\n" + items(parameter(param) for param in params.of(params.OCF)),
+        chapter("PARAMETERS", "").rstrip() + "\n" + items((param.name, metadata.about(param)) for param in params.of(params.OCF)),
     ])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -99,17 +100,25 @@ def fence_options() -> dict[str, dict[str, Any]]:
     return options
 
 
+def about(param: params.Param) -> str:
+    """All that is to be known of a parameter, in one paragraph."""
+    kind = {"second": "seconds", "select": "one of " + ", ".join(param.choices)}.get(param.kind, param.kind)
+    facts = [kind] + ([f"default {param.default}"] if param.default else []) + ([f"also called {', '.join(param.aliases)}"] if param.aliases else [])
+    long = param.long if not param.long or param.long.endswith(".") else param.long + "."
+    return f"{param.short} ({'; '.join(facts)}). {long}".strip()
+
+
 def _fence_option(param: params.Param, name: str, letter: str, order: int) -> dict[str, Any]:
     word = name.replace("_", "-")
     takes_value = param.kind != "boolean"
     suffix = f"=[{'seconds' if param.kind == 'second' else 'value'}]" if takes_value else ""
-    text = param.short if name == param.name else f"Another name of {param.name}"
+    text = about(param) if name == param.name else f"Another name of {param.name}"
     option: dict[str, Any] = {
         "getopt": (letter + (":" if letter and takes_value else "")) if takes_value else letter,
         "longopt": word,
         "help": f"{f'-{letter}, ' if letter else ''}--{word}{suffix}".ljust(30) + " " + text,
         "required": "0",
-        "shortdesc": text,
+        "shortdesc": escape(text),   # fencing.py prints it into its XML as it is
         "order": order,
     }
     if takes_value and not letter:

@@ -91,10 +91,9 @@ class Service:
             argv = [sys.executable, "-m", "instance_ha.service", instance]
             root = str(Path(__file__).resolve().parents[1])
             environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "PYTHONPATH": root,
-                           "HA_RSCTMP": str(directory), "HOME": "/root"}
-            for name in ("OS_CLIENT_CONFIG_FILE",):
-                if os.environ.get(name):
-                    environment[name] = os.environ[name]
+                           "PYTHONNOUSERSITE": "1", "HA_RSCTMP": str(directory), "HOME": "/root"}
+            if os.environ.get("OS_CLIENT_CONFIG_FILE"):
+                environment["OS_CLIENT_CONFIG_FILE"] = os.environ["OS_CLIENT_CONFIG_FILE"]
             pid = spawn_detached(argv, environment, str(self.output))
             self.pidfile.write_text(f"{pid} {start_time(pid)}")
         except OSError as error:
@@ -116,10 +115,13 @@ class Service:
         draft.replace(self.settings)
 
     def reload(self, values: Mapping[str, str]) -> None:
-        """Give a running worker new parameters; without one nothing is left behind."""
+        """Give a running worker new parameters; without one nothing is left behind. Raises HostError."""
         status = self.status()
         if status.running:
-            self.write_settings(values)
+            try:
+                self.write_settings(values)
+            except OSError as error:
+                raise HostError(f"{self.settings} cannot be written: {error.strerror}") from None
             os.kill(status.pid, signal.SIGHUP)
 
     def stop(self, budget: float) -> None:
@@ -202,7 +204,7 @@ def main(instance: str) -> int:
         print(error, file=sys.stderr)
         return 1
     _beat(service, worker)
-    known: Mapping[str, str] | None = None
+    taken = looked = None   # the resource's parameters as the CIB had them when they were taken, and when they were last looked at
     while not stop.is_set():
         if reload.is_set():
             reload.clear()
@@ -216,12 +218,13 @@ def main(instance: str) -> int:
             pause = BUG_PAUSE
         teller.look(worker)
         _beat(service, worker)
-        if known and worker.parameters and worker.parameters != known:
-            # Pacemaker's own reload waits for whatever it is at, such as the 60 s of a start of the dead host's connection.
-            _take(service, known, worker.parameters)
+        now = worker.parameters
+        taken = taken or now
+        # Pacemaker's own reload waits for whatever it is at, such as the 60 s of a start of the dead host's connection.
+        if taken and now and now != (looked or taken) and _take(service, worker, taken, now):
+            taken, pause = now, 0.0
             reload.set()
-            pause = 0.0
-        known = worker.parameters
+        looked = now or looked
         stop.wait(pause)
     with contextlib.suppress(InstanceHaError):
         worker.leave()
@@ -257,8 +260,8 @@ def _build(service: Service, instance: str, old: tuple[Worker, Teller] | None) -
     return worker, teller
 
 
-def _take(service: Service, before: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Write down what has changed of the resource's parameters in the CIB. Wrong values are left to Pacemaker's reload to complain of."""
+def _take(service: Service, worker: Worker, before: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Write down what has changed of the resource's parameters in the CIB. Whether they can be taken; else monitor says why."""
     from . import params
 
     changed = {name: now.get(name, "") for name in {*before, *now} if before.get(name) != now.get(name)}
@@ -266,7 +269,9 @@ def _take(service: Service, before: Mapping[str, str], now: Mapping[str, str]) -
         values = {**json.loads(service.settings.read_text()), **changed}
         service.write_settings(params.resolve(params.of(params.OCF), values))
     except (InstanceHaError, OSError, ValueError) as error:
-        LOG.warning("the new parameters cannot be taken: %s", error)
+        _not_taken(worker, error)
+        return False
+    return True
 
 
 def _reload(service: Service, instance: str, worker: Worker, teller: Teller) -> None:
@@ -274,8 +279,12 @@ def _reload(service: Service, instance: str, worker: Worker, teller: Teller) -> 
         _build(service, instance, (worker, teller))
         worker.health.problems.pop("settings", None)
         LOG.info("parameters read again")
-    except Exception as error:  # the old ones go on
-        worker.health.problems["settings"] = f"the new parameters were not taken: {error}"
+    except Exception as error:
+        _not_taken(worker, error)
+
+
+def _not_taken(worker: Worker, error: Exception) -> None:
+    worker.problem("settings", f"the new parameters were not taken: {error}")
 
 
 def _beat(service: Service, worker: Worker) -> None:

@@ -126,6 +126,30 @@ def test_a_record_without_a_fencing_moves_nothing() -> None:
     story.audit()
 
 
+def test_a_mistyped_parameter_is_named_and_does_not_stop_the_worker() -> None:
+    """What was given with it is taken when it is corrected."""
+    story, home = Story(), watch.where_runs("nova-evacuate")
+    assert home
+    try:
+        watch.on_controller("pcs", "resource", "update", "nova-evacuate", "threshold=500", "max_parallel=7")
+        assert wait_until(lambda: "the new parameters were not taken: threshold='500'" in degraded_reason(), 40, 0.5), degraded_reason()
+        assert watch.where_runs("nova-evacuate") == home
+        watch.on_controller("pcs", "resource", "update", "nova-evacuate", "threshold=51")
+        given = {"threshold": "51", "max_parallel": "7"}
+        assert wait_until(lambda: given.items() <= settings(home).items(), 40, 0.5), settings(home)
+        assert watch.where_runs("nova-evacuate") == home
+    finally:
+        watch.on_controller("pcs", "resource", "update", "nova-evacuate", "threshold=", "max_parallel=")
+    healthy()
+    story.audit()
+
+
+def settings(node: str) -> dict[str, str]:
+    """What the worker of a node was given."""
+    path = "/run/resource-agents/NovaEvacuate-nova-evacuate.settings"
+    return dict(json.loads(machine.exec_in(cluster.find(node), ["cat", path], check=True).stdout))
+
+
 def degraded_reason() -> str:
     return " ".join(reason for key, _, reason in watch.failures(degraded=True) if key.startswith("nova-evacuate_monitor"))
 

@@ -96,9 +96,16 @@ def test_reload_keeps_the_worker(run: Run, worker: str) -> None:
     assert wait_until(lambda: len(set(run("stat", "-c", "%x\n%y", f"{FILES}.settings").stdout.splitlines())) == 2, 5)
     assert ":2/v3" in run("cat", f"{FILES}.settings").stdout
     assert pid(run) == worker and lives(run, worker)
-    bad = run(AGENT, "reload-agent", **{**AWAY, "OCF_RESKEY_max_parallel": "many"})
-    assert bad.returncode == 6 and "max_parallel" in bad.stderr and lives(run, worker)
-    assert "many" not in run("cat", f"{FILES}.settings").stdout
+
+
+@pytest.mark.parametrize(("wrong", "word"), [({"OCF_RESKEY_max_parallel": "many"}, "max_parallel"), ({"OCF_RESKEY_auth_url": ""}, "auth_url")])
+def test_a_reload_with_wrong_parameters_keeps_the_worker(run: Run, worker: str, wrong: dict[str, str], word: str) -> None:
+    """Any other code than 0 makes Pacemaker stop it, and 6 start it nowhere."""
+    before = run("cat", f"{FILES}.settings").stdout
+    bad = run(AGENT, "reload-agent", **{**AWAY, **wrong})
+    assert bad.returncode == 0 and "the new parameters were not taken: " in bad.stderr and word in bad.stderr
+    assert pid(run) == worker and lives(run, worker) and run("cat", f"{FILES}.settings").stdout == before
+    assert run(AGENT, "start", **{**AWAY, **wrong}).returncode == 6
 
 
 def test_reload_of_a_stopped_one_leaves_nothing(run: Run) -> None:

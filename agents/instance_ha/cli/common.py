@@ -106,6 +106,12 @@ def resource_values() -> dict[str, str]:
     return params.resolve(params.of(params.OCF), resource_parameters_or_error() if has_pacemaker() else {})
 
 
+def attribute_name() -> str:
+    """The node attribute of the records, whatever is wrong with other parameters. Raises ClusterError, HostError, ConfigurationError."""
+    [only] = [param for param in params.of(params.OCF) if param.name == "evacuate_attribute"]
+    return params.resolve([only], resource_parameters_or_error())[only.name]
+
+
 def aggregates(nova: Nova) -> Sequence[Aggregate]:
     """Nova's host aggregates; none, with a word on stderr, where this user may not see them."""
     try:

@@ -7,11 +7,10 @@ import sys
 import time
 from typing import Any
 
-from .. import params
 from ..cluster import Cluster
 from ..engine import entry
 from ..errors import ClusterError, ConfigurationError, ConflictError, HostError
-from .common import ALL_DONE, SOME_LEFT, has_pacemaker, resource_parameters_or_error, seconds
+from .common import ALL_DONE, SOME_LEFT, attribute_name, has_pacemaker, seconds
 
 LOOK = 2.0       # seconds between two looks at the cluster
 
@@ -48,8 +47,7 @@ def _look(wanted: str | None) -> tuple[bool, str]:
     """Whether the node may start now, and the sentence that says why. Not to know is to wait. Raises ConfigurationError."""
     try:
         # The attribute's name is asked for each time: after a boot there is no cluster to ask at first.
-        values = params.resolve(params.of(params.OCF), resource_parameters_or_error())
-        cluster = Cluster(values["evacuate_attribute"])
+        cluster = Cluster(attribute_name())
         view = cluster.view()
         if not view.quorate:
             return False, "this part of the cluster has no quorum"
