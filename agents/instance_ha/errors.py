@@ -32,6 +32,13 @@ class CloudError(InstanceHaError):
     """Base of what Keystone or Nova did."""
 
 
+class CellAway(CloudError):
+    """Nova tells no more of a compute host than its name."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"Nova tells nothing of {host} but its name: the database of its cell is away")
+
+
 class CloudUnreachable(CloudError):
     """No usable answer: a timeout, a broken connection, a 5xx. Whether a request was carried out is unknown."""
 

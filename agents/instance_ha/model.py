@@ -161,7 +161,8 @@ class ClusterView:
 
 @dataclass(frozen=True)
 class Service:
-    """A Nova service. `updated` is Nova's own text, only ever compared with an earlier one."""
+    """A Nova service. `updated` is Nova's own text, only ever compared with an earlier one. Not `known`: the database of its cell
+    is away, and Nova tells nothing but its name (2.69)."""
 
     id: str
     binary: str
@@ -172,6 +173,7 @@ class Service:
     reason: str = ""
     updated: str = ""
     zone: str = ""
+    known: bool = True
 
 
 @dataclass(frozen=True)

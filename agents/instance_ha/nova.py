@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .answers import checked, member, one_line
-from .errors import NOT_ACCEPTABLE, CloudRefused, CloudUnreachable
+from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable
 from .events import pairs
 from .model import Action, Aggregate, Group, Migration, Server, Service, Step
-from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of, step_of
+from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of, service_of, step_of
 from .trail import TRAIL
 
 # 2.73: the reason of a lock. Below 2.95, so that servers that ran run again.
@@ -45,26 +45,24 @@ class Nova:
 
     def services(self) -> list[Service]:
         """Every Nova service (GET /os-services)."""
-        rows = member(self._get("/os-services"), "services")
-        return [
-            Service(
-                str(row["id"]), row["binary"], row["host"], row["status"] == "enabled", row["state"] == "up",
-                bool(row.get("forced_down")), row.get("disabled_reason") or "", row.get("updated_at") or "", row.get("zone") or "",
-            )
-            for row in rows
-        ]
+        return [service_of(row) for row in member(self._get("/os-services"), "services")]
 
     def force_down(self, service: Service, down: bool) -> None:
         """Set or clear forced_down (PUT /os-services/{uuid}); may be repeated."""
-        self._call("PUT", f"/os-services/{service.id}", {"forced_down": down})
+        self._change(service, {"forced_down": down})
 
     def disable(self, service: Service, reason: str) -> None:
         """Disable a service that is already down: disabling one that Nova believes in waits for its dead host."""
-        self._call("PUT", f"/os-services/{service.id}", {"status": "disabled", "disabled_reason": reason[:255]})
+        self._change(service, {"status": "disabled", "disabled_reason": reason[:255]})
 
     def enable(self, service: Service) -> None:
         """Enable a service."""
-        self._call("PUT", f"/os-services/{service.id}", {"status": "enabled"})
+        self._change(service, {"status": "enabled"})
+
+    def _change(self, service: Service, what: Mapping[str, object]) -> None:
+        if not service.known:
+            raise CellAway(service.host)
+        self._call("PUT", f"/os-services/{service.id}", what)
 
     def servers_on(self, host: str) -> list[Server]:
         """Every server that Nova has on a host."""

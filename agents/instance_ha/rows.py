@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from .model import Action, Aggregate, Group, Migration, Server, Step
+from .model import Action, Aggregate, Group, Migration, Server, Service, Step
+
+
+def service_of(row: Mapping[str, Any]) -> Service:
+    return Service(
+        str(row.get("id") or ""), row["binary"], row["host"], row.get("status") == "enabled", row.get("state") == "up",
+        bool(row.get("forced_down")), row.get("disabled_reason") or "", row.get("updated_at") or "", row.get("zone") or "", "id" in row)
 
 
 def server_of(row: Mapping[str, Any]) -> Server:

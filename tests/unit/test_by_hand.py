@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from instance_ha import cluster as door
 from instance_ha.cli import assurance, common, evacuate, main
 from instance_ha.engine import evacuation
-from instance_ha.model import CONFIRMED, FENCED, Record
+from instance_ha.model import CONFIRMED, FENCED, PARTLY, RETURNING, Record
 from instance_ha.process import Outcome
 
-from tests.unit.little_cloud import PASSWORD, LittleCloud
+from tests.unit.little_cloud import PASSWORD, LittleCloud, stamp
 
 Said = pytest.CaptureFixture[str]
 # Nova knows the node cmp-1 as nova-a.
@@ -137,3 +138,55 @@ def test_a_destination_whose_fencing_is_not_confirmed_may_be_at_work(
     monkeypatch.setattr(evacuate, "_progress", fence)
     by_hand("--timeout", "1")
     assert len(cloud.migrations) == (2 if again else 1)
+
+
+def record_of(node: str, record: Record, *, online: str = "false", mark: str = "0") -> str:
+    """The CIB with the record of a node in it."""
+    pair = (f'<instance_attributes id="a"><nvpair id="n" name="evacuate" value="{record.text()}"/></instance_attributes></node>')
+    cib = CIB.format(online=online).replace('node_fenced="0"', f'node_fenced="{mark}"')
+    return cib.replace(f'<node type="remote" id="{node}" uname="{node}"/>', f'<node type="remote" id="{node}" uname="{node}">{pair}')
+
+
+PARTLY_DONE = Record("cmp-1", PARTLY, "3f9c", proof="node_fenced:1", baseline=0, host="nova-a")
+
+
+@pytest.mark.parametrize("back", [
+    lambda machine, cloud: setattr(machine, "cib", record_of("cmp-1", PARTLY_DONE, online="true")),
+    lambda machine, cloud: setattr(machine, "cib", record_of("cmp-1", replace(PARTLY_DONE, state=RETURNING))),
+    lambda machine, cloud: cloud.service("nova-a").update(updated_at=stamp(-0.5)),
+], ids=["online", "let in", "reports"])
+def test_a_host_that_comes_back_meanwhile_is_not_evacuated(
+        machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch, back: Callable[[Machine, LittleCloud], None]) -> None:
+    """It stays forced down in Nova for as long as nobody takes it back."""
+    cloud.service("nova-a").update(forced_down=True, status="disabled", disabled_reason="instance-ha: fenced (3f9c)")
+    machine.cib = record_of("cmp-1", PARTLY_DONE, mark="5")
+    monkeypatch.setattr(evacuate, "_progress", lambda *_: back(machine, cloud) if cloud.servers["s1"]["locked"] else None)
+    monkeypatch.setattr(evacuation, "TAKEOVER", 0.5)
+    assert by_hand("--timeout", "2") == 1
+    assert "its host is returning" in capsys.readouterr().out and not cloud.migrations and not cloud.servers["s1"]["locked"]
+
+
+def test_a_proof_of_another_time_is_no_proof(machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a CIB that was restored: the connection to the node is stopped, and neither Pacemaker nor Nova says that it was fenced."""
+    machine.cib = record_of("cmp-1", PARTLY_DONE)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert main(["host-evacuate", "nova-a"]) == 2
+    assert "nothing proves that nova-a is off" in capsys.readouterr().err and not cloud.service("nova-a")["forced_down"]
+
+
+def test_a_part_without_quorum_is_not_asked(machine: Machine, cloud: LittleCloud, capsys: Said) -> None:
+    machine.cib = record_of("cmp-1", PARTLY_DONE, mark="5").replace('have-quorum="1"', 'have-quorum="0"')
+    assert by_hand() == 2 and "this part of it has no quorum" in capsys.readouterr().err
+
+
+def test_a_host_of_which_nova_tells_nothing_is_not_evacuated(machine: Machine, cloud: LittleCloud, capsys: Said) -> None:
+    service = cloud.service("nova-a")
+    service.clear()
+    service.update(binary="nova-compute", host="nova-a", status="UNKNOWN")
+    assert by_hand() == 2 and "Nova tells nothing of nova-a but its name" in capsys.readouterr().err
+
+
+def test_the_one_server_that_was_named_counts_whatever_the_rules_say(machine: Machine, cloud: LittleCloud, capsys: Said) -> None:
+    cloud.servers["s1"]["metadata"] = {"evacuable": "false"}
+    assert main(["evacuate", "s1", "--host-is-off"]) == 1
+    assert "| no " in capsys.readouterr().out and by_hand() == 0

@@ -219,6 +219,17 @@ def test_a_stopped_server_that_a_retry_brought_back_running_is_stopped() -> None
 
 def test_done_in_nova_but_not_moved_yet_is_not_done() -> None:
     assert verdict(server(), rows=(row(1, "done"),)).action == WAIT
+    memory, policy = Memory(), Policy()
+    assert verdict(server(), memory, rows=(row(1, "done"),)).action == WAIT
+    late = verdict(server(), memory, rows=(row(1, "done"),), now=1001.0 + policy.stuck_timeout)
+    assert late.action == LEFT and late.retry and late.reason.startswith("stuck: Nova says done")
+
+
+def test_what_may_run_elsewhere_is_moved_by_nobody() -> None:
+    claim = replace(CLAIM, was="elsewhere")
+    for mark in (claim, replace(claim, id="other", token="another")):
+        found = verdict(server(locked=True, locked_reason=mark.text()))
+        assert found.action == LEFT and found.final and found.protected and "look there, then unlock" in found.reason
 
 
 def test_arrived_on_a_host_that_is_down_is_not_arrived() -> None:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from instance_ha.engine.homecoming import Homecoming, begun_elsewhere, mend, release, revive
+from instance_ha.engine.homecoming import Homecoming, mend
+from instance_ha.engine.stayed import begun_elsewhere, release, revive
 from instance_ha.errors import CloudUnreachable
 from instance_ha.model import Claim, ClusterNode, ClusterView, Service
 
@@ -44,6 +45,10 @@ def claimed(was: str, **more: object) -> dict[str, object]:
     return {**ROW, "locked": True, "locked_reason": Claim("cmp-1", was, "3f9c", "me").text(), **more}
 
 
+def always() -> bool:
+    return True
+
+
 SHUT_OFF = {"conflictingRequest": {
     "code": 409, "message": "Instance a1 in power state shutdown. Cannot get_diagnostics while the instance is in this state."}}
 
@@ -64,12 +69,12 @@ def test_a_reboot_whose_answer_was_lost_is_looked_for(fake: Fake) -> None:
     fake.says(200, {"instanceActions": []})
     fake.answers.append(None)
     with pytest.raises(CloudUnreachable):
-        release(fake.nova, "cmp-1", reboots, lambda server: False, {})
+        release(fake.nova, "cmp-1", reboots, lambda server: False, {}, always)
     fake.says(200, {"servers": [claimed("active")]})
     fake.says(409, SHUT_OFF)
     fake.says(200, {"instanceActions": [action("reboot", "10:00:00", "10:00:01")]})
     fake.says(202)
-    assert release(fake.nova, "cmp-1", reboots, lambda server: False, {}) == []
+    assert release(fake.nova, "cmp-1", reboots, lambda server: False, {}, always) == []
     assert posted(fake) == ["reboot", "unlock"]
 
 
@@ -78,7 +83,7 @@ def test_what_runs_is_not_rebooted(fake: Fake) -> None:
     fake.says(200, {"servers": [claimed("active")]})
     fake.says(200, {"state": "running", "driver": "libvirt"})
     fake.says(202)
-    release(fake.nova, "cmp-1", {}, lambda server: False, {})
+    release(fake.nova, "cmp-1", {}, lambda server: False, {}, always)
     assert posted(fake) == ["unlock"]
 
 
@@ -102,9 +107,9 @@ def test_only_protected_servers_that_do_not_run_are_started_again(fake: Fake, ro
         fake.says(202)
     if asked is None:
         with pytest.raises(CloudUnreachable):
-            revive(fake.nova, "cmp-1", lambda server: server.name != "mine", {}, {})
+            revive(fake.nova, "cmp-1", {"a1"}, lambda server: server.name != "mine", {}, {}, always)
     else:
-        revive(fake.nova, "cmp-1", lambda server: server.name != "mine", {}, {})
+        revive(fake.nova, "cmp-1", {"a1"}, lambda server: server.name != "mine", {}, {}, always)
         assert posted(fake) == asked
 
 
@@ -115,7 +120,7 @@ def test_a_server_whose_live_migration_broke_off_is_left_as_it_is(fake: Fake, st
     if state == "error":
         fake.says(200, {"migrations": []})
     fake.says(202)
-    release(fake.nova, "cmp-1", {}, lambda server: False, {})
+    release(fake.nova, "cmp-1", {}, lambda server: False, {}, always)
     assert posted(fake) == ["unlock"]
 
 
@@ -128,7 +133,7 @@ def test_a_task_that_the_hosts_death_broke_off_is_not_waited_for_for_ever(fake: 
         fake.says(200, {"instanceActions": []})
         fake.says(202)
         fake.says(202)
-    assert len(release(fake.nova, "cmp-1", {}, lambda server: stuck, {})) == left
+    assert len(release(fake.nova, "cmp-1", {}, lambda server: stuck, {}, always)) == left
     assert posted(fake) == asked
 
 
@@ -147,7 +152,7 @@ def test_a_server_with_two_evacuations_at_once_is_left_as_it_is(fake: Fake, firs
     fake.says_always("/servers/a1/os-instance-actions", {"instanceActions": []})
     for _ in asked:
         fake.says(202)
-    release(fake.nova, "cmp-1", {}, lambda server: False, {})
+    release(fake.nova, "cmp-1", {}, lambda server: False, {}, always)
     assert posted(fake) == asked
 
 
@@ -188,10 +193,10 @@ def test_what_a_destination_has_begun_is_not_started_on_its_old_host(fake: Fake,
     if not doubtful:
         fake.says(200, {"state": "running"})
         fake.says(202)
-    assert release(fake.nova, "cmp-1", {}, lambda server: False, begun) == []
+    assert release(fake.nova, "cmp-1", {}, lambda server: False, begun, always) == []
     assert posted(fake) == ([] if doubtful else ["unlock"])
     fake.says(200, {"servers": [ROW]})
     if not doubtful:
         fake.says(200, {"state": "running"})
-    revive(fake.nova, "cmp-1", lambda server: True, {}, begun)
+    revive(fake.nova, "cmp-1", {"a1"}, lambda server: True, {}, begun, always)
     assert posted(fake) == ([] if doubtful else ["unlock"])

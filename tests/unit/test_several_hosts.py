@@ -11,7 +11,7 @@ from instance_ha.engine.host import Host
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import CloudUnreachable
-from instance_ha.model import CONFIRMED, EVACUATED, FENCED, RETURNING, Record
+from instance_ha.model import CONFIRMED, EVACUATED, FENCED, RETURNING, ClusterView, Record
 
 from tests.unit.little_nova import LittleNova
 
@@ -84,3 +84,12 @@ def test_a_bug_with_one_server_is_told_until_its_incident_is_over(little: Little
     assert worker._do((host, host.look.verdicts[0])) is False and "web on cmp-1" in worker.health.problems["bug s1"]
     worker._drop("cmp-1")
     assert not worker.health.problems
+
+
+def test_a_node_that_was_taken_out_of_the_cluster_in_the_middle_is_named(little: LittleNova) -> None:
+    """Nothing can hold its nova-compute back any more, so that nothing is sent for it."""
+    little.boot("s1", "web")
+    record = Record("cmp-1", CONFIRMED, "a", baseline=0, proof="node_fenced:1", worker="me")
+    worker = worker_with(little, record)
+    worker.hosts["cmp-1"].step(ClusterView({}, {"cmp-1": record}, {}, True), record, worker._services)
+    assert "the cluster knows no such node any more" in worker.health.problems["cmp-1"] and worker.hosts["cmp-1"].look is None

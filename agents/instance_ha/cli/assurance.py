@@ -8,8 +8,9 @@ import time
 from ..cluster import Cluster
 from ..engine import proof
 from ..engine.naming import host_of
-from ..errors import ConfigurationError
-from ..model import CONFIRMED, RETURNING, ClusterNode, ClusterView, Service
+from ..engine.pulse import Reports
+from ..errors import CellAway, ClusterError, ConfigurationError, HostError
+from ..model import CONFIRMED, RETURNING, ClusterNode, ClusterView, Record, Service
 from ..nova import Nova
 
 WATCH = 25.0     # without a report, which nova-compute makes every 10 s by default, also where it is forced down
@@ -20,9 +21,12 @@ def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Servi
     """Whether the host of a compute service is off. `found` is this machine's cluster, None off one, and `node` the host's in it.
     `told`: a person has said so on the command line; else he is asked.
 
-    Raises ConfigurationError when something says that the host lives, whatever the person says; CloudError while Nova cannot be asked."""
+    Raises ConfigurationError when something says that the host lives, whatever the person says; CloudError while Nova cannot be asked, or
+    tells nothing of the host."""
     host = service.host
-    proven, online = _pacemaker(found, node)
+    if not service.known:
+        raise CellAway(host)
+    proven, online = _pacemaker(found, node, service)
     if found and node is None:
         print(f"instance-ha: {host} is no node of this cluster: only Nova is asked about it", file=sys.stderr)
     if proven:
@@ -39,27 +43,61 @@ def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Servi
     return True
 
 
+class Watch:
+    """Whether a host that a person has evacuated is still off, as far as can be seen: by the cluster and by its nova-compute's reports."""
+
+    def __init__(self, cluster: Cluster | None, node: str) -> None:
+        self.cluster, self.node = cluster, node
+        self._reports = Reports()
+
+    def is_back(self, view: ClusterView | None, service: Service | None) -> bool:
+        """Whether it is let in, or about to be, or reports."""
+        reported = service is not None and self._reports.look(service) > 0
+        return reported or (service is not None and service.up) or (view is not None and self._is_in(view))
+
+    def permits(self) -> bool:
+        """Whether a request may be sent now: the cluster, asked again, has nothing against it."""
+        if self.cluster is None:
+            return True
+        try:
+            view = self.cluster.view()
+        except (ClusterError, HostError):
+            return False
+        return view.quorate and not self._is_in(view)
+
+    def _is_in(self, view: ClusterView) -> bool:
+        node, record = view.nodes.get(self.node), view.records.get(self.node)
+        return bool(node and node.online and not _is_kept_out(record)) or (record is not None and record.state == RETURNING)
+
+
+def _is_kept_out(record: Record | None) -> bool:
+    """A host that is back while it is evacuated: its nova-compute is held back, and then it makes no reports."""
+    return record is not None and record.state == CONFIRMED and bool(record.proof)
+
+
 def node_of(view: ClusterView, domain: str, host: str) -> ClusterNode | None:
     """The cluster's node that is a compute host of Nova."""
     named = [Service("", "nova-compute", host, True, False, False)]
     return next((node for node in view.nodes.values() if host_of(view.named(node.name), domain, named) == host), None)
 
 
-def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | None) -> tuple[bool, str]:
+def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | None, service: Service) -> tuple[bool, str]:
     """Whether Pacemaker has proven that the host is off, and the name of its node when that is online and not kept out of service."""
     if found is None or node is None:
         return False, ""
     cluster, view = found
     record = view.records.get(node.name)
     if node.online:
-        # A host that is back while it is evacuated: its nova-compute is held back, and then it makes no reports.
-        kept_out = record is not None and record.state == CONFIRMED and record.proof
-        return False, "" if kept_out else node.name
-    # A record goes on until its host is back in service: its proof counts only while the node is known to be away.
+        return False, "" if _is_kept_out(record) else node.name
+    # A record goes on until its host is back in service, and may be older than that: its proof counts only while the node is known to be
+    # away, and where Pacemaker's or Nova's mark still says the same.
     away = node.online is False
     if record and record.state == RETURNING:
         return False, ""     # it was let in since, so that its proof is of another time
-    return bool(record and away and (record.proof or proof.proof_of_fencing(record, node, cluster.history(record.node))[0])), ""
+    if record is None or not away:
+        return False, ""
+    current = record.proof and proof.is_current(record, node, service)
+    return bool(current or proof.proof_of_fencing(record, node, cluster.history(record.node))[0]), ""
 
 
 def _asked(host: str) -> bool:

@@ -24,7 +24,7 @@ from ..engine.window import Queue, Waiting, Window
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..model import ClusterView, Server, claim_of
 from ..nova import Nova
-from .assurance import is_off, node_of
+from .assurance import Watch, is_off, node_of
 from .common import (
     ALL_DONE,
     NOTHING_TRIED,
@@ -91,7 +91,10 @@ def _connect(args: argparse.Namespace) -> tuple[Nova, dict[str, str], Found | No
     try:
         nova, values = connect(args, resource_parameters_or_error())
         cluster = Cluster(values["evacuate_attribute"])
-        return nova, values, (cluster, cluster.view())
+        view = cluster.view()
+        if not view.quorate:
+            raise ClusterError("this part of it has no quorum")
+        return nova, values, (cluster, view)
     except (ClusterError, HostError) as error:
         raise ClusterError(f"this machine's cluster cannot be asked: {error}; run it as root on a controller, or, when the whole cluster is "
                            "down for good, with --without-cluster") from None
@@ -110,7 +113,7 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Fo
     if service is None:
         raise ConfigurationError(f"Nova knows no compute service on {host!r}")
     if args.target and args.target not in {s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled}:
-        raise ConfigurationError(f"--target {args.target}: no such compute host is up and enabled; see: instance-ha hosts")
+        raise ConfigurationError(f"{args.target}: no such compute host is up and enabled; see: instance-ha hosts")
     node = node_of(found[1], values["domain"], host) if found else None
     if not is_off(nova, found, service, node, args.host_is_off):
         return NOTHING_TRIED
@@ -123,7 +126,8 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Fo
     evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, args.target, only, racks, password, True, recorded)
     verdicts: dict[str, Verdict] = {}
     try:
-        broken_off = _follow(evacuation, nova, policy, args.timeout, verdicts, found, values["domain"])
+        guard = Watch(found[0] if found else None, node.name if node else "")
+        broken_off = _follow(evacuation, nova, policy, args.timeout, verdicts, guard, values["domain"])
     except KeyboardInterrupt:
         broken_off = "interrupted"
     left = _report(args, nova, evacuation, verdicts)
@@ -147,7 +151,7 @@ def _password(args: argparse.Namespace) -> Callable[[], str] | None:
     return (lambda: args.password) if args.password else None
 
 
-def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, known: dict[str, Verdict], found: Found | None, domain: str) -> str:
+def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, known: dict[str, Verdict], guard: Watch, domain: str) -> str:
     """Turn after turn until nothing is under way. Why it came to no end, "" when it did; `known` gets the last verdict on each server, by its id."""
     prepared: Prepared | None = None
     window, queue = Window(policy.min_parallel, policy.max_parallel), Queue(policy.group_timeout, policy.start_pause, time.monotonic)
@@ -157,8 +161,8 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, 
         try:
             prepared = prepared or evacuation.prepare()
             services = nova.services()
-            back = any(s.up for s in services if s.binary == "nova-compute" and s.host == evacuation.host)
-            view = found[0].view() if found else None
+            view = guard.cluster.view() if guard.cluster else None
+            back = guard.is_back(view, next((s for s in services if s.binary == "nova-compute" and s.host == evacuation.host), None))
             dead = off_hosts(services, view.records.values(), view.nodes, domain) if view else None
             look = evacuation.look(services, prepared.baseline, not back, prepared.kept, dead)
             heard = time.monotonic()
@@ -178,7 +182,7 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, 
         look.queue(reasons)
         jobs = [*look.chores, *look.waiting]
         with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:
-            smooth = list(pool.map(lambda v: evacuation.act(v, look, lambda: True), jobs))  # noqa: B023  (the pool ends within the turn)
+            smooth = list(pool.map(lambda v: evacuation.act(v, look, guard.permits), jobs))  # noqa: B023  (the pool ends within the turn)
         if not all(smooth):
             window.trouble()
         window.tick(time.monotonic(), busy + len(chosen), look.undecided(), evacuation.finished)
@@ -222,8 +226,12 @@ def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdic
                 nova.unlock(key)
             except CloudError as error:
                 why = f"{why}; still locked: {error}"
-        wanted = verdict.protected and server is not None
+        # The one that was named is wanted elsewhere, whatever the rules say of it.
+        wanted = evacuation.only is not None or (verdict.protected and server is not None)
         left += 1 if wanted and not moved else 0
         rows.append((key, verdict.server.name, "yes" if moved else "no", server.host or "" if server else "", why, *given))
+    if evacuation.only is not None and not rows:
+        left = 1
+        print(f"instance-ha: {evacuation.only} is not on {evacuation.host} any more", file=sys.stderr)
     print_rows((*COLUMNS, "Password") if args.generate_password else COLUMNS, rows, args.format)
     return left

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from ..model import ARRIVED, Migration, Server, claim_of
 from .selection import Policy, Ruling
-from .states import HALTED, LEAVE, MOVING, STARTED, STOPPED, state_of
+from .states import ELSEWHERE, HALTED, LEAVE, MOVING, STARTED, STOPPED, state_of
 from .states import PAUSED as PAUSED_BEFORE
 
 EVACUATE = "evacuate"    # lock it with our claim, look again, send
@@ -219,6 +219,8 @@ def _before(since: str, made: str) -> bool:
 
 def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str,
               mine: bool, dead: Migration | None = None) -> Verdict:
+    if was == ELSEWHERE:
+        return Verdict(server, LEFT, "it may run where an earlier evacuation came to no end: look there, then unlock it", was, final=True)
     ruling = scene.rulings.get(server.id, Ruling(True, "protect=all"))
     if not ruling.protected:
         return _given_up(server, f"not protected: {ruling.rule}", was, mine)
@@ -233,7 +235,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
     if memory.confirming is not None and server.vm_state == "resized" and scene.now - memory.confirming < SETTLE:
         return Verdict(server, WAIT, "its resize is being confirmed", was)
     if scene.starts and any(row.status in ARRIVED for row in failures):
-        return Verdict(server, WAIT, "Nova says done, and the server has not changed its host yet", was)
+        return _awaited(server, scene, policy, memory, "Nova says done, and the server has not changed its host", "not moved", was)
     wait = _pause(scene.now, policy, memory, failures, dead)
     no_room = memory.short or (bool(failures) and failures[-1].status == "error")
     why = _why_again(server, failures, memory, dead)

@@ -55,6 +55,7 @@ class Evacuation:
         self.passwords: dict[str, str] = {}
         self.finished = 0                        # arrivals since the last time somebody asked
         self.broken: set[int] = set()            # evacuations whose destination was seen to die in the middle
+        self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
         self._moving: dict[str, str] | None = None
         self._pulse, self._fallen = Pulse(), Fallen()
         self._read = 0.0
@@ -62,7 +63,9 @@ class Evacuation:
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
         servers = self.nova.servers_on(self.host)
-        self._rulings(servers)
+        self._listed |= {server.id for server in servers}
+        for server in servers:
+            self.ruling(server)
         self._broken_off()
         rows = self.nova.evacuations(self.host)
         return Prepared(rows[-1].id if rows else 0, kept_of(servers))
@@ -81,8 +84,7 @@ class Evacuation:
 
     def act(self, verdict: Verdict, look: Look, permit: Callable[[], bool]) -> bool:
         """Do it. `permit` is asked just before a request to evacuate whether it may be sent at all. Whether Nova answered, and soon."""
-        server, memory = verdict.server, self.memory[verdict.server.id]
-        began = time.monotonic()
+        server, memory, began = verdict.server, self.memory[verdict.server.id], time.monotonic()
         try:
             if verdict.action == EVACUATE:
                 self._evacuate(verdict, look, permit)
@@ -107,9 +109,10 @@ class Evacuation:
         """Whether nothing of ours is under way for it."""
         return verdict.action in (decide.LEFT, decide.QUEUED) or (verdict.action == EVACUATE and self.memory[verdict.server.id].sent is None)
 
-    def claim(self, verdicts: Iterable[Verdict]) -> None:
-        """Claim servers that are not evacuated for now, so that they are given back in the state they had if their host returns first."""
+    def claim(self, verdicts: Iterable[Verdict], go_on: Callable[[], None]) -> None:
+        """Claim servers that wait, to be given back in the state they had if their host returns first. `go_on` is called for each."""
         for verdict in verdicts:
+            go_on()
             if not verdict.server.locked:
                 self.nova.lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token).text())
 
@@ -121,14 +124,15 @@ class Evacuation:
             claim = claim_of(server)
             if claim and claim.host == self.host:
                 found[server.id] = server
-        self._add_unclaimed(found, {row.server for row in migrations if row.id > baseline} & set(kept))
+        self._add_unlisted(found, {row.server for row in migrations if row.id > baseline} & set(kept))
         if self.only:
             found = {key: server for key, server in found.items() if key == self.only}
         computes = [s for s in services if s.binary == "nova-compute"]
         control = [s for s in services if s.binary in ("nova-conductor", "nova-scheduler")]
         down, now = self._fallen.look(computes, self.host), time.monotonic()
         scene = HostScene(
-            self.host, self.incident, self.token, baseline, list(found.values()), self._rulings(found.values()), migrations,
+            self.host, self.incident, self.token, baseline, list(found.values()),
+            {key: self.ruling(server) for key, server in found.items()}, migrations,
             up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=forced_down(services) if dead is None else dead,
             control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
             control_whole=self._pulse.beats(control, now), fallen=down,
@@ -145,13 +149,14 @@ class Evacuation:
             self._moving = {key: row.destination for key, row in last.items() if row.in_progress and row.destination}
         return self._moving
 
-    def _add_unclaimed(self, found: dict[str, Server], kept: set[str]) -> None:
-        """A server locked by its owner carries no claim: it is followed by its id until it has arrived."""
-        for key in {key for key, memory in self.memory.items() if memory.was} | kept:
-            if key not in found and key not in self.done:
-                server = self.nova.server(key)
-                if server:
-                    found[key] = server
+    def _add_unlisted(self, found: dict[str, Server], kept: set[str]) -> None:
+        """A server locked by its owner carries no claim: it is followed by its id until it has arrived. So is what was listed once: Nova
+        leaves servers out of a list, without a word, when their cell's database fails it for a moment."""
+        for key in ({key for key, memory in self.memory.items() if memory.was} | kept | self._listed) - {*found, *self.done}:
+            server = self.nova.server(key)
+            if server:
+                found[key] = server
+        self._listed = {*found} - {*self.done}
 
     def _ask_for_requests(self, scene: HostScene) -> None:
         """Nova's own id of each request that has failed, for those whose answer this process did not get."""
@@ -160,9 +165,6 @@ class Evacuation:
             memory = self.memory.setdefault(key, Memory())
             if row.status in FAILED and row.id not in memory.failed and not memory.request:
                 memory.request = self.nova.evacuation_request(key)
-
-    def _rulings(self, servers: Iterable[Server]) -> dict[str, Ruling]:
-        return {server.id: self.ruling(server) for server in servers}
 
     def ruling(self, server: Server) -> Ruling:
         """Whether it is protected. The image is asked for only where its word would count; what Glance cannot tell now is not

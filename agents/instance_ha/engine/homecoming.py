@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import CloudRefused
-from ..model import ARRIVED, EVACUATED, FAILED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
+from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
 from ..nova import Nova
 from . import reserve
 from .evacuation import Evacuation
 from .naming import is_ours
-from .pulse import Reports
-from .states import ACTIVE, HALTED, MOVING, PAUSED, SHUT_DOWN, STARTED, STOPPED
+from .pulse import SURE, Reports
+from .states import SHUT_DOWN
+from .stayed import NAMED, Stayed
 
 if TYPE_CHECKING:
     from .worker import Worker
 
 BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
 REST_PAUSE = 2.0         # while a host waits for its return
-SURE = 2                 # reports of nova-compute after which it counts as running
 QUIET = 25.0             # without a report, which is made every 10 s by default: nova-compute is stopped
 STOP_LIMIT = 150.0       # how long its stop may take
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
-ACTIVE_IN_NOVA = "active"  # what a reset leaves
-NAMED = 3                # servers that one sentence names
 OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
 OURS = OURS_IN_PASSING | frozenset(("evacuate", "stop", "start", "pause"))
 LOG = logging.getLogger(__name__)
@@ -39,10 +35,9 @@ class Homecoming:
         self.worker, self.node = worker, node
         self._reports = Reports()              # since the node is online
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
-        self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
+        self._stayed = Stayed(worker, node)
         self._cleaning = False                 # guests that left were seen to be still on the host
         self._engine: Evacuation | None = None  # follows what has left and is still claimed
-        self._tasks: dict[str, tuple[str, float]] = {}   # the task of a server that is to be given back, and since when it has it
         self.stops: tuple[float, float] | None = None   # since when it is to be stopped, and when it last reported
         self._restarted = False                # that was done once
         self._counted = 0                      # reports before that
@@ -69,25 +64,14 @@ class Homecoming:
         if is_ours(service) and not worker.policy.leave_disabled:
             worker.nova.enable(service)
             LOG.info("%s: enabled in Nova", service.host)
-        nova = worker.nova.about(record.id)
         if not self._finished(record, service.host):
             return REST_PAUSE
-        seen = worker.hosts.get(self.node)
-        begun = begun_elsewhere(nova, service.host, record.baseline, seen.engine.broken if seen and seen.engine else ())
-        waiting = release(nova, service.host, self._reboots, self._is_stuck, begun)
-        if waiting:
-            tasks = ", ".join(f"{s.name} {s.task_state}" for s in waiting[:NAMED])
-            self._show(f"returning; {len(waiting)} servers that stayed have a task: {tasks}")
-            return REST_PAUSE
-        revive(nova, service.host, self._protected, self._reboots, begun)
-        doubtful = [s for s in nova.servers_on(service.host) if s.id in begun and s.locked]
-        if doubtful:
-            words = ", ".join(f"{s.name} ({s.id}) on {begun[s.id].destination}" for s in doubtful[:NAMED])
-            self._show(f"returning; {len(doubtful)} servers that stayed may run elsewhere")
-            worker.problem(f"left {self.node}", f"{self.node}: may run where the evacuation came to no end: {words}; look there, then unlock")
-            return REST_PAUSE
+        left = self._stayed.give_back(record, service.host)
+        if left:
+            self._show(f"returning; {left}")
+            return BUSY_PAUSE if self._stayed.cut else REST_PAUSE
         if record.baseline is not None:
-            mend(nova, service.host, record.baseline)
+            mend(worker.nova.about(record.id), service.host, record.baseline)
         if record.reserve:
             record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host)))
         worker.cluster.clear(record)
@@ -162,102 +146,8 @@ class Homecoming:
             LOG.warning("%s (%s): left %s and is still locked by instance-ha: %s", verdict.server.name, verdict.server.id, host, verdict.reason)
         return not busy
 
-    def _is_stuck(self, server: Server) -> bool:
-        """Whether a server has had the same task for stuck_timeout: Nova does not end each that the host's death broke off."""
-        task, since = self._tasks.get(server.id, ("", 0.0))
-        if task != server.task_state:
-            since = self.worker.clock()
-            self._tasks[server.id] = (server.task_state or "", since)
-        return self.worker.clock() - since > self.worker.policy.stuck_timeout
-
-    def _protected(self, server: Server) -> bool:
-        worker = self.worker
-        return Evacuation(worker.nova, server.host or "", "", "", worker.policy, aggregates=worker.aggregates()).ruling(server).protected
-
     def _show(self, text: str) -> None:
         self.worker.show(self.node, text)
-
-
-def begun_elsewhere(nova: Nova, host: str, baseline: int | None, broken: Collection[int]) -> dict[str, Migration]:
-    """The evacuations of this incident that a destination had begun and has not called failed, by server, without the `broken`, whose
-    destination died. A server of these that is still on the host may run there: its guest is started before Nova moves it, and a
-    nova-compute that is restarted in between leaves both. The host's own then calls the row completed. Raises CloudError."""
-    rows = [row for row in nova.evacuations(host) if row.id > baseline] if baseline is not None else []
-    return {row.server: row for row in rows if row.destination not in (None, host) and row.status not in FAILED and row.id not in broken}
-
-
-def revive(nova: Nova, host: str, protected: Callable[[Server], bool], reboots: dict[str, int], begun: Mapping[str, Migration]) -> None:
-    """Start again the protected servers that stayed on a host that was fenced and is up again before they were evacuated: Nova has
-    them as active for some minutes, and starts none. Raises CloudError."""
-    for server in nova.servers_on(host):
-        idle = server.vm_state == "active" and not server.task_state and claim_of(server) is None
-        if idle and server.id not in begun and protected(server) and nova.guest_runs(server.id) is False:
-            LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, host)
-            _reboot(nova, server, reboots)
-
-
-def release(nova: Nova, host: str, reboots: dict[str, int], is_stuck: Callable[[Server], bool],
-            begun: Mapping[str, Migration]) -> list[Server]:
-    """Give back the servers that we claimed and that are still on the host, which is up again: each is brought into the state it
-    had, and our claim is taken away. `reboots` is the caller's memory of what was asked, by server, for when an answer gets lost;
-    `is_stuck` says of a server with a task that it will not end; those in `begun` stay locked, so that nobody starts them.
-    Returns the servers that are not given back yet. Raises CloudError."""
-    waiting = []
-    for server in nova.servers_on(host):
-        claim = claim_of(server)
-        if claim is None or claim.host != host or server.id in begun:
-            continue
-        lost = (server.task_state or "").startswith("rebuild")
-        if server.task_state and not lost:
-            if not is_stuck(server):
-                waiting.append(server)
-                continue
-            LOG.warning("%s (%s): stayed on %s, and does not end %s; reset", server.name, server.id, host, server.task_state)
-            nova.reset(server.id)
-            server = replace(server, task_state=None, vm_state=ACTIVE_IN_NOVA)
-        twice = overlapping(nova.evacuations_of(server.id)) if server.vm_state == "error" else []
-        if twice:
-            LOG.warning("%s (%s): stayed on %s, and may run on %s: Nova had evacuations %s of it at work at once; a person has to look",
-                        server.name, server.id, host, " or ".join(sorted({str(row.destination) for row in twice})), [row.id for row in twice])
-        elif lost:
-            LOG.warning("%s (%s): Nova lost its evacuation; it stayed on %s and needs a person", server.name, server.id, host)
-        else:
-            _restore(nova, host, server, claim.was, reboots)
-        nova.unlock(server.id)
-    return waiting
-
-
-def overlapping(rows: Sequence[Migration]) -> list[Migration]:
-    """The evacuations of a server that had a destination and were at work while another one was: Nova takes them, and when both fail in
-    the end, a guest that one of them has started may run on."""
-    begun = [row for row in rows if row.destination]
-    return [row for row in begun if any(other is not row and row.created < other.updated and other.created < row.updated for other in begun)]
-
-
-def _restore(nova: Nova, host: str, server: Server, was: str, reboots: dict[str, int]) -> None:
-    """Its guest died with the host's power, whatever Nova says, and nova-compute does not start it."""
-    if was == MOVING:
-        LOG.warning("%s (%s): stayed on %s, and may run where its live migration was going; a person has to look", server.name, server.id, host)
-        return
-    if was in (ACTIVE, STARTED):
-        LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, host)
-    if server.vm_state == "error" and was != PAUSED:
-        nova.reset(server.id)
-    if was in (ACTIVE, STARTED) and server.vm_state == "stopped":
-        nova.start(server.id)
-    elif was in (ACTIVE, STARTED) and server.vm_state in ("active", "error"):
-        if server.vm_state == "error" or not nova.guest_runs(server.id):
-            _reboot(nova, server, reboots)
-    elif was in (STOPPED, HALTED) and server.vm_state in ("active", "error"):
-        nova.stop(server.id)
-
-
-def _reboot(nova: Nova, server: Server, reboots: dict[str, int]) -> None:
-    """A reboot leaves a server as it was, so only Nova's record of actions tells whether one whose answer was lost was carried out."""
-    count = sum(1 for action in nova.actions(server.id) if action.name == "reboot")
-    if count > reboots.setdefault(server.id, count):
-        return
-    nova.reboot(server.id)
 
 
 def mend(nova: Nova, host: str, baseline: int) -> None:

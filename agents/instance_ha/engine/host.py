@@ -6,20 +6,21 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..errors import CellAway
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
+from .doubt import Doubt
 from .evacuation import Evacuation, Prepared, arrived
-from .homecoming import BUSY_PAUSE, NAMED, REST_PAUSE, SURE, Homecoming
+from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
 from .naming import host_of
-from .pulse import Reports
+from .stayed import NAMED
 
 if TYPE_CHECKING:
     from .worker import Worker
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
-DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
 UNPROVEN = 60.0          # how long a record may be without a proof before people are told, and its host online before it is let in
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
@@ -46,12 +47,11 @@ class Host:
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
         self._owned: float | None = None       # when the record last had this worker's name
-        self._sure = False                     # that the record speaks of now
-        self._doubted: float | None = None     # since when it is not sure
-        self._reports = Reports()              # meanwhile
+        self._doubt = Doubt(worker, record.node)
         self._unproven: float | None = None    # since when it is online without a proof
         self._begun = worker.clock()
         self.homecoming = Homecoming(worker, record.node)
+        self._rested = False                   # whether the last turn found nothing to do any more
         self._prepare_at = worker.clock()
         self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
 
@@ -67,11 +67,10 @@ class Host:
 
         Raises CloudError, ClusterError, ConflictError.
         """
-        self.look = None
-        if self.node not in view.nodes and self._is_gone(record, ask):
-            self.worker.cluster.clear(record)
-            LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
-            return BUSY_PAUSE
+        self.look, rested = None, self._rested
+        self._rested = False
+        if self.node not in view.nodes:
+            return self._without_node(record, ask)
         if record.state == FENCED:
             record = self.record = self._confirm(view, record)
             if record.state == FENCED:
@@ -85,16 +84,19 @@ class Host:
         if service is None:
             self.worker.problem(self.node, f"Nova knows no host {self.node}: set domain; if it is new: instance-ha dismiss {self.node}")
             return REST_PAUSE
+        if not service.known:
+            raise CellAway(service.host)
         alive = self.homecoming.alive(view, service)
         if record.state in (CONFIRMED, PARTLY):
             owned = self._own(record)
             if owned is None:
                 self.worker.say(f"{self.node}: the worker {record.worker} evacuates it")
                 return REST_PAUSE
-            doubt = "" if alive else self._doubt(view, owned, service)
+            doubt = "" if alive else self._doubt.look(view, owned, service)
             if doubt:
                 self._show(f"{record.state}; {doubt}")
                 return BUSY_PAUSE
+            self._rested = rested
             return self._evacuate(owned, service, services, alive)
         return self.homecoming.step(record, service, alive)
 
@@ -106,31 +108,16 @@ class Host:
         name = host_of(record.host or record.node, self.worker.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
 
-    def _is_gone(self, record: Record, ask: Callable[[], list[Service] | None]) -> bool:
-        """Whether there is nothing to do any more for a node that was taken out of the cluster."""
-        if record.state in (EVACUATED, RETURNING):
-            return True
-        services = ask()
-        return services is not None and self._service(record, services) is None
-
-    def _doubt(self, view: ClusterView, record: Record, service: Service) -> str:
-        """What speaks against the host's being down now, "" for nothing. A record can be older than its host's return: it was
-        restored with an older CIB, or the host was back before anybody could mark it down."""
-        node, now = view.nodes.get(self.node), self.worker.clock()
-        if self._sure or proof.is_current(record, node, service):
-            self._sure = True
-            return ""
-        if self._doubted is None:
-            self._doubted = now
-        if self._reports.look(service) >= SURE:
-            self.worker.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
-                                f" If this is an old record: instance-ha dismiss {self.node}")
-            return "nova-compute reports"
-        if now - self._doubted < DOUBT or (service.up and not service.forced_down):
-            return "looking whether nova-compute runs on it"
-        self.worker.solved(self.node)
-        self._sure = True
-        return ""
+    def _without_node(self, record: Record, ask: Callable[[], list[Service] | None]) -> float:
+        """A node was taken out of the cluster, and its record is still there: nothing can hold its nova-compute back any more."""
+        services = None if record.state in (EVACUATED, RETURNING) else ask()
+        if record.state in (EVACUATED, RETURNING) or (services is not None and self._service(record, services) is None):
+            self.worker.cluster.clear(record)
+            LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
+            return BUSY_PAUSE
+        self.worker.problem(self.node, f"{self.node} is not evacuated: the cluster knows no such node any more; put it back, or: instance-ha "
+                            f"dismiss {self.node}, and then instance-ha host-evacuate {self.node}")
+        return REST_PAUSE
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
         found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
@@ -280,11 +267,13 @@ class Host:
         text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self.paused}" if self.paused else "")
         # Paused with nothing under way, its host may come back and keep its servers.
         resting = decide.host_over(v for v in look.verdicts if not (self.paused and not self._control and v.action == decide.QUEUED))
-        if acted or not resting:
+        if acted or not resting or not self._rested:
+            # Twice the same, since Nova leaves servers out of a list when their cell's database fails it for a moment.
+            self._rested = resting and not acted
             self._show(f"evacuating, {text}")
             return WATCH_PAUSE if acted else BUSY_PAUSE
         assert self.engine is not None
-        self.engine.claim(v for v in look.verdicts if v.action == decide.QUEUED)
+        self.engine.claim((v for v in look.verdicts if v.action == decide.QUEUED), self.worker.alive)
         state = PARTLY if left else EVACUATED
         if record.reserve and not left:
             record = reserve.give_back(self.worker, record, look.scene.migrations)

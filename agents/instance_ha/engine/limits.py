@@ -26,7 +26,7 @@ def held(failed: Iterable[Failed], services: Sequence[Service], aggregates: Iter
     is never too many. A host that a person released is counted, and not held."""
     down = [one for one in failed if one.record.state != RETURNING]
     hosts = {one.host for one in down}
-    all_hosts = hosts | {s.host for s in services if s.binary == "nova-compute" and s.up}
+    all_hosts = hosts | {s.host for s in services if s.binary == "nova-compute" and (s.up or not s.known)}
     reasons: dict[str, str] = {}
     for aggregate in aggregates:
         numbers = [text for text in (aggregate.metadata.get(key, "") for key in MAX_FAILURES) if text.isascii() and text.isdigit()]

@@ -52,5 +52,5 @@ def level_fault(levels: Sequence[Sequence[str]]) -> str:
         powers = [position for position, agent in enumerate(agents) if agent and agent not in RECORDERS]
         recorders = [position for position, agent in enumerate(agents) if agent in RECORDERS]
         if recorders and (not powers or powers[0] > recorders[0]):
-            return f"its fencing level {number} has no power device before {agents[recorders[0]]}"
+            return f"its fencing level {number} has no power device before {agents[recorders[0]]}; instance-ha doctor prints the commands"
     return ""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..model import DISABLED_BY_US, Service
 
 PULSE = 30.0          # a conductor or scheduler that has not reported for so long may hang; Nova's report_interval is 10 s by default
+SURE = 2              # reports of nova-compute after which it counts as running
 
 
 class Pulse:

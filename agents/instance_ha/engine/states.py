@@ -18,6 +18,7 @@ STOPPED = "stopped"    # Nova's evacuation makes it so; after a failed try it co
 HALTED = "halted"      # it comes back running and is stopped
 STARTED = "started"    # it comes back stopped and is started
 PAUSED = "paused"      # it comes back running and is paused
+ELSEWHERE = "elsewhere"   # its guest may run where an earlier evacuation came to no end: nobody starts it before a person has looked
 MOVING = "moving"      # as active; but its guest may run at its live migration's destination, so nobody starts it on its old host
 
 SHUT_DOWN = 4          # Nova's power_state

@@ -1,0 +1,43 @@
+"""Whether a record speaks of now: it can be older than its host's return."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..model import ClusterView, Record, Service
+from . import proof
+from .pulse import SURE, Reports
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
+
+
+class Doubt:
+    """What speaks against the down state of one recorded host. A record is older than its host's return when it was restored with an
+    older CIB, or when the host was back before anybody could mark it down."""
+
+    def __init__(self, worker: Worker, node: str) -> None:
+        self.worker, self.node = worker, node
+        self._sure = False
+        self._since: float | None = None
+        self._reports = Reports()
+
+    def look(self, view: ClusterView, record: Record, service: Service) -> str:
+        """What speaks against it now, "" for nothing."""
+        now = self.worker.clock()
+        if self._sure or proof.is_current(record, view.nodes.get(self.node), service):
+            self._sure = True
+            return ""
+        if self._since is None:
+            self._since = now
+        if self._reports.look(service) >= SURE:
+            self.worker.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
+                                f" If this is an old record: instance-ha dismiss {self.node}")
+            return "nova-compute reports"
+        if now - self._since < DOUBT or (service.up and not service.forced_down):
+            return "looking whether nova-compute runs on it"
+        self.worker.solved(self.node)
+        self._sure = True
+        return ""
