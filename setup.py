@@ -18,5 +18,5 @@ setup(
     package_dir={"": "agents"},
     packages=find_packages("agents"),
     python_requires=">=3.9",
-    install_requires=["openstacksdk>=0.101", "keystoneauth1>=5.0", "lxml>=4.9"],
+    install_requires=["openstacksdk>=0.55", "keystoneauth1>=4.3", "lxml>=4.6"],
 )

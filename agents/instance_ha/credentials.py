@@ -15,7 +15,7 @@ _EXPORT = re.compile(r"\s*(?:export\s+)?(OS_[A-Z_]+)=(.*)")
 _FROM_OPENRC = {
     "OS_AUTH_URL": "auth_url", "OS_USERNAME": "username", "OS_PASSWORD": "password", "OS_PROJECT_NAME": "tenant_name",
     "OS_TENANT_NAME": "tenant_name", "OS_USER_DOMAIN_NAME": "user_domain", "OS_PROJECT_DOMAIN_NAME": "project_domain",
-    "OS_REGION_NAME": "region_name", "OS_CACERT": "cacert",
+    "OS_REGION_NAME": "region_name", "OS_CACERT": "cacert", "OS_INTERFACE": "endpoint_type", "OS_ENDPOINT_TYPE": "endpoint_type",
 }
 Door = TypeVar("Door", bound=Nova)
 _NEEDED = ("auth_url", "username", "password", "tenant_name")
@@ -58,7 +58,7 @@ def _from_values(values: Mapping[str, str]) -> tuple[Any, str, str, dict[str, st
         values = {**values, **read_openrc(values["openrc"])}
         missing = [name for name in _NEEDED if not values[name]]
         if missing:
-            raise HostError(f"{values['openrc']} does not set {', '.join(missing)}")
+            raise HostError(f"{values['openrc']} does not set {', '.join(missing)}; ids and application credentials need clouds.yaml and cloud=")
     auth = generic.Password(
         auth_url=values["auth_url"], username=values["username"], password=values["password"],
         project_name=values["tenant_name"], user_domain_name=values["user_domain"], project_domain_name=values["project_domain"],

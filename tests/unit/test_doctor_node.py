@@ -128,7 +128,7 @@ NODE = (
     Ill("agent-broken", lambda node: node.answers.update(fence_nova=Outcome(1, "", LACKING)), LACKING),
     Ill("agents-differ", lambda node: node.write(NOVA_EVACUATE, 'sys.path[:0] = ["/usr/local/lib/instance-ha"]'), "/usr/local/lib/instance-ha"),
     Ill("agents-differ", lambda node: node.answers.update(NovaEvacuate=Outcome(0, METADATA.replace("0.1.0", "0.0.9"), "")), "0.0.9"),
-    Ill("library-old", lambda node: node.set(examine.metadata, "version", lambda name: "4.8.0"), "keystoneauth1 is 4.8.0"),
+    Ill("library-old", lambda node: node.set(examine.metadata, "version", lambda name: "4.2.0"), "keystoneauth1 is 4.2.0"),
     Ill("library-old", lambda node: node.set(examine.sys, "version_info", (3, 8, 10, "final", 0)), "3.8.10"),
     Ill("secrets-open", lambda node: node.chmod("etc/openstack/clouds.yaml", 0o640), "0640"),
     Ill("state-folder", lambda node: node.chmod("run/resource-agents", 0o1777), "1777"),

@@ -29,7 +29,8 @@ from .common import ALL_DONE, SOME_LEFT, connect
 KEPT_IN = "/var/lib/instance-ha"
 OPENSTACK_UNIT = ("rhel", "fedora", "centos")    # in ID and ID_LIKE of os-release, where the unit is openstack-nova-compute
 GATE = """nova-compute is not Pacemaker's here: its own unit has to wait, on every compute host (docs/operations.md). The project is installed
-there too, and /etc/systemd/system/nova-compute.service.d/instance-ha.conf (openstack-nova-compute.service.d on RHEL and its kin) says
+there too, and /etc/systemd/system/nova-compute.service.d/instance-ha.conf (openstack-nova-compute.service.d on RHEL
+and its kin, tripleo_nova_compute.service.d, kolla-nova_compute-container.service.d) says
     [Unit]
     After=pacemaker_remote.service pacemaker.service
     [Service]

@@ -32,5 +32,5 @@ def run(args: argparse.Namespace) -> int:
         cluster.replace(record.to(record.state, released=True))
         print(f"{record.node}: released")
     if not released:
-        print("nothing is on record", file=sys.stderr)
+        print("nothing is held" if view.records else "nothing is on record", file=sys.stderr)
     return ALL_DONE if released else NOTHING_TRIED

@@ -107,7 +107,7 @@ def _hosts(cloud: Cloud, view: ClusterView, domain: str) -> Iterator[Finding]:
         if service.forced_down:
             reason = f": {service.reason}" if service.reason else ""
             yield Finding("forced-down", service.host, f"{service.host} is forced down and not on record{reason}",
-                          shell(f"openstack compute service set --up {service.host} nova-compute"))
+                          shell(f"openstack --os-compute-api-version 2.53 compute service set --up {service.host} nova-compute"))
         elif not service.up and node.online:
             yield Finding("nova-compute-down", service.host, f"nova-compute is down on {service.host}, which is online",
                           to_do(f"see why: crm_mon -1rf, and nova-compute's log on {service.host}"))

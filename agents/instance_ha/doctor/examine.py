@@ -26,7 +26,7 @@ SECRETS = tuple(f"{folder}/{name}" for folder in ("etc/openstack", "root/.config
                 for name in ("clouds.yaml", "clouds.yml", "secure.yaml", "secure.yml"))
 SPACES = ("var/lib/pacemaker", "run/resource-agents", "var/log")
 STATE_FOLDER = "run/resource-agents"
-UNITS = ("nova-compute.service", "openstack-nova-compute.service")
+UNITS = ("nova-compute.service", "openstack-nova-compute.service", "tripleo_nova_compute.service", "kolla-nova_compute-container.service")
 GATE = "wait-until-evacuated"
 # As packages have it, and as Kolla and TripleO give it to their containers.
 NOVA_CONFIGURATIONS = ("etc/nova", "etc/kolla/nova-compute", "var/lib/config-data/puppet-generated/nova_libvirt/etc/nova")

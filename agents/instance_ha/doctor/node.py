@@ -9,7 +9,7 @@ from .examine import Compute, Facts
 from .finding import Finding, shell, to_do, tools
 
 PYTHON = (3, 9)
-LEAST = {"keystoneauth1": (5, 0), "lxml": (4, 9), "openstacksdk": (0, 101)}
+LEAST = {"keystoneauth1": (4, 3), "lxml": (4, 6), "openstacksdk": (0, 55)}
 MIB = 1 << 20
 FREE = {"pacemaker": 50 * MIB, "resource-agents": MIB, "log": 20 * MIB}     # by the last part of the path
 FILES = 100                # fewest files that can still be made
