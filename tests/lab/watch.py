@@ -129,6 +129,11 @@ def overlapping(rows: list[dict[str, object]]) -> list[str]:
     return sorted(bad)
 
 
+def worker_log() -> str:
+    """What every worker has logged since the laboratory is up, with what else the controllers did."""
+    return "".join(path.read_text(errors="replace") for path in NODES.glob("ctl-*/log/syslog"))
+
+
 def in_service(host: str) -> bool:
     """Whether Nova has the host up, enabled and not forced down."""
     service = servers.services()[host]
