@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
-import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
 from .engine.naming import host_of
-from .errors import CloudError, CloudUnreachable, ConfigurationError, InstanceHaError
+from .errors import CloudError, ConfigurationError, InstanceHaError
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, Record, Service
+from .process import within
 
 OK, FAILED, OFF = 0, 1, 2
 MOST_SEEN = 8          # fencing times that a record remembers
 NOVA_NOTICES = "3"     # quick_evacuate_level
 AT_ONCE = "at_once"    # let_in
+LEFT = "%s is recorded; marking it down in Nova is left to NovaEvacuate: %s"
 DOCS = {"shortdesc": metadata.FENCE_SHORT, "longdesc": metadata.FENCE_LONG, "vendorurl": "https://www.openstack.org"}
 
 
@@ -81,21 +81,6 @@ def _text(value: Any) -> str:
     return "1" if value in ("", None) else str(value)
 
 
-@contextlib.contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    """End the block after `seconds` with CloudUnreachable, whatever it waits for: a limit for each answer is none for their sum."""
-    def ring(*_: object) -> None:
-        raise CloudUnreachable(f"Nova took longer than {seconds:g} s (nova_timeout)")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
 class Agent:
     """The actions of fence_nova on one plug. `values` are resolved parameters."""
 
@@ -119,21 +104,22 @@ class Agent:
         logging.info("fencing of %s recorded as %s", node, record.id)
         if params.boolean(self.values["record_only"]) or self.values["quick_evacuate_level"] == NOVA_NOTICES:
             return OK
-        try:
-            self._mark_down(record)
-        except Exception as error:  # the record stands: nothing may make this fencing fail any more
-            logging.warning("%s is recorded; marking it down in Nova is left to NovaEvacuate: %s", node, error)
+        limit = float(self.values["nova_timeout"])
+        if not within(limit, lambda: self._mark_down(record)):
+            logging.warning(LEFT, node, f"Nova took longer than {limit:g} s (nova_timeout)")
         return OK
 
     def _mark_down(self, record: Record) -> None:
-        with _at_most(float(self.values["nova_timeout"])):
+        try:
             nova = credentials.connect(self.values)
             service = self._service(nova.services(), record.host or record.node)
             nova.force_down(service, True)
             if service.enabled:
                 when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, recorded by {record.by} at {when} ({record.id})")
-        logging.info("%s is marked down in Nova", service.host)
+            logging.info("%s is marked down in Nova", service.host)
+        except Exception as error:  # the record stands: nothing may make this fencing fail any more
+            logging.warning(LEFT, record.node, error)
 
     def on(self) -> int:
         """Let the node in when its evacuation is over; fail at once, saying how far it is, otherwise."""

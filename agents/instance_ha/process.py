@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from .errors import HostError
 
 # Pacemaker's tools change their behaviour with OCF_RESKEY_CRM_meta_* and PCMK_* in their environment.
 CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+CHILD_PAUSE = 0.02    # seconds between two looks at a child
 KILL_GRACE = 2.0      # seconds for the kernel to end what was killed
 SAID_ROOM = 10000     # bytes of what somebody else's command says that are looked at
 
@@ -75,6 +77,25 @@ def tell(argv: Sequence[str], text: str, more: Mapping[str, str], timeout: float
             raise HostError(f"{argv[0]} did not end within {timeout:g} s") from None
         said.seek(0)
         return Outcome(code, said.read(SAID_ROOM).decode(errors="replace"), "")
+
+
+def within(seconds: float, work: Callable[[], None]) -> bool:
+    """Do something in a child of this process, which is killed after `seconds`: nothing else ends a wait for a name server.
+    Whether it came to its end; what it has changed in memory is lost."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return True
+        time.sleep(CHILD_PAUSE)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
 
 
 def spawn_detached(argv: Sequence[str], environment: Mapping[str, str], log: str, keep: Sequence[int] = ()) -> int:
