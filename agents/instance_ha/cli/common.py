@@ -90,12 +90,12 @@ def resource_parameters() -> dict[str, str]:
 
 def resource_parameters_or_error() -> dict[str, str]:
     """The same; raises ClusterError or HostError when the cluster cannot be asked."""
-    from lxml import etree
+    from ..cib import parse_cib
 
     done = run(["cibadmin", "--query", "--scope", "resources"], TOOL_TIMEOUT)
     if done.code:
         raise ClusterError(f"cibadmin failed with {done.code}: {done.sentence}")
-    for primitive in etree.fromstring(done.out.encode()).iter("primitive"):
+    for primitive in parse_cib(done.out).iter("primitive"):
         if primitive.get("type") == "NovaEvacuate" and primitive.get("provider") == "openstack":
             return {pair.get("name"): pair.get("value") for pair in primitive.iterfind("instance_attributes/nvpair")}
     return {}
