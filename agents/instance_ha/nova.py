@@ -200,6 +200,11 @@ class Nova:
         """Set a server's state to active and its task to none, whatever they were (os-resetState)."""
         self._action(server_id, {"os-resetState": {"state": "active"}})
 
+    def reset_running(self, server_id: str) -> None:
+        """The same, if its guest runs; else nothing."""
+        if self.guest_runs(server_id):
+            self.reset(server_id)
+
     def confirm_resize(self, server_id: str) -> None:
         self._action(server_id, {"confirmResize": None})
 

@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from instance_ha import model
 from instance_ha.engine import decide
-from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, START, STOP, UNLOCK, WAIT, HostScene, Memory, server_verdict
+from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, RESET, START, STOP, UNLOCK, WAIT, HostScene, Memory, server_verdict
 from instance_ha.engine.naming import host_of
 from instance_ha.engine.proof import is_current, level_fault, proof_of_fencing
 from instance_ha.engine.selection import Policy, Ruling
 from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service
 
+from tests.unit.fake import Fake
 from tests.unit.test_model import server
 
 RECORD = Record("cmp-1", model.FENCED, "3f9c", seen=("100",))
@@ -401,3 +402,22 @@ def test_a_state_that_nova_does_not_bring_about_is_asked_for_with_pauses_and_giv
 def test_only_a_broken_off_live_migration_says_where_to_go() -> None:
     assert verdict(server(), moving={"u1": "cmp-2"}).target is None
     assert verdict(server(task_state="migrating"), moving={"u1": "cmp-2"}).target == "cmp-2"
+
+
+@pytest.mark.parametrize(("rows", "again"), [
+    ((row(1, "completed"),), RESET), ((row(1, "error", None), row(2, "failed")), RESET), ((row(1, "failed", "cmp-3"), row(2, "completed")), LEFT)])
+def test_what_nova_could_not_write_down_to_the_end_is_set_right_once(rows: tuple[Migration, ...], again: str) -> None:
+    """Seen on 2026-11-26: the conductor died as the guest ran on its new host; not where another try may have left a guest elsewhere."""
+    one, memory = server(host="cmp-2", vm_state="error", fault="MessagingTimeout", locked=True, locked_reason=CLAIM.text()), Memory()
+    assert [verdict(one, memory, rows=rows).action for _ in range(2)] == [again, LEFT]
+    assert verdict(replace(one, locked=False, locked_reason=""), rows=rows).action == LEFT
+    assert verdict(replace(one, vm_state="active"), memory, rows=rows).action == UNLOCK
+
+
+def test_a_server_in_error_is_reset_only_if_its_guest_runs(fake: Fake) -> None:
+    fake.says(200, {"state": "running", "driver": "libvirt"})
+    fake.says(202)
+    fake.nova.reset_running("a1")
+    fake.says(409, {"conflictingRequest": {"code": 409, "message": "Instance a1 in power state shutdown. Cannot get_diagnostics while ..."}})
+    fake.nova.reset_running("a1")
+    assert [next(iter(body)) for method, _, body, _ in fake.asked if method == "POST"] == ["os-resetState"]

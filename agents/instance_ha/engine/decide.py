@@ -15,6 +15,7 @@ EVACUATE = "evacuate"    # lock it with our claim, look again, send
 STOP = "stop"            # it is to be shut off, and came back running
 START = "start"          # it is to run, and came back shut off
 PAUSE = "pause"          # it is to be paused, and came back running
+RESET = "reset"          # its guest may run where it is, and Nova has it in ERROR
 UNLOCK = "unlock"        # it arrived, or its move is given up: take our claim away
 WAIT = "wait"            # under way
 QUEUED = "queued"        # to be evacuated when its turn comes
@@ -110,9 +111,8 @@ def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Mem
     claim = claim_of(server)
     mine = claim is not None and claim.host == scene.host
     rows = [row for row in scene.migrations if row.server == server.id]
-    last = rows[-1] if rows else None
     was = claim.was if claim and mine else memory.was or scene.kept.get(server.id) or state_of(server).was
-    if memory.sent is not None and last and last.id > memory.sent_after:
+    if memory.sent is not None and rows and rows[-1].id > memory.sent_after:
         memory.sent = None
     if server.host not in (scene.host, None):
         return _moved(server, scene, policy, memory, rows, was, mine)
@@ -127,10 +127,9 @@ def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Mem
         return _under_way(server, scene, policy, memory, current, rows, was, mine)
     if open_rows:
         return _to_start(server, scene, policy, memory, rows, was, mine, dead=open_rows[-1])
-    if memory.sent is not None:
-        if scene.now - memory.sent < SETTLE:
-            return Verdict(server, WAIT, "the answer to the request was lost; looking whether Nova has it", was)
-        memory.sent = None
+    if memory.sent is not None and scene.now - memory.sent < SETTLE:
+        return Verdict(server, WAIT, "the answer to the request was lost; looking whether Nova has it", was)
+    memory.sent = None
     return _to_start(server, scene, policy, memory, rows, was, mine)
 
 
@@ -148,14 +147,17 @@ def _moved(server: Server, scene: HostScene, policy: Policy, memory: Memory, row
         return _given_up(server, "its user is deleting it", was, mine)
     if server.task_state:
         return _awaited(server, scene, policy, memory, f"on {server.host}, {server.task_state}", f"{server.host} {server.task_state}", was)
-    tries = sum(1 for row in rows if row.id > scene.baseline)
+    tries = [row for row in rows if row.id > scene.baseline]
     # What was shut off comes back shut off from the first try, and running from a later one. Running after the first, a person started it.
-    if server.vm_state == "active" and (was == HALTED or (was == STOPPED and tries > 1)):
+    if server.vm_state == "active" and (was == HALTED or (was == STOPPED and len(tries) > 1)):
         return _asked(server, scene, policy, memory, STOP, f"on {server.host}; it is to be shut off", was)
     if server.vm_state == "stopped" and was == STARTED:
         return _asked(server, scene, policy, memory, START, f"on {server.host}; its user was starting it", was)
     if server.vm_state == "active" and was == PAUSED_BEFORE:
         return _asked(server, scene, policy, memory, PAUSE, f"on {server.host}; it was paused before", was)
+    if server.vm_state == "error" and mine and memory.chore is None and sum(1 for row in tries if row.destination) == 1:
+        memory.chore = (scene.now, scene.now)   # once: what Nova could not write down to the end, its conductor having died
+        return Verdict(server, RESET, f"on {server.host} in ERROR: {server.fault or 'no reason given'}", was)
     if server.vm_state == "error":
         return Verdict(server, LEFT, f"on {server.host} in ERROR: {server.fault or 'no reason given'}", was, final=True)
     if server.host not in scene.up_hosts:
@@ -236,7 +238,6 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
         return Verdict(server, WAIT, "its resize is being confirmed", was)
     if scene.starts and any(row.status in ARRIVED for row in failures):
         return _awaited(server, scene, policy, memory, "Nova says done, and the server has not changed its host", "not moved", was)
-    wait = _pause(scene.now, policy, memory, failures, dead)
     no_room = memory.short or (bool(failures) and failures[-1].status == "error")
     why = _why_again(server, failures, memory, dead)
     if failures and not no_room and not dead and len(failures) >= policy.max_attempts:
@@ -245,11 +246,10 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
         return Verdict(server, LEFT, why, was, final=True)
     if not scene.starts:
         return Verdict(server, LEFT, why or "its host is returning", was, final=True)
-    if wait > 0:
+    if _pause(scene.now, policy, memory, failures, dead) > 0:
         # Only room may come with the host's return; what failed for another reason has its few tries before that.
         return Verdict(server, LEFT, f"{why}; it is tried again", was, retry=no_room and (memory.short or not memory.refusals))
-    claimed = _claimed(server, scene, memory)
-    if claimed:
+    if claimed := _claimed(server, scene, memory):
         return Verdict(server, QUEUED, claimed, was)
     target = scene.moving.get(server.id) if was == MOVING else None   # records of older migrations may be open for ever
     return Verdict(server, EVACUATE, why or ruling.rule, was, target=None if target in scene.dead_hosts else target)

@@ -51,8 +51,7 @@ class Evacuation:
         self.only, self.aggregates, self.password, self.by_hand, self.recorded = only, aggregates, password, by_hand, recorded
         self.placer = Placer(nova, host, target)
         self.memory: dict[str, Memory] = {}
-        self.done: dict[str, str] = {}
-        self.passwords: dict[str, str] = {}
+        self.done, self.passwords = dict[str, str](), dict[str, str]()
         self.finished = 0                        # arrivals since the last time somebody asked
         self.broken: set[int] = set()            # evacuations whose destination was seen to die in the middle
         self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
@@ -92,7 +91,8 @@ class Evacuation:
                 self.nova.unlock(server.id)
                 self._finish(verdict)
             else:
-                {decide.STOP: self.nova.stop, decide.START: self.nova.start, decide.PAUSE: self.nova.pause}[verdict.action](server.id)
+                {decide.STOP: self.nova.stop, decide.START: self.nova.start, decide.PAUSE: self.nova.pause,
+                 decide.RESET: self.nova.reset_running}[verdict.action](server.id)
         except CloudRefused as error:
             self._refused(server, memory, str(error), short=False)
         except CloudError as error:

@@ -36,7 +36,7 @@ class Look:
     @property
     def chores(self) -> list[Verdict]:
         """What is to be done besides evacuating."""
-        return [v for v in self.verdicts if v.action in (decide.STOP, decide.START, decide.PAUSE, decide.UNLOCK)]
+        return [v for v in self.verdicts if v.action in (decide.STOP, decide.START, decide.PAUSE, decide.RESET, decide.UNLOCK)]
 
     def undecided(self) -> int:
         """Evacuations under way without a destination."""
