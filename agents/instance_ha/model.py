@@ -193,6 +193,7 @@ class Server:
     extra_specs: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
     fault: str = ""
+    fault_at: str = ""
     project: str = ""
     status: str = ""
     groups: tuple[str, ...] | None = None

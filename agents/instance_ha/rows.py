@@ -24,7 +24,8 @@ def server_of(row: Mapping[str, Any]) -> Server:
         power_state=row.get("OS-EXT-STS:power_state"), locked=row.get("locked"),
         locked_reason=row.get("locked_reason") or "", metadata=row.get("metadata") or {},
         extra_specs=flavor.get("extra_specs") or {}, image=image.get("id", "") if isinstance(image, Mapping) else "",
-        fault=(row.get("fault") or {}).get("message", ""), project=row.get("tenant_id") or "", status=row.get("status") or "UNKNOWN",
+        fault=(row.get("fault") or {}).get("message", ""), fault_at=(row.get("fault") or {}).get("created", ""),
+        project=row.get("tenant_id") or "", status=row.get("status") or "UNKNOWN",
         groups=tuple(row["server_groups"]) if "server_groups" in row else None,
         size=(int(flavor.get("vcpus") or 0), int(flavor.get("ram") or 0), int(flavor.get("disk") or 0) + int(flavor.get("ephemeral") or 0)),
     )

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from instance_ha import model
 from instance_ha.engine import decide
-from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, RESET, START, STOP, UNLOCK, WAIT, HostScene, Memory, server_verdict
+from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, RESET, START, STOP, UNLOCK, WAIT, server_verdict
 from instance_ha.engine.naming import host_of
 from instance_ha.engine.proof import is_current, level_fault, proof_of_fencing
+from instance_ha.engine.scene import HostScene, Memory
 from instance_ha.engine.selection import Policy, Ruling
 from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service
 
@@ -421,3 +422,35 @@ def test_a_server_in_error_is_reset_only_if_its_guest_runs(fake: Fake) -> None:
     fake.says(409, {"conflictingRequest": {"code": 409, "message": "Instance a1 in power state shutdown. Cannot get_diagnostics while ..."}})
     fake.nova.reset_running("a1")
     assert [next(iter(body)) for method, _, body, _ in fake.asked if method == "POST"] == ["os-resetState"]
+
+
+def failed(fault: str, *rows: Migration, memory: Memory | None = None, at: str = "2", **fields: object) -> decide.Verdict:
+    """The verdict long after a try has failed with this fault."""
+    one = server(vm_state="error", fault=fault, fault_at=at if fault else "", locked=True, locked_reason=CLAIM.text())
+    return verdict(one, memory or Memory(failed={row.id: 0.0 for row in rows}), rows=rows, **fields)
+
+
+@pytest.mark.parametrize(("fault", "target"), [
+    ("MessagingTimeout", "cmp-2"), ("DBConnectionError", "cmp-2"), ("", "cmp-2"), ("Failed to deploy instance: no image", None)])
+def test_a_try_that_may_have_left_a_guest_is_made_again_where_that_is(fault: str, target: str | None) -> None:
+    """Nova refuses a server on a host that has its guest, and shows such a guest nowhere: seen on 2026-11-26, when the conductor died
+    after the guest was started, and another host started it once more."""
+    assert (failed(fault, row(1, "failed")).action, failed(fault, row(1, "failed")).target) == (EVACUATE, target)
+    assert ("its guest may be on cmp-2" in failed(fault, row(1, "failed")).reason) == bool(target)
+
+
+def test_what_is_not_known_of_an_earlier_try_is_no_proof() -> None:
+    tries = (row(1, "failed"), row(2, "error", None))
+    assert failed("No valid host", *tries).target == "cmp-2"
+    seen = Memory(failed={1: 0.0, 2: 0.0})
+    assert failed("Failed to deploy", *tries[:1], memory=seen).target is None and failed("No valid host", *tries, memory=seen).target is None
+    stale = Memory(failed={1: 0.0}, fault_at="2")       # what Nova notes of a try is newer than the try
+    assert failed("No valid host", row(1, "failed"), memory=stale).target == "cmp-2"
+
+
+def test_a_guest_that_was_left_is_named_and_one_that_died_with_its_host_is_none() -> None:
+    tries = (row(1, "failed"), row(2, "failed"))
+    found = failed("Instance instance-00000001 already exists.", *tries)
+    assert found.action == LEFT and found.final and "its guest is on cmp-2" in found.reason
+    dead = failed("MessagingTimeout", *tries, up="cmp-3", dead="cmp-1 cmp-2")
+    assert dead.action == EVACUATE and dead.target is None

@@ -10,6 +10,7 @@ from instance_ha.engine.homecoming import Homecoming, mend
 from instance_ha.engine.stayed import begun_elsewhere, release, revive
 from instance_ha.errors import CloudUnreachable
 from instance_ha.model import Claim, ClusterNode, ClusterView, Service
+from instance_ha.rows import server_of
 
 from tests.unit.fake import ROW, Fake
 
@@ -181,14 +182,17 @@ def test_only_what_an_old_message_broke_is_mended(fake: Fake, row: dict[str, obj
     assert posted(fake) == asked
 
 
-@pytest.mark.parametrize(("status", "destination", "doubtful"), [
-    ("completed", "cmp-3", True), ("pre-migrating", "cmp-3", True), ("done", "cmp-3", True), ("error", "cmp-3", False), ("failed", "cmp-3", False),
-    ("accepted", None, False)])
-def test_what_a_destination_has_begun_is_not_started_on_its_old_host(fake: Fake, status: str, destination: str | None, doubtful: bool) -> None:
+@pytest.mark.parametrize(("status", "destination", "fault", "doubtful"), [
+    ("completed", "cmp-3", "", True), ("pre-migrating", "cmp-3", "", True), ("done", "cmp-3", "", True), ("error", "cmp-3", "No valid host", False),
+    ("failed", "cmp-3", "Failed to deploy", False), ("failed", "cmp-3", "MessagingTimeout", True), ("failed", "cmp-3", "", True),
+    ("accepted", None, "", False)])
+def test_what_a_destination_has_begun_is_not_started_on_its_old_host(
+        fake: Fake, status: str, destination: str | None, fault: str, doubtful: bool) -> None:
     """Its guest may run there: seen on 2026-11-26, when the destination's nova-compute was restarted between the spawn and the move."""
     fake.says(200, {"migrations": [{"id": 21, "instance_uuid": "a1", "status": status, "source_compute": "cmp-1", "dest_compute": destination}]})
-    begun = begun_elsewhere(fake.nova, "cmp-1", 20, ())
-    assert bool(begun) == doubtful and not begun_elsewhere(fake.nova, "cmp-1", None, ())
+    there = [server_of({**ROW, "fault": {"message": fault, "created": "2026-11-26T20:00:00Z"} if fault else {}})]
+    begun = begun_elsewhere(fake.nova, "cmp-1", 20, there, (), ())
+    assert bool(begun) == doubtful and not begun_elsewhere(fake.nova, "cmp-1", None, there, (), ())
     fake.says(200, {"servers": [claimed("active")]})
     if not doubtful:
         fake.says(200, {"state": "running"})

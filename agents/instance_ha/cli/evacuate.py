@@ -16,9 +16,9 @@ from typing import Any
 
 from ..cluster import Cluster
 from ..engine import decide
-from ..engine.decide import Verdict
 from ..engine.evacuation import Evacuation, Prepared
 from ..engine.naming import host_of, is_ours, off_hosts
+from ..engine.scene import Verdict
 from ..engine.selection import Policy, policy_from
 from ..engine.window import Queue, Waiting, Window
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from ..model import ARRIVED, Migration, Server, claim_of
+from .remains import EXISTS, note_harmless, suspect
+from .scene import HostScene, Memory, Verdict
 from .selection import Policy, Ruling
 from .states import ELSEWHERE, HALTED, LEAVE, MOVING, STARTED, STOPPED, state_of
 from .states import PAUSED as PAUSED_BEFORE
@@ -30,80 +31,6 @@ SETTLE = 15.0            # after a lost answer: how long before its absence in N
 TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
 CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
 GONE = timedelta(minutes=5)   # Nova's last word of a host may be so much older than its death
-
-
-@dataclass
-class Memory:
-    """What one worker remembers of one server between two turns; nothing that safety needs after its death.
-
-    Times are the worker's monotonic seconds. `sent` is when a request went out whose row is not seen yet. `request` is Nova's
-    id of the last request. `confirming` is when a resize was confirmed, `foreign` when somebody else's claim was first seen,
-    `chore` when a server that has left was first and last asked to take on the state it had, `until` when the wait ends that
-    follows our own. `short`: the refusal was a lack of room.
-    """
-
-    sent: float | None = None
-    sent_after: int = 0
-    lost: bool = False
-    request: str = ""
-    failed: dict[int, float] = field(default_factory=dict)
-    progress: tuple[str, float] = ("", 0.0)
-    quiet: float | None = None
-    was: str = ""
-    refusal: str = ""
-    refused_at: float = 0.0
-    refusals: int = 0
-    short: bool = False
-    confirming: float | None = None
-    foreign: float | None = None
-    chore: tuple[float, float] | None = None
-    until: float = 0.0
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What is to be done about one server now, and why.
-
-    `final`: nothing more will be tried; `retry`: it is tried for as long as its host is away, which need not wait for it.
-    `was` is what it is to be at the end (states.py). `target` is the only host where it may go, None for any. `still`: the request
-    has shown nothing for STILL seconds, and the others need not wait for it."""
-
-    server: Server
-    action: str
-    reason: str
-    was: str = ""
-    final: bool = False
-    retry: bool = False
-    protected: bool = True
-    target: str | None = None
-    still: bool = False
-
-
-@dataclass(frozen=True)
-class HostScene:
-    """All that is known of one dead host in one turn. `servers` are those on it and those claimed for it anywhere.
-
-    `dead_hosts` are forced down in Nova, or evacuated themselves: their power is off. `control_up`: a conductor and a scheduler
-    are up; `control_whole`: all of them were at work since the last look. `moving` are the destinations of the live migrations
-    that the host's death broke off, by server. `kept` is the record's."""
-
-    host: str
-    incident: str
-    token: str
-    baseline: int
-    servers: Sequence[Server]
-    rulings: Mapping[str, Ruling]
-    migrations: Sequence[Migration]
-    up_hosts: frozenset[str]
-    dead_hosts: frozenset[str]
-    control_up: bool
-    now: float
-    starts: bool = True          # new evacuations may begin
-    last_row: int = 0            # the highest migration id of this host
-    control_whole: bool = True
-    fallen: Mapping[str, str] = field(default_factory=dict)   # hosts that are down, and since when at the latest, as Nova has it
-    moving: Mapping[str, str] = field(default_factory=dict)
-    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Memory) -> Verdict:
@@ -239,7 +166,18 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
     if scene.starts and any(row.status in ARRIVED for row in failures):
         return _awaited(server, scene, policy, memory, "Nova says done, and the server has not changed its host", "not moved", was)
     no_room = memory.short or (bool(failures) and failures[-1].status == "error")
+    # The fault from before the request says nothing of it.
+    fault = server.fault if memory.fault_at != server.fault_at else ""
+    note_harmless(fault, failures, memory.harmless)
+    remains = suspect(fault, failures, memory.harmless)
     why = _why_again(server, failures, memory, dead)
+    if remains and remains.destination in scene.dead_hosts:
+        remains = None      # what was there died with its host
+    if remains and EXISTS in fault:
+        text = f"its guest is on {remains.destination}, where a try that failed has left it: end it there, then: openstack server set --state active"
+        return Verdict(server, LEFT, text, was, final=True)
+    if remains:
+        why += f"; its guest may be on {remains.destination}, so that it may only go there"
     if failures and not no_room and not dead and len(failures) >= policy.max_attempts:
         return Verdict(server, LEFT, f"failed {len(failures)} times: {why}", was, final=True)
     if memory.refusals >= policy.max_attempts and not memory.short:
@@ -252,6 +190,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
     if claimed := _claimed(server, scene, memory):
         return Verdict(server, QUEUED, claimed, was)
     target = scene.moving.get(server.id) if was == MOVING else None   # records of older migrations may be open for ever
+    target = remains.destination if remains else target
     return Verdict(server, EVACUATE, why or ruling.rule, was, target=None if target in scene.dead_hosts else target)
 
 

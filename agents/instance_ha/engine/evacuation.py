@@ -11,12 +11,13 @@ from ..errors import CloudError, CloudRefused, CloudUnreachable
 from ..model import ARRIVED, FAILED, Aggregate, Claim, Migration, Record, Server, Service, claim_of
 from ..nova import Nova
 from . import decide
-from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER, HostScene, Memory, Verdict
+from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER
 from .limits import aggregate_metadata
 from .looked import Look
 from .naming import forced_down
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
+from .scene import HostScene, Memory, Verdict
 from .selection import Policy, Ruling, order_key, rule_for
 from .states import CONFIRM, RESET, kept_of, state_of
 from .window import SLOW
@@ -76,9 +77,8 @@ class Evacuation:
             decide.server_verdict(server, scene, self.policy, self.memory.setdefault(server.id, Memory()))
             for server in sorted(scene.servers, key=order_key)
         ]
-        for verdict in verdicts:
-            if verdict.action == decide.DONE:
-                self._finish(verdict)
+        for verdict in [v for v in verdicts if v.action == decide.DONE]:
+            self._finish(verdict)
         return Look(scene, services, verdicts)
 
     def act(self, verdict: Verdict, look: Look, permit: Callable[[], bool]) -> bool:
@@ -138,7 +138,7 @@ class Evacuation:
             control_whole=self._pulse.beats(control, now), fallen=down,
             now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
         )
-        self.broken |= {row.id for row in migrations if row.in_progress and row.destination in scene.dead_hosts}
+        self.broken |= {row.id for row in migrations if row.status not in ARRIVED and row.destination in scene.dead_hosts}
         self._ask_for_requests(scene)
         return scene
 
@@ -218,7 +218,7 @@ class Evacuation:
         if not permit() or time.monotonic() - asked > SEND_DEADLINE:
             LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
             return
-        memory.was = verdict.was if owned else ""
+        memory.was, memory.fault_at = verdict.was if owned else "", now.fault_at or None
         memory.sent, memory.sent_after, memory.lost = time.monotonic(), look.scene.last_row, False
         self._send(verdict, memory, place)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from ..model import Service
 from . import decide
-from .decide import EVACUATE, HostScene, Verdict
+from .decide import EVACUATE
+from .scene import HostScene, Verdict
 
 
 @dataclass

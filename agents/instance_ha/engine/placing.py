@@ -10,7 +10,7 @@ from .. import placement
 from ..demand import demand_of_group
 from ..model import FAILED, Group, Server, Service
 from ..nova import Nova
-from .decide import HostScene
+from .scene import HostScene
 
 
 @dataclass(frozen=True)

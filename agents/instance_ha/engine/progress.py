@@ -10,8 +10,8 @@ from ..model import ARRIVED, FAILED, RETURNING, Aggregate, Migration, Record, Se
 from ..nova import Nova
 from ..rows import nova_time
 from . import decide
-from .decide import Verdict
 from .evacuation import Evacuation
+from .scene import Verdict
 from .selection import Policy, Ruling
 
 STATES = ("waiting", "moving", "arrived", "failed", "left", "not protected", "gone")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..model import FAILED, Claim, Migration, Record, Server, claim_of
 from ..nova import Nova
 from .evacuation import Evacuation
+from .remains import suspect
 from .states import ACTIVE, ELSEWHERE, HALTED, MOVING, PAUSED, STARTED, STOPPED
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ class Stayed:
             self.cut = self.cut or worker.clock() >= end
             return not self.cut
 
+        there = nova.servers_on(host)
         if self._unseen is None:
-            self._unseen = {server.id for server in nova.servers_on(host)}
+            self._unseen = {server.id for server in there}
         seen = worker.hosts.get(self.node)
-        begun = begun_elsewhere(nova, host, record.baseline, seen.engine.broken if seen and seen.engine else ())
+        engine = seen.engine if seen else None
+        harmless = {row for memory in engine.memory.values() for row in memory.harmless} if engine else set[int]()
+        begun = begun_elsewhere(nova, host, record.baseline, there, engine.broken if engine else (), harmless)
         waiting = release(nova, host, self._reboots, self._is_stuck, begun, go_on)
         if waiting:
             tasks = ", ".join(f"{s.name} {s.task_state or 'not looked at yet'}" for s in waiting[:NAMED])
@@ -90,12 +94,21 @@ class Stayed:
         return Evacuation(worker.nova, server.host or "", "", "", worker.policy, aggregates=worker.aggregates()).ruling(server).protected
 
 
-def begun_elsewhere(nova: Nova, host: str, baseline: int | None, broken: Collection[int]) -> dict[str, Migration]:
-    """The evacuations of this incident that a destination had begun and has not called failed, by server, without the `broken`, whose
-    destination died. A server of these that is still on the host may run there: its guest is started before Nova moves it, and a
-    nova-compute that is restarted in between leaves both. The host's own then calls the row completed. Raises CloudError."""
+def begun_elsewhere(nova: Nova, host: str, baseline: int | None, servers: Sequence[Server], broken: Collection[int],
+                    harmless: Collection[int]) -> dict[str, Migration]:
+    """The evacuations of this incident that a destination had begun, by server, without the `broken`, whose destination died, and without
+    those that failed and have left no guest, as the `harmless` (remains.py). A server of these that is still on the host may run there:
+    its guest is started before Nova moves it, and a nova-compute that is restarted in between, or cannot write it down, leaves it. The
+    host's own then calls the row completed. Raises CloudError."""
     rows = [row for row in nova.evacuations(host) if row.id > baseline] if baseline is not None else []
-    return {row.server: row for row in rows if row.destination not in (None, host) and row.status not in FAILED and row.id not in broken}
+    found = {}
+    for server in servers:
+        tries = [row for row in rows if row.server == server.id]
+        last = next((row for row in reversed(tries) if row.destination), None)
+        if last and last.destination != host and last.id not in broken and (
+                last.status not in FAILED or suspect(server.fault, tries, harmless)):
+            found[server.id] = last
+    return found
 
 
 def revive(nova: Nova, host: str, unseen: set[str], protected: Callable[[Server], bool], reboots: dict[str, int],

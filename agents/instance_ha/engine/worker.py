@@ -17,12 +17,12 @@ from ..errors import FORBIDDEN, CloudError, CloudRefused, ClusterError, Conflict
 from ..model import STOP, TOLD, TRUE, Aggregate, ClusterView, Moment, Record, Service
 from ..nova import Nova
 from . import decide
-from .decide import Verdict
 from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held
 from .missed import Missing
 from .naming import host_of, off_hosts
+from .scene import Verdict
 from .selection import Policy
 from .window import Queue, Waiting, Window
 
