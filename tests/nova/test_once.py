@@ -14,6 +14,7 @@ from tests.lab import node as machine
 from tests.lab.common import wait_until
 from tests.nova.test_choices import update
 
+RPC_TIMEOUT = 60.0   # Nova's rpc_response_timeout
 LOOKS = 10.0     # seconds in which the worker looks at a returned host a few times
 OCF = "/usr/lib/ocf/resource.d/openstack/NovaEvacuate"
 
@@ -147,6 +148,37 @@ def test_a_destination_restarted_between_the_spawn_and_the_move() -> None:
         story.audit()
     finally:
         update("stuck_timeout=")
+        for host in guests.hosts():
+            if host != story.victim:
+                guests.remove(host, uid, "destroy")
+
+
+@pytest.mark.slow
+def test_a_guest_that_a_failed_try_has_left_is_started_nowhere_else() -> None:
+    """The conductor is away as the destination wants to write down that the guest runs: Nova calls the try failed, and the guest runs on."""
+    story = Story()
+    story.boot(running=1, stopped=0)
+    uid = next(iter(story.before))
+    guests.set_knob("spawn_linger", 5)
+    try:
+        story.cut_power()
+        assert wait_until(lambda: guests.running().get(uid), 90, 0.2), "nothing was spawned"
+        [destination] = guests.running()[uid]
+        cloud.stop("nova-conductor", "kill")
+        time.sleep(RPC_TIMEOUT + 12)
+        cloud.start("nova-conductor")
+        words = f"its guest is on {destination}, where a try that failed has left it"
+        assert wait_until(lambda: words in watch.worker_log(), 120, 0.5), f"nobody is told: {words}"
+        looked = f"{uid}) on {destination}; look there, then unlock"
+        assert wait_until(lambda: looked in watch.worker_log(), 240, 0.5), f"nobody is told of {looked}"
+        time.sleep(LOOKS)
+        assert guests.running()[uid] == [destination], "it was started a second time"
+        servers.action(uid, "unlock")
+        healthy()
+        story.audit(most_evacuations=2)
+    finally:
+        cloud.start("nova-conductor")
+        guests.set_knob("spawn_linger", None)
         for host in guests.hosts():
             if host != story.victim:
                 guests.remove(host, uid, "destroy")
