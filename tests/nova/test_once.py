@@ -167,7 +167,7 @@ def test_a_guest_that_a_failed_try_has_left_is_started_nowhere_else() -> None:
         cloud.stop("nova-conductor", "kill")
         time.sleep(RPC_TIMEOUT + 12)
         cloud.start("nova-conductor")
-        words = f"its guest is on {destination}, where a try that failed has left it"
+        words = f"its guest is on {destination}, left by a failed try"
         assert wait_until(lambda: words in watch.worker_log(), 120, 0.5), f"nobody is told: {words}"
         looked = f"{uid}) on {destination}; look there, then unlock"
         assert wait_until(lambda: looked in watch.worker_log(), 240, 0.5), f"nobody is told of {looked}"

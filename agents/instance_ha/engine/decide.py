@@ -174,8 +174,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
     if remains and remains.destination in scene.dead_hosts:
         remains = None      # what was there died with its host
     if remains and EXISTS in fault:
-        text = f"its guest is on {remains.destination}, where a try that failed has left it: end it there, then: openstack server set --state active"
-        return Verdict(server, LEFT, text, was, final=True)
+        return Verdict(server, LEFT, f"its guest is on {remains.destination}, left by a failed try", was, final=True)
     if remains:
         why += f"; its guest may be on {remains.destination}, so that it may only go there"
     if failures and not no_room and not dead and len(failures) >= policy.max_attempts:
