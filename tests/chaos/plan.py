@@ -18,13 +18,14 @@ LASTS = (5.0, 30.0)
 @dataclass(frozen=True)
 class Act:
     """Something that is done `at` seconds after the round's begin, to `what`, and undone `lasts` seconds later. With `middle`
-    the seconds count from the first request to evacuate a server."""
+    the seconds count from the first request to evacuate a server, with `over` from the end of the evacuation."""
 
     at: float
     name: str
     what: str = ""
     lasts: float = 0.0
     middle: bool = False
+    over: bool = False
 
     def __str__(self) -> str:
         return f"{self.at:5.1f} s  {self.name} {self.what}" + (f" for {self.lasts:.0f} s" if self.lasts else "")

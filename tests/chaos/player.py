@@ -49,15 +49,16 @@ class Player:
                 if act.lasts:
                     heapq.heappush(steps, (base + act.at + act.lasts, 0, next(order), act))
 
-        plan([act for act in self.acts if not act.middle], 0.0)
-        waiting = [act for act in self.acts if act.middle]
+        waiting = [act for act in self.acts if act.middle or act.over]
+        plan([act for act in self.acts if act not in waiting], 0.0)
         while steps or waiting:
             now = time.monotonic() - began
-            if waiting and (watch.evacuation_requests(begun) or now > MIDDLE_LIMIT):
-                if now > MIDDLE_LIMIT:
-                    self.trouble.append(f"nothing was evacuated within {MIDDLE_LIMIT:g} s")
-                else:
-                    plan(waiting, now)
+            if waiting and watch.evacuation_requests(begun):
+                ready = [act for act in waiting if act.middle or _is_over()]
+                plan(ready, now)
+                waiting = [act for act in waiting if act not in ready]
+            if waiting and now > MIDDLE_LIMIT:
+                self.trouble.append(f"nothing was evacuated within {MIDDLE_LIMIT:g} s")
                 waiting = []
             if steps and steps[0][0] <= now:
                 _, doing, _, act = heapq.heappop(steps)
@@ -177,3 +178,8 @@ def _the_dc() -> list[Node]:
 _CONTROLLERS: dict[str, Callable[[], list[Node]]] = {
     "controller": _the_workers, "cut_off": _the_workers, "dc": _the_dc, "controllers": controllers, "two_controllers": lambda: controllers()[1:]}
 KNOWN = NAMES | {*_CONTROLLERS, *DEATHS, "by_hand", "users", "destination"}
+
+
+def _is_over() -> bool:
+    """Whether no record says that an evacuation is to come or under way."""
+    return not any(record.startswith(("fenced", "confirmed")) for record in watch.records().values())

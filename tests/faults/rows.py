@@ -117,7 +117,7 @@ def _control_plane() -> Iterator[Row]:
         # Without Placement no host is found, and for want of a host its own is let in again as soon as it is back.
         yield Row(group, f"{name} goes down in the middle, for 30 s", middle(Act(1, "service", name, 30)), most=4,
                   moves=None if name == "placement" else True)
-        yield Row(group, f"{name} goes down after, while the host returns, for 25 s", (DIES, Act(5, "service", name, 25, middle=True)), most=2)
+        yield Row(group, f"{name} goes down after, while the host returns, for 25 s", (DIES, Act(1, "service", name, 25, over=True)), most=2)
     yield Row(group, "nova-api hangs before, for 45 s", before(2, Act(0, "freeze_service", "nova-api", 45)), moves=None)
     yield Row(group, "keystone hangs in the middle, for 20 s", middle(Act(1, "freeze_service", "keystone", 20)))
     yield Row(group, "the API hangs, breaks, and answers anew, in the middle",
