@@ -60,12 +60,15 @@ ELSEWHERE = {
     "instance-ha evacuate SERVER": "tests/nova/test_once.py",
     "pcs stonith level add 1 NODE POWER_DEVICE fence-nova": "the README's line, tests/unit/test_readme.py",
     "journalctl -t 'NovaEvacuate(nova-evacuate)' --grep server=SERVER_ID": "the laboratory has no journal; a node's syslog is its log",
+    "instance-ha host-evacuate NODE": "tests/cluster/test_faults.py",
+    "openstack server set --property evacuable=true SERVER": "no openstack command in the laboratory; not run by hand either",
+    "openstack server set --state active SERVER": "no openstack command in the laboratory; not run by hand either",
     "openstack server unlock SERVER": "no openstack command in the laboratory; run by hand on 2026-11-25",
     "openstack server migrate --live-migration SERVER": "no openstack command in the laboratory; run by hand on 2026-11-25",
     "openstack compute service set --enable HOST nova-compute": "no openstack command in the laboratory; run by hand on 2026-11-25",
 }
 NAMES = {"instance-ha plan", "instance-ha plan HOST", "instance-ha plan HOST...", "instance-ha dismiss NODE", "instance-ha release",
-         "openstack server unlock", "pcs stonith fence"}
+         "instance-ha report last", "openstack server unlock", "pcs stonith fence"}
 
 
 def commands() -> set[str]:
