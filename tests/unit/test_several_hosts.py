@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from instance_ha.cluster import Cluster
@@ -12,6 +13,7 @@ from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import CloudUnreachable
 from instance_ha.model import CONFIRMED, EVACUATED, FENCED, RETURNING, ClusterView, Record
+from instance_ha.ocf import REASON_LENGTH
 
 from tests.unit.little_nova import LittleNova
 
@@ -29,6 +31,9 @@ class Written(Cluster):
 
     def replace(self, record: Record) -> Record:
         return record
+
+    def show(self, attribute: str, text: str | None) -> None:
+        pass
 
 
 def worker_with(little: LittleNova, *records: Record) -> Worker:
@@ -93,3 +98,18 @@ def test_a_node_that_was_taken_out_of_the_cluster_in_the_middle_is_named(little:
     worker = worker_with(little, record)
     worker.hosts["cmp-1"].step(ClusterView({}, {"cmp-1": record}, {}, True), record, worker._services)
     assert "the cluster knows no such node any more" in worker.health.problems["cmp-1"] and worker.hosts["cmp-1"].look is None
+
+
+def test_of_several_that_are_left_each_is_named_within_the_room_of_crm_mon(little: LittleNova) -> None:
+    for number in range(4):
+        little.boot(f"s{number}", f"a-server-{number}", **{"OS-EXT-STS:vm_state": "building"})
+    little.service("cmp-1").update(state="down", forced_down=True)
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0))
+    host = worker.hosts["cmp-1"]
+    for reason in ("short", "x" * 200):
+        host.look = host._engine("cmp-1").look(little.nova.services(), 0, True, {})
+        host.look.verdicts = [replace(v, reason=reason) for v in host.look.verdicts]
+        host.tell(0)
+        text = worker.health.problems["left cmp-1"]
+        assert text.startswith("4 of cmp-1's servers not evacuated: ") and len(text) <= REASON_LENGTH
+        assert all(f"a-server-{number}: {reason[:10]}" in text for number in range(3))
