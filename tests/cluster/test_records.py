@@ -66,7 +66,8 @@ def test_an_old_record_of_a_host_in_service_does_no_harm(record: str) -> None:
     before = spawns(story.victim)
     write_record(story.victim, record)
     assert wait_until(lambda: not watch.records(), LIMIT, 0.5), watch.records()
-    assert watch.in_service(story.victim) and spawns(story.victim) == before
+    # A report may be late on a busy machine, and Nova has the host down until it comes.
+    assert wait_until(lambda: watch.in_service(story.victim), 15, 0.5) and spawns(story.victim) == before
     assert not watch.evacuation_requests(story.begun)
     assert {uid: servers.listed()[uid]["status"] for uid in story.before} == story.before
     healthy()
