@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from instance_ha.cluster import Cluster
 from instance_ha.engine import stayed
+from instance_ha.engine.host import Host
+from instance_ha.engine.scene import Memory
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.stayed import Stayed
 from instance_ha.engine.worker import Worker
@@ -118,3 +120,13 @@ def test_a_new_claim_whose_answer_was_lost_is_made_again(cloud: Cloud, home: Sta
         home.give_back(RECORD, "cmp-1")
     assert not cloud.servers["s1"]["locked"]
     assert "may run elsewhere" in home.give_back(RECORD, "cmp-1") and cloud.servers["s1"]["locked"]
+
+
+def test_a_fault_from_before_the_request_says_nothing_of_it(cloud: Cloud, home: Stayed) -> None:
+    cloud.boot("s1", "web", **claimed(), **{"OS-EXT-STS:vm_state": "error", "fault": {"message": "No valid host", "created": "then"}})
+    row(cloud, "s1", "failed")
+    host = home.worker.hosts["cmp-1"] = Host(home.worker, RECORD)
+    host._engine("cmp-1").memory["s1"] = Memory(fault_at="then")
+    assert "1 servers that stayed may run elsewhere" in home.give_back(RECORD, "cmp-1")
+    cloud.boot("s1", "web", **claimed(), **{"OS-EXT-STS:vm_state": "error", "fault": {"message": "No valid host", "created": "later"}})
+    assert home.give_back(RECORD, "cmp-1") == "" and "reboot" in acted(cloud, "s1")
