@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from .errors import CloudError, ConfigurationError, HostError
 
 SUCCESS, GENERIC, ARGS, UNIMPLEMENTED, PERM, INSTALLED, CONFIGURED, NOT_RUNNING, DEGRADED = 0, 1, 2, 3, 4, 5, 6, 7, 190
-REASON_LENGTH = 250      # crm_mon shows one line
+REASON_LENGTH = 128      # Pacemaker drops what is beyond
 PREFIX = "OCF_RESKEY_"
 
 
@@ -35,8 +35,21 @@ def main(argv: list[str], environment: Mapping[str, str]) -> int:
 def _fail(code: int, reason: str) -> int:
     prefix = os.environ.get("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:")
     text = " ".join(reason.split())
-    print(prefix + (text if len(text) <= REASON_LENGTH else text[: REASON_LENGTH - 3] + "..."), file=sys.stderr)
+    if len(text) > REASON_LENGTH and code != DEGRADED:
+        print(text, file=sys.stderr)     # Pacemaker logs it; of what is degraded the worker's own log has the whole
+    print(prefix + _cut(text, REASON_LENGTH), file=sys.stderr)
     return code
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 3] + "..."
+
+
+def _in_one(problems: Collection[str]) -> str:
+    """All of them, each with the same room where there is not enough for all."""
+    text = "; ".join(problems)
+    room = (REASON_LENGTH + 2) // len(problems) - 2
+    return text if len(text) <= REASON_LENGTH else "; ".join(_cut(problem, room) for problem in problems)
 
 
 def _given(environment: Mapping[str, str]) -> dict[str, str]:
@@ -106,7 +119,7 @@ def _monitor(environment: Mapping[str, str]) -> int:
     problems = dict(status.problems or {})
     if _number(environment.get("OCF_CHECK_LEVEL"), 0) >= 10:
         problems.update(_ask_nova(environment))
-    return _fail(DEGRADED, "; ".join(problems.values())) if problems else SUCCESS
+    return _fail(DEGRADED, _in_one(problems.values())) if problems else SUCCESS
 
 
 def _ask_nova(environment: Mapping[str, str]) -> dict[str, str]:

@@ -137,7 +137,7 @@ def test_a_destination_restarted_between_the_spawn_and_the_move() -> None:
         [destination] = guests.running()[uid]
         machine.exec_in(cluster.find(destination), ["/bin/sh", "-c", "kill -9 $(cut -d' ' -f1 /run/nova-compute.pid)"], check=True)
         guests.set_knob("spawn_linger", None)
-        words = f"{uid}) on {destination}; look there, then unlock"
+        words = f"look there, then unlock: {servers.show(uid)['name']} on {destination} ({uid})"
         assert wait_until(lambda: words in watch.worker_log(), 240, 0.5), f"nobody is told of {words}"
         assert watch.in_service(story.victim) and story.victim in watch.records() and servers.show(uid)["locked"]
         time.sleep(LOOKS)
@@ -169,7 +169,7 @@ def test_a_guest_that_a_failed_try_has_left_is_started_nowhere_else() -> None:
         cloud.start("nova-conductor")
         words = f"its guest is on {destination}, left by a failed try"
         assert wait_until(lambda: words in watch.worker_log(), 120, 0.5), f"nobody is told: {words}"
-        looked = f"{uid}) on {destination}; look there, then unlock"
+        looked = f"look there, then unlock: {servers.show(uid)['name']} on {destination} ({uid})"
         assert wait_until(lambda: looked in watch.worker_log(), 240, 0.5), f"nobody is told of {looked}"
         time.sleep(LOOKS)
         assert guests.running()[uid] == [destination], "it was started a second time"

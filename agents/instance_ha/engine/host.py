@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 UNPROVEN = 60.0          # how long a record may be without a proof before people are told, and its host online before it is let in
-SHORT = 55               # characters of a reason that stands beside others
+SHORT = 24               # characters of a name that stands beside others
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
 NOVA_NOTICES = 3
@@ -261,9 +261,10 @@ class Host:
         total = len(done | {v.server.id for v in look.verdicts if v.protected})
         why = {v.server.id: self.paused if v.action == decide.QUEUED else v.reason for v in left}
         if left and not all(v.action == decide.QUEUED for v in left):
-            # crm_mon shows 250 characters, and each of the three is to be named in them.
-            names = "; ".join(f"{v.server.name}: {why[v.server.id] if len(left) == 1 else shortened(why[v.server.id])}" for v in left[:NAMED])
-            self.worker.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}")
+            # Names first: Pacemaker keeps the beginning only.
+            names = ", ".join(v.server.name[:SHORT] for v in left[:NAMED]) + "; " if len(left) > 1 else ""
+            reasons = "; ".join(f"{v.server.name}: {why[v.server.id]}" for v in left[:NAMED])
+            self.worker.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}{reasons}")
         else:
             self.worker.solved(f"left {self.node}")
         text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self.paused}" if self.paused else "")
@@ -285,8 +286,3 @@ class Host:
 
     def _show(self, text: str) -> None:
         self.worker.show(self.node, text)
-
-
-def shortened(reason: str) -> str:
-    """The beginning of a reason, where there are several; `instance-ha status` has all of it."""
-    return reason if len(reason) <= SHORT else reason[:SHORT - 3].rstrip() + "..."

@@ -62,8 +62,8 @@ class Stayed:
             return f"{len(self._unseen)} servers that stayed are still to be looked at"
         doubtful = self._doubtful(nova, record, host, begun)
         if doubtful:
-            words = ", ".join(f"{s.name} ({s.id}) on {begun[s.id].destination if s.id in begun else 'another host'}" for s in doubtful[:NAMED])
-            worker.problem(f"left {self.node}", f"{self.node}: may run where the evacuation came to no end: {words}; look there, then unlock")
+            words = ", ".join(f"{s.name} on {begun[s.id].destination if s.id in begun else 'another host'} ({s.id})" for s in doubtful[:NAMED])
+            worker.problem(f"left {self.node}", f"{self.node}: may run elsewhere; look there, then unlock: {words}")
             return f"{len(doubtful)} servers that stayed may run elsewhere"
         return ""
 

@@ -1,0 +1,27 @@
+"""What crm_mon shows of a reason: Pacemaker 2.1.5 keeps 128 characters, and drops the rest without a sign (seen on 2026-11-27)."""
+
+from __future__ import annotations
+
+import pytest
+from instance_ha.ocf import CONFIGURED, DEGRADED, REASON_LENGTH, _fail, _in_one
+
+PREFIX = "ocf-exit-reason:"
+
+
+@pytest.mark.parametrize(("code", "whole"), [(DEGRADED, 0), (CONFIGURED, 1)])
+def test_a_long_reason_is_cut_visibly_and_logged_whole_where_no_worker_does(capsys: pytest.CaptureFixture[str], code: int, whole: int) -> None:
+    assert _fail(code, "word\n" * 60) == code
+    *before, last = capsys.readouterr().err.splitlines()
+    assert last.startswith(PREFIX) and last.endswith("...") and len(last) == len(PREFIX) + REASON_LENGTH
+    assert before == [" ".join(["word"] * 60)] * whole
+
+
+def test_a_short_reason_is_given_once(capsys: pytest.CaptureFixture[str]) -> None:
+    _fail(CONFIGURED, "x" * REASON_LENGTH)
+    assert capsys.readouterr().err == f"{PREFIX}{'x' * REASON_LENGTH}\n"
+
+
+def test_of_several_problems_none_hides_the_others() -> None:
+    assert _in_one(["short", "x" * 100]) == "short; " + "x" * 100
+    text = _in_one([f"cmp-{number} is not evacuated: {'x' * 90}" for number in range(3)])
+    assert len(text) <= REASON_LENGTH and all(f"cmp-{number} is not evacuated: xxx" in text for number in range(3))
