@@ -144,6 +144,21 @@ def test_a_mistyped_parameter_is_named_and_does_not_stop_the_worker() -> None:
     story.audit()
 
 
+def test_three_that_are_left_are_each_named_in_crm_mon() -> None:
+    """Pacemaker keeps 128 characters of a reason."""
+    story = Story()
+    story.boot(running=3, stopped=0)
+    for uid in story.before:
+        servers.action(uid, "suspend")
+    assert wait_until(lambda: all(servers.show(uid)["status"] == "SUSPENDED" for uid in story.before), 30, 0.2)
+    story.cut_power()
+    kept = "servers not evacuated: s0-0, s0-1, s0-2; s0-0: it is suspended, and recover_states does not name suspended; s0-1..."
+    assert wait_until(lambda: degraded_reason().endswith(kept), 90, 0.3), degraded_reason()
+    healthy()
+    assert all(servers.show(uid)["status"] == "SUSPENDED" for uid in story.before)
+    story.audit()
+
+
 def settings(node: str) -> dict[str, str]:
     """What the worker of a node was given."""
     path = "/run/resource-agents/NovaEvacuate-nova-evacuate.settings"
