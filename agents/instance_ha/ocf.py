@@ -10,6 +10,7 @@ from .errors import CloudError, ConfigurationError, HostError
 
 SUCCESS, GENERIC, ARGS, UNIMPLEMENTED, PERM, INSTALLED, CONFIGURED, NOT_RUNNING, DEGRADED = 0, 1, 2, 3, 4, 5, 6, 7, 190
 REASON_LENGTH = 128      # Pacemaker drops what is beyond
+LEAST_ROOM = 24          # of one problem among many: what it is about
 PREFIX = "OCF_RESKEY_"
 
 
@@ -48,7 +49,7 @@ def _cut(text: str, room: int) -> str:
 def _in_one(problems: Collection[str]) -> str:
     """All of them, each with the same room where there is not enough for all."""
     text = "; ".join(problems)
-    room = (REASON_LENGTH + 2) // len(problems) - 2
+    room = max((REASON_LENGTH + 2) // len(problems) - 2, LEAST_ROOM)
     return text if len(text) <= REASON_LENGTH else "; ".join(_cut(problem, room) for problem in problems)
 
 

@@ -25,3 +25,5 @@ def test_of_several_problems_none_hides_the_others() -> None:
     assert _in_one(["short", "x" * 100]) == "short; " + "x" * 100
     text = _in_one([f"cmp-{number} is not evacuated: {'x' * 90}" for number in range(3)])
     assert len(text) <= REASON_LENGTH and all(f"cmp-{number} is not evacuated: xxx" in text for number in range(3))
+    many = _in_one([f"cmp-{number} is not evacuated: {'x' * 90}" for number in range(40)])
+    assert many.startswith("cmp-0 is not evacuate...; cmp-1 is not evacuate...; cmp-2")
