@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from .errors import CloudError, ConfigurationError, HostError
 
 SUCCESS, GENERIC, ARGS, UNIMPLEMENTED, PERM, INSTALLED, CONFIGURED, NOT_RUNNING, DEGRADED = 0, 1, 2, 3, 4, 5, 6, 7, 190
-REASON_LENGTH = 128      # Pacemaker drops what is beyond
+REASON_LENGTH = 128      # bytes; Pacemaker drops what is beyond, a part of a letter too
 LEAST_ROOM = 24          # of one problem among many: what it is about
 PREFIX = "OCF_RESKEY_"
 
@@ -36,21 +36,22 @@ def main(argv: list[str], environment: Mapping[str, str]) -> int:
 def _fail(code: int, reason: str) -> int:
     prefix = os.environ.get("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:")
     text = " ".join(reason.split())
-    if len(text) > REASON_LENGTH and code != DEGRADED:
+    if _cut(text, REASON_LENGTH) != text and code != DEGRADED:
         print(text, file=sys.stderr)     # Pacemaker logs it; of what is degraded the worker's own log has the whole
     print(prefix + _cut(text, REASON_LENGTH), file=sys.stderr)
     return code
 
 
 def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 3] + "..."
+    raw = text.encode(errors="replace")
+    return text if len(raw) <= room else raw[: room - 3].decode(errors="ignore") + "..."
 
 
 def _in_one(problems: Collection[str]) -> str:
     """All of them, each with the same room where there is not enough for all."""
     text = "; ".join(problems)
     room = max((REASON_LENGTH + 2) // len(problems) - 2, LEAST_ROOM)
-    return text if len(text) <= REASON_LENGTH else "; ".join(_cut(problem, room) for problem in problems)
+    return text if _cut(text, REASON_LENGTH) == text else "; ".join(_cut(problem, room) for problem in problems)
 
 
 def _given(environment: Mapping[str, str]) -> dict[str, str]:

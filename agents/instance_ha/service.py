@@ -279,7 +279,7 @@ def _reload(service: Service, instance: str, worker: Worker, teller: Teller) -> 
         _build(service, instance, (worker, teller))
         worker.health.problems.pop("settings", None)
         LOG.info("parameters read again")
-    except Exception as error:
+    except Exception as error:  # the worker that runs goes on whatever this is
         _not_taken(worker, error)
 
 

@@ -27,3 +27,11 @@ def test_of_several_problems_none_hides_the_others() -> None:
     assert len(text) <= REASON_LENGTH and all(f"cmp-{number} is not evacuated: xxx" in text for number in range(3))
     many = _in_one([f"cmp-{number} is not evacuated: {'x' * 90}" for number in range(40)])
     assert many.startswith("cmp-0 is not evacuate...; cmp-1 is not evacuate...; cmp-2")
+
+
+def test_no_letter_is_cut_in_two(capsys: pytest.CaptureFixture[str]) -> None:
+    """Pacemaker counts bytes, and would put half a letter into its XML."""
+    for start in ("", "a", "ab"):
+        _fail(DEGRADED, start + "\u20ac" * 100)
+        line = capsys.readouterr().err.rstrip("\n").removeprefix(PREFIX)
+        assert REASON_LENGTH - 3 < len(line.encode()) <= REASON_LENGTH and line == start + "\u20ac" * (len(line) - len(start) - 3) + "..."

@@ -166,8 +166,7 @@ def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, 
     if scene.starts and any(row.status in ARRIVED for row in failures):
         return _awaited(server, scene, policy, memory, "Nova says done, and the server has not changed its host", "not moved", was)
     no_room = memory.short or (bool(failures) and failures[-1].status == "error")
-    # The fault from before the request says nothing of it.
-    fault = server.fault if memory.fault_at != server.fault_at else ""
+    fault = memory.fault_of(server)
     note_harmless(fault, failures, memory.harmless)
     remains = suspect(fault, failures, memory.harmless)
     why = _why_again(server, failures, memory, dead)

@@ -39,6 +39,10 @@ class Memory:
     fault_at: str | None = None
     harmless: set[int] = field(default_factory=set)
 
+    def fault_of(self, server: Server) -> str:
+        """Nova's fault of a server; "" for one from before the last request, which says nothing of it."""
+        return "" if self.fault_at == server.fault_at else server.fault
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -49,9 +49,8 @@ class Stayed:
         seen = worker.hosts.get(self.node)
         engine = seen.engine if seen else None
         harmless = {row for memory in engine.memory.values() for row in memory.harmless} if engine else set[int]()
-        # As in decide: the fault from before the request says nothing of it.
         known = engine.memory if engine else {}
-        there = [replace(s, fault="") if s.id in known and known[s.id].fault_at == s.fault_at else s for s in there]
+        there = [replace(s, fault=known[s.id].fault_of(s)) if s.id in known else s for s in there]
         begun = begun_elsewhere(nova, host, record.baseline, there, engine.broken if engine else (), harmless)
         waiting = release(nova, host, self._reboots, self._is_stuck, begun, go_on)
         if waiting:
