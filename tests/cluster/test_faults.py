@@ -145,7 +145,7 @@ def test_a_mistyped_parameter_is_named_and_does_not_stop_the_worker() -> None:
 
 
 def test_three_that_are_left_are_each_named_in_crm_mon() -> None:
-    """Pacemaker keeps 128 characters of a reason."""
+    """Pacemaker keeps 128 bytes of a reason."""
     story = Story()
     story.boot(running=3, stopped=0)
     for uid in story.before:

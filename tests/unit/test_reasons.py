@@ -1,4 +1,4 @@
-"""What crm_mon shows of a reason: Pacemaker 2.1.5 keeps 128 characters, and drops the rest without a sign (seen on 2026-11-27)."""
+"""What crm_mon shows of a reason: Pacemaker 2.1.5 keeps 128 bytes, and drops the rest without a sign (seen on 2026-11-27)."""
 
 from __future__ import annotations
 
