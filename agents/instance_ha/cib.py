@@ -10,10 +10,8 @@ from typing import Any
 from lxml import etree
 
 from .errors import ClusterError
+from .membership import Membership
 from .model import DISMISSED, HELD, RECORDERS, TOLD, ClusterNode, ClusterView, parse_record
-
-# A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
-FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
 
 
 def parse_cib(text: str) -> Any:
@@ -86,33 +84,14 @@ def _matches(pattern: str | None, node: str) -> bool:
 
 
 def _nodes(root: Any) -> Iterable[ClusterNode]:
-    states = {state.get("uname"): state for state in root.iterfind("status/node_state")}
+    status = Membership(root)
     remotes = {
         p.get("id") for p in root.iterfind(".//resources//primitive")
         if p.get("type") == "remote" and p.get("provider") == "pacemaker"
     }
     members = {e.get("uname") for e in root.iterfind("configuration/nodes/node") if e.get("type") != "remote"}
     # What was removed from the configuration may have a state for a while, and is no node any more.
-    there = {name for name, state in states.items() if name and state.get("in_ccm") not in (None, "false", "0")}
+    there = {name for name in status.states if status.is_online(name, status.is_remote(name))}
     for name in sorted(filter(None, remotes | members | there)):
-        state = states.get(name)
-        remote = name in remotes or (state is not None and state.get("remote_node") == "true")
-        yield ClusterNode(name, remote, _online(state, remote), _mark(state, remote))
-
-
-def _online(state: Any, remote: bool) -> bool | None:
-    if state is None or state.get("in_ccm") is None:
-        return None
-    in_ccm = state.get("in_ccm") not in ("false", "0")
-    return in_ccm and (remote or state.get("crmd") not in ("offline", "0", None))
-
-
-def _mark(state: Any, remote: bool) -> str:
-    if state is None:
-        return ""
-    if remote:
-        epoch = state.get("node_fenced", "0")
-        return f"node_fenced:{epoch}" if epoch.isdigit() and int(epoch) else ""
-    origin = state.get("crm-debug-origin")
-    down = state.get("crmd") in ("offline", "0") and (state.get("join"), state.get("expected")) == ("down", "down")
-    return f"node_state:{origin}" if down and origin in FENCING_WROTE_IT else ""
+        remote = name in remotes or status.is_remote(name)
+        yield ClusterNode(name, remote, status.is_online(name, remote), status.fenced_mark(name, remote))

@@ -12,7 +12,7 @@ from typing import Any
 from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
-from .engine.naming import host_of
+from .engine.naming import crossed_with, host_of
 from .errors import CloudError, ConfigurationError, InstanceHaError
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, Record, Service
 from .process import within
@@ -92,6 +92,9 @@ class Agent:
         """Store the record and read it back; then mark the service down, as far as Nova can be had in time."""
         view = self.cluster.view()
         node = self._node(set(view.nodes))
+        other = crossed_with(view, node, self.plug or node)
+        if other:
+            raise ConfigurationError(f"{node} is not recorded: {self.plug} is the host of {other}, which is another node; correct pcmk_host_map")
         seen = [e.completed for e in self.cluster.history(node) if e.action in proof.OFF_ACTIONS and e.completed]
         # Dying again while it is evacuated, or a controller's start that fences what it cannot reach: the same evacuation goes on.
         before = view.records.get(node)
@@ -113,6 +116,8 @@ class Agent:
         try:
             nova = credentials.connect(self.values)
             service = self._service(nova.services(), record.host or record.node)
+            if other := crossed_with(self.cluster.view(), record.node, service.host):
+                raise ConfigurationError(f"Nova's {service.host} is the host of {other}, which is another node")
             nova.force_down(service, True)
             if service.enabled:
                 when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

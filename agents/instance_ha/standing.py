@@ -26,11 +26,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class Standing:
-    """The nodes on which each active resource runs, by its id; the resources whose last action has failed; the failures."""
+    """The nodes on which each active resource runs, by its id; the resources whose last action has failed; the failures; and
+    the nodes that crm_mon calls online."""
 
     running: Mapping[str, frozenset[str]] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
     failures: tuple[Failure, ...] = ()
+    online: frozenset[str] = frozenset()
 
 
 def read_standing(root: Any) -> Standing:
@@ -43,7 +45,8 @@ def read_standing(root: Any) -> Standing:
             running[name] = running.get(name, frozenset()) | {node.get("name", "") for node in resource.iterfind("node")}
         if resource.get("failed") == "true":
             failed.add(name)
-    return Standing(running, frozenset(failed), tuple(_failure(found) for found in root.iterfind("failures/failure")))
+    return Standing(running, frozenset(failed), tuple(_failure(found) for found in root.iterfind("failures/failure")),
+                    frozenset(node.get("name", "") for node in root.iterfind("nodes/node") if node.get("online") == "true"))
 
 
 def _failure(element: Any) -> Failure:

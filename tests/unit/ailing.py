@@ -157,6 +157,8 @@ PACEMAKER = (
         pcs=False, crm=False),
     Ill("device-down", "fence-nova", (), (('id="fence-nova" role="Started" active="true" managed="true" failed="false"',
                                            'id="fence-nova" role="Started" active="true" managed="true" failed="true"'),), pcs=False, crm=False),
+    Ill("map-crossed", "cmp-1", ((HOSTS, pair("pcmk_host_map", "cmp-1:cmp-2;cmp-2:cmp-1")),), pcs=False, crm=False),
+    Ill("map-crossed", "cmp-2", ((HOSTS, pair("pcmk_host_map", "cmp-1:cmp-1;cmp-2:ctl-2.example.org")),), pcs=False, crm=False),
     Ill("fencing-failed", "cmp-2", failed=("cmp-2",), pcs=False, crm=False),
     Ill("fencing-time", "fence-nova", (device_param("nova_timeout", "55"),)),
     Ill("fencing-time", "fence-nova", (device_param("pcmk_off_timeout", "15s"),)),

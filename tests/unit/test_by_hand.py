@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -29,11 +30,13 @@ class Machine:
 
     def __init__(self) -> None:
         self.cib: str | None = CIB.format(online="false")
+        self.online = ""                       # the node that crm_mon calls online
 
     def __call__(self, argv: list[str], timeout: float) -> Outcome:
         if self.cib is None:
             return Outcome(102, "", "Could not connect to the CIB: Transport endpoint is not connected")
-        return Outcome(0, self.cib if argv[0] == "cibadmin" else "<pacemaker-result/>", "")
+        nodes = f'<nodes><node name="{self.online}" online="true"/></nodes>' if argv[0] == "crm_mon" else ""
+        return Outcome(0, self.cib if argv[0] == "cibadmin" else f"<pacemaker-result>{nodes}</pacemaker-result>", "")
 
 
 @pytest.fixture
@@ -97,6 +100,42 @@ def test_a_live_host_of_another_name_is_refused(machine: Machine, cloud: LittleC
     for host in ("nova-a", "cmp-1"):
         assert by_hand(host=host) == 2
         assert "Pacemaker says cmp-1 is online" in capsys.readouterr().err
+
+
+def test_a_host_that_crm_mon_alone_calls_online_is_refused(machine: Machine, cloud: LittleCloud, capsys: Said) -> None:
+    """As with Pacemaker 3.0, whose CIB has a remote node offline that is online, where its connection's history was cleaned up."""
+    machine.online = "cmp-1"
+    assert by_hand() == 2 and "Pacemaker says cmp-1 is online" in capsys.readouterr().err
+    assert not any("action" in line or line.startswith("PUT") for line in cloud.asked)
+
+
+@pytest.mark.parametrize("wrong", ["cmp-1:ctl-1", "cmp-1:CTL-1.example.org", "cmp-1:nova-b;cmp-9:nova-b"])
+def test_a_host_that_the_map_gives_to_two_nodes_is_refused(machine: Machine, cloud: LittleCloud, capsys: Said, wrong: str) -> None:
+    host = wrong.partition(";")[0].partition(":")[2]
+    cloud.service("nova-a").update(host=host)
+    machine.cib = CIB.format(online="false").replace("cmp-1:nova-a", wrong).replace("<status>", '<status><node_state id="1" uname="ctl-1" '
+                                                                                    'in_ccm="true" crmd="online"/>')
+    machine.cib = machine.cib.replace("<nodes>", '<nodes><node id="1" uname="ctl-1"/><node id="9" uname="cmp-9"/>')
+    assert by_hand(host=host) == 2 and f"{host} is the host of" in capsys.readouterr().err
+    assert not any("action" in line or line.startswith("PUT") for line in cloud.asked)
+
+
+def test_a_change_of_its_service_is_no_sign_of_life(machine: Machine, cloud: LittleCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A colleague disables the dead host meanwhile, which moves the time stamp as a report does."""
+    cloud.service("nova-a").update(forced_down=True)
+    monkeypatch.setattr(assurance, "WATCH", 0.3)
+    monkeypatch.setattr(assurance, "LOOK", 0.05)
+
+    def sleep(_: float) -> None:
+        if cloud.service("nova-a")["status"] == "enabled":
+            cloud.service("nova-a").update(status="disabled", updated_at=stamp(-0.5))
+        real(0.02)
+
+    real = time.sleep
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr(evacuation, "TAKEOVER", 0.0)
+    by_hand("--timeout", "0.5")
+    assert cloud.migrations
 
 
 def test_no_password_is_asked_for_in_vain(machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,10 @@ class Pacemaker:
             return Outcome(0, etree.tostring(root.find(f".//{words['--scope']}") if "--scope" in words else root, encoding="unicode"), "")
         if argv[0] == "stonith_admin":
             return Outcome(0, HISTORY, "")
+        if argv[0] == "crm_mon":
+            online = "true" if self.state == ONLINE else "false"
+            node = f'<node name="cmp-1" id="cmp-1" online="{online}" type="remote"/>'
+            return Outcome(0, f"<pacemaker-result><nodes>{node}</nodes></pacemaker-result>", "")
         if argv[0] == "crm_node":
             return Outcome(0, "ctl-1\n", "")
         if argv[0] == "attrd_updater":

@@ -7,7 +7,7 @@ import time
 
 from ..cluster import Cluster
 from ..engine import proof
-from ..engine.naming import host_of
+from ..engine.naming import crossed_with, host_of, same_name
 from ..engine.pulse import Reports
 from ..errors import CellAway, ClusterError, ConfigurationError, HostError
 from ..model import CONFIRMED, RETURNING, ClusterNode, ClusterView, Record, Service
@@ -26,19 +26,24 @@ def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Servi
     host = service.host
     if not service.known:
         raise CellAway(host)
+    other = crossed_with(found[1], node.name, host) if found and node else ""
+    if node and other:
+        raise ConfigurationError(f"{host} is the host of {other}, and pcmk_host_map gives it to {node.name}, too; correct the map. "
+                                 "Nothing was evacuated")
     proven, online = _pacemaker(found, node, service)
     if found and node is None:
         print(f"instance-ha: {host} is no node of this cluster: only Nova is asked about it", file=sys.stderr)
-    if proven:
+    if proven and node and same_name(node.name, host):
         return True
     if online:
         raise ConfigurationError(f"Pacemaker says {online} is online; evacuating it would run its servers twice. Have it fenced: pcs stonith "
                                  f"fence {online}; if it is off for sure and Pacemaker cannot know: pcs stonith confirm {online}")
-    if service.up and not service.forced_down and not told:
+    if service.up and not service.forced_down and not told and not proven:
         raise ConfigurationError(f"Nova says {host} is up; evacuating it would run its servers twice. If it is off for sure: --host-is-off")
-    if not told and not _asked(host):
+    if not proven and not told and not _asked(host):
         return False
-    if service.up or service.forced_down:
+    # A node and a host of different names may belong to two machines: the host itself is watched then, whatever is proven of the node.
+    if proven or service.up or service.forced_down:
         _watch(nova, service)
     return True
 
@@ -87,7 +92,7 @@ def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | No
         return False, ""
     cluster, view = found
     record = view.records.get(node.name)
-    if node.online:
+    if node.online or node.name in cluster.standing().online:
         return False, "" if _is_kept_out(record) else node.name
     # A record goes on until its host is back in service, and may be older than that: its proof counts only while the node is known to be
     # away, and where Pacemaker's or Nova's mark still says the same.
@@ -116,9 +121,9 @@ def _asked(host: str) -> bool:
 
 def _watch(nova: Nova, service: Service) -> None:
     print(f"instance-ha: looking for {WATCH:.0f} s whether nova-compute of {service.host} reports", file=sys.stderr)
-    end = time.monotonic() + WATCH
+    end, reports = time.monotonic() + WATCH, Reports()
+    reports.look(service)
     while time.monotonic() < end:
         time.sleep(LOOK)
-        now = next((s for s in nova.services() if s.id == service.id), service)
-        if now.updated != service.updated:
+        if reports.look(next((s for s in nova.services() if s.id == service.id), service)):
             raise ConfigurationError(f"nova-compute of {service.host} has just reported to Nova: the host is not off. Nothing was evacuated")

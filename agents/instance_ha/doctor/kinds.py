@@ -44,6 +44,8 @@ _PACEMAKER = (
      "fence_nova cuts no power: the host would pass for fenced while it runs. The worker does not believe that, and evacuates nothing from it."),
     ("level-no-record", ERROR, "no fencing level of a compute host has fence_nova",
      "Its fencing is not put on record, and nothing is evacuated from it."),
+    ("map-crossed", ERROR, "pcmk_host_map gives a node the compute host of another node",
+     "When the node is fenced, the other host is meant: nothing is recorded, and nothing is evacuated."),
     ("level-device", ERROR, "a fencing level names a device that does not exist or is disabled",
      "The level fails: the host is never proven to be off."),
     ("device-not-for-node", ERROR, "a fencing level names a device that does not fence this node (pcmk_host_list, pcmk_host_map)",

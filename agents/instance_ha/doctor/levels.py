@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..configuring.changes import SetProperties
 from ..configuring.inventory import ATTRIBUTE, NAME, PATTERN, Resource
 from ..configuring.powering import host_list, host_map
+from ..engine.naming import crossed_with
 from ..model import RECORDERS
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
 from .scene import NO_POWER, Scene, is_watched, listed, seconds
@@ -29,6 +30,7 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield Finding(kind, node, what, _replace(scene, node, wanted) if node in wanted else _no_device(scene, node))
     yield from _controllers(scene)
     yield from _absent(scene)
+    yield from _crossed(scene)
     for device in scene.used:
         yield from _device(scene, device)
         if device.type not in NO_POWER:
@@ -154,6 +156,15 @@ def _list_of(device: Resource, names: Sequence[str]) -> Mend:
     if host_list(device):
         changes["pcmk_host_list"] = " ".join(name for name in host_list(device) if name in names)
     return param(device, **changes)
+
+
+def _crossed(scene: Scene) -> Iterator[Finding]:
+    for node in scene.computes:
+        host = scene.view.named(node)
+        other = crossed_with(scene.view, node, host)
+        if other:
+            yield Finding("map-crossed", node, f"pcmk_host_map gives {node} the host {host}, which is {other}'s",
+                          to_do("correct pcmk_host_map, so that each node has its own host; see: instance-ha hosts, and: pcs stonith config"))
 
 
 def _list(scene: Scene, device: Resource) -> Iterator[Finding]:

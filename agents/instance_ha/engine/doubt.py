@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..model import ClusterView, Record, Service
 from . import proof
+from .naming import same_name
 from .pulse import SURE, Reports
 
 if TYPE_CHECKING:
@@ -26,16 +27,20 @@ class Doubt:
 
     def look(self, view: ClusterView, record: Record, service: Service) -> str:
         """What speaks against it now, "" for nothing."""
-        now = self.worker.clock()
-        if self._sure or proof.is_current(record, view.nodes.get(self.node), service):
+        now, node = self.worker.clock(), view.nodes.get(self.node)
+        if self._reports.look(service) >= SURE:
+            if self._sure and node is not None and node.online:
+                return ""                      # it is back, which is another matter
+            self._sure = False
+            self.worker.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
+                                f" If this is an old record: instance-ha dismiss {self.node}")
+            return "nova-compute reports"
+        # A node and a host of different names may belong to two machines: what is proven of one says nothing of the other then.
+        if self._sure or (same_name(self.node, service.host) and proof.is_current(record, node, service)):
             self._sure = True
             return ""
         if self._since is None:
             self._since = now
-        if self._reports.look(service) >= SURE:
-            self.worker.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
-                                f" If this is an old record: instance-ha dismiss {self.node}")
-            return "nova-compute reports"
         if now - self._since < DOUBT or (service.up and not service.forced_down):
             return "looking whether nova-compute runs on it"
         self.worker.solved(self.node)

@@ -14,7 +14,7 @@ from .evacuation import Evacuation, Prepared, arrived
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
-from .naming import host_of
+from .naming import crossed_with, host_of
 from .stayed import NAMED
 
 if TYPE_CHECKING:
@@ -87,6 +87,12 @@ class Host:
             return REST_PAUSE
         if not service.known:
             raise CellAway(service.host)
+        other = crossed_with(view, self.node, service.host)
+        if other:
+            self._show(f"{record.state}; Nova's {service.host} belongs to {other}")
+            self.worker.problem(self.node, f"{self.node} is not evacuated: {service.host} is the compute host of {other}; correct "
+                                f"pcmk_host_map, then: instance-ha dismiss {self.node}")
+            return REST_PAUSE
         alive = self.homecoming.alive(view, service)
         if record.state in (CONFIRMED, PARTLY):
             owned = self._own(record)
@@ -122,6 +128,8 @@ class Host:
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
         found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
+        if found in proof.marks(view.nodes.get(self.node)) and self.node in self.worker.cluster.standing().online:
+            found, reason = "", "crm_mon says it is online"
         fault = proof.level_fault(view.levels.get(self.node, ()))
         if fault and self.worker.policy.quick_evacuate_level != NO_POWER_NEEDED:
             self._show("recorded, and not trusted; see the fencing level")

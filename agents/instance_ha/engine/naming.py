@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterNode, Record, Service
+from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterNode, ClusterView, Record, Service
 
 
 def forced_down(services: Iterable[Service]) -> frozenset[str]:
@@ -44,3 +44,23 @@ def host_of(node: str, domain: str, services: Iterable[Service]) -> str | None:
                 return host
     short = [host for host in hosts if host.split(".")[0].lower() == node.split(".")[0].lower()]
     return short[0] if len(short) == 1 and ("." not in node or "." not in short[0]) else None
+
+
+def same_name(one: str, other: str) -> bool:
+    """Return True if two names of a host differ in case or in their DNS domain at most."""
+    return one.split(".")[0].lower() == other.split(".")[0].lower()
+
+
+def crossed_with(view: ClusterView, node: str, host: str) -> str:
+    """Return the other node that `host`, which is to be the compute host of `node`, belongs to; "" for none.
+
+    A wrong pcmk_host_map gives a node the host of another one: what is proven of the node then says nothing of the host.
+    """
+    for other in sorted(view.nodes):
+        if other == node:
+            continue
+        taken = view.mapped.get(other, "").lower() == host.lower()
+        named = other.lower() == host.lower() or (same_name(other, host) and not same_name(node, host))
+        if taken or named:
+            return other
+    return ""

@@ -36,6 +36,11 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     return "", "Pacemaker has not confirmed its fencing yet"
 
 
+def marks(node: ClusterNode | None) -> tuple[str, ...]:
+    """Return the proofs that a node's state alone gives. They hold only while the node is offline."""
+    return (node.mark,) if node is not None and node.mark else ()
+
+
 def is_current(record: Record, node: ClusterNode | None, service: Service) -> bool:
     """Whether a record with a proof speaks of now, and not of a fencing that its host has long come back from, as one does that was
     restored with an older CIB: Pacemaker still says so itself, or Nova's mark is this record's."""
