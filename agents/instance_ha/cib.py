@@ -94,4 +94,4 @@ def _nodes(root: Any) -> Iterable[ClusterNode]:
     there = {name for name in status.states if status.is_online(name, status.is_remote(name))}
     for name in sorted(filter(None, remotes | members | there)):
         remote = name in remotes or status.is_remote(name)
-        yield ClusterNode(name, remote, status.is_online(name, remote), status.fenced_mark(name, remote))
+        yield ClusterNode(name, remote, status.is_online(name, remote), status.fenced_mark(name, remote), remote and status.is_connecting(name))

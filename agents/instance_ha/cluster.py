@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from .standing import Standing, read_standing
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
 HISTORY_ROOM = 50         # incidents that are remembered
 CONFIGURE_TIMEOUT = 120.0  # one command of pcs or crmsh
+CONNECTS = 0.5            # seconds between two looks at what crm_mon says of a node
 DIFFERENT = 1             # crm_diff
 NO_SUCH_OBJECT = (6, 105)  # cibadmin: nothing matched (ENXIO as exit code, CRM_EX_NOSUCH)
 
@@ -45,6 +47,18 @@ class Cluster:
     def standing(self) -> Standing:
         """What runs, and the failed actions that Pacemaker remembers (crm_mon --one-shot)."""
         return read_standing(_xml(_must(["crm_mon", "--one-shot", "--output-as=xml"])))
+
+    def calls_online(self, node: str) -> bool:
+        """Return True if crm_mon calls a node online to which nobody is just trying to connect. Raises ClusterError, HostError."""
+        for last in (False, True):
+            if node not in self.standing().online:
+                return False
+            now = self.view().nodes.get(node)
+            if now is not None and now.connecting:
+                return False
+            if not last:
+                time.sleep(CONNECTS)           # the two were asked one after the other
+        return True
 
     def has_agent(self, agent: str) -> bool:
         """Whether an agent (class:type or class:provider:type) is installed on this node."""

@@ -12,6 +12,8 @@ from typing import Any
 
 NO = ("false", "0")
 CONNECTS = frozenset(("start", "monitor", "migrate_from"))   # what, if it succeeded last, leaves a connection that stands
+STOP = "stop"
+NEVER = 1 << 62    # above every call
 PENDING = "-1"
 # A full member's state has no mark of its own for a fencing; what wrote it last is one, under its names in Pacemaker 2.1 and 3.0.
 FENCING_WROTE_IT = ("send_stonith_update", "update_node_state_after_fencing")
@@ -56,6 +58,11 @@ class Membership:
         newest = [max(found) for one in self._connections.get(name, ()) if (found := list(_operations(one)))]
         return any(stands for *_, stands in newest) if newest else None
 
+    def is_connecting(self, name: str) -> bool:
+        """Return True if a controller is just trying to connect to a remote node: crm_mon calls it online then (2.1.5)."""
+        operations = (operation for one in self._connections.get(name, ()) for operation in one.iterfind("lrm_rsc_op"))
+        return any(_is_pending(one) and one.get("operation") != STOP for one in operations)
+
     def fenced_mark(self, name: str, remote: bool) -> str:
         """Return the mark that a fencing has left in the node's state, "" for none."""
         return _fenced_mark(self.states.get(name), remote)
@@ -80,12 +87,23 @@ def _fenced_mark(state: Any, remote: bool) -> str:
 
 
 def _operations(history: Any) -> Iterator[tuple[int, int, int, bool]]:
-    """Yield what one controller remembers of a connection, to be ordered: call, time, place, whether it stands then."""
-    for place, operation in enumerate(history.iterfind("lrm_rsc_op")):
-        if PENDING in (operation.get("call-id"), operation.get("op-status")):
-            continue
+    """Yield what one controller remembers of a connection, to be ordered: call, time, place, whether it stands then.
+
+    An operation that is under way has no call yet. A start that began after everything else says that nothing stood before.
+    """
+    done = [one for one in history.iterfind("lrm_rsc_op") if not _is_pending(one)]
+    for place, operation in enumerate(done):
         stands = operation.get("operation") in CONNECTS and operation.get("rc-code") == "0"
         yield _number(operation.get("call-id")), _number(operation.get("last-rc-change")), place, stands
+    latest = max((_number(one.get("last-rc-change")) for one in done), default=0)
+    for operation in history.iterfind("lrm_rsc_op"):
+        began = _number(operation.get("last-rc-change"))
+        if _is_pending(operation) and operation.get("operation") == "start" and began >= latest:
+            yield NEVER, began, 0, False
+
+
+def _is_pending(operation: Any) -> bool:
+    return PENDING in (operation.get("call-id"), operation.get("op-status"))
 
 
 def _number(text: str | None) -> int:

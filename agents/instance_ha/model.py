@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -112,12 +113,14 @@ def _number(text: str | None) -> int | None:
 @dataclass(frozen=True)
 class ClusterNode:
     """A node as the CIB has it. `online` is None when the CIB holds no state of it. `mark` is how its state says that Pacemaker
-    has fenced it since it was last up, by a device or by a person's confirmation; "" when it does not say so."""
+    has fenced it since it was last up, by a device or by a person's confirmation; "" when it does not say so. `connecting`: a
+    controller is just trying to connect to it."""
 
     name: str
     remote: bool = False
     online: bool | None = None
     mark: str = ""
+    connecting: bool = False
 
 
 @dataclass(frozen=True)
@@ -237,18 +240,21 @@ class Group:
 
 @dataclass(frozen=True)
 class Action:
-    """Something that was asked of a server. `started` and `updated` are Nova's own texts, which sort as the times do."""
+    """Something that was asked of a server. `started` and `updated` are Nova's own texts, which sort as the times do. `user`
+    and `project` are the ids of who asked, by Nova's own record."""
 
     name: str
     request: str
     started: str
     updated: str
+    user: str = ""
+    project: str = ""
 
 
 @dataclass(frozen=True)
 class Step:
     """One thing that a service of Nova did for a request (an instance action event). Times are Nova's own texts, "" while it goes on.
-    `why` is what went wrong, or at least where in Nova; "" for nothing or where Nova does not show it."""
+    `why` is what went wrong, or at least where in Nova; "" for nothing or where Nova does not show it. `trace` is Nova's traceback."""
 
     name: str
     host: str
@@ -256,6 +262,7 @@ class Step:
     finished: str
     result: str
     why: str
+    trace: str = ""
 
 
 @dataclass(frozen=True)
@@ -275,9 +282,14 @@ class Migration:
         return self.status in IN_PROGRESS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Claim:
-    """The lock that instance-ha puts on a server while it moves it, and what its reason says."""
+    """The lock that instance-ha puts on a server while it moves it, and what its reason says.
+
+    The owner of the server reads that reason, so it names neither hosts nor controllers: `host` and `token` go into it as
+    hashes. A claim that was read has these in their place, and one of an older version has the names; either way claims of the
+    same host, incident and token are equal.
+    """
 
     host: str
     was: str
@@ -285,13 +297,50 @@ class Claim:
     token: str
 
     def text(self) -> str:
-        return f"instance-ha: evacuating from {self.host}; was={self.was} id={self.id} by={self.token}"
+        """Return the reason of the lock."""
+        return f"instance-ha: evacuating; was={self.was} id={self.id} at={self.mark} by={self.signed}"
+
+    @property
+    def mark(self) -> str:
+        """The host, as the reason has it."""
+        return self.host if self.host.startswith("#") else "#" + _hash(f"{self.id} {self.host}")
+
+    @property
+    def signed(self) -> str:
+        """Who has claimed it, as the reason has it: `c-` and a hash for a command, `w-` and a hash for a worker."""
+        return self.token if _SIGNED.fullmatch(self.token) else f"{'c' if self.token.startswith('cli-') else 'w'}-{_hash(self.token)[:8]}"
+
+    def names(self, host: str) -> bool:
+        """Return True if it is a claim for the evacuation of this host."""
+        return self.mark == Claim(host, self.was, self.id, self.token).mark
+
+    def is_by(self, token: str) -> bool:
+        """Return True if this worker or command has claimed it."""
+        return self.signed == Claim(self.host, self.was, self.id, token).signed
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Claim) and self.text() == other.text()
+
+    def __hash__(self) -> int:
+        return hash(self.text())
 
 
-_CLAIM = re.compile(r"instance-ha: evacuating from (\S+); was=(\w+) id=(\S+) by=(\S+)")
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+_SIGNED = re.compile(r"[cw]-[0-9a-f]{8}")
+_CLAIM = re.compile(r"instance-ha: evacuating; was=(\w{1,16}) id=([\w.-]{1,64}) at=(#[0-9a-f]{12}) by=([cw]-[0-9a-f]{8})")
+_OLD_CLAIM = re.compile(r"instance-ha: evacuating from ([\w.-]{1,255}); was=(\w{1,16}) id=([\w.-]{1,64}) by=([\w.-]{1,128})")
 
 
 def claim_of(server: Server) -> Claim | None:
-    """Our claim on a server, whoever of us put it there; None when it is not locked, or locked by its owner."""
-    found = _CLAIM.fullmatch(server.locked_reason or "") if server.locked else None
-    return Claim(*found.groups()) if found else None
+    """Return what the lock of a server says if that has the form of our claims, else None. It is no proof of whose lock it is."""
+    if not server.locked:
+        return None
+    found = _CLAIM.fullmatch(server.locked_reason or "")
+    if found:
+        was, incident, mark, signed = found.groups()
+        return Claim(mark, was, incident, signed)
+    old = _OLD_CLAIM.fullmatch(server.locked_reason or "")
+    return Claim(*old.groups()) if old else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .answers import checked, member, one_line
@@ -36,6 +36,7 @@ class Nova:
         self._placement = placement
         self._images: dict[str, Mapping[str, Any]] = {}
         self._incident = ""
+        self._user: str | None = None
 
     def about(self, incident: str) -> Nova:
         """The same door for the work of one incident, which the log then names."""
@@ -90,17 +91,21 @@ class Nova:
         rows = self._pages("servers", "/servers/detail", {"all_tenants": "1", "name": name})
         return [server for row in rows if (server := server_of(row)).name == name]
 
-    def evacuations(self, host: str) -> list[Migration]:
-        """Every evacuation from a host that Nova remembers, oldest first."""
-        return self._migrations("evacuation", host)
+    def evacuations(self, host: str, after: int = 0) -> list[Migration]:
+        """Return the evacuations from a host that Nova remembers, oldest first: those with an id above `after`, and the one before."""
+        return self._migrations("evacuation", host, after)
 
     def live_migrations(self, host: str) -> list[Migration]:
         """Every live migration from a host that Nova remembers, oldest first."""
         return self._migrations("live-migration", host)
 
-    def _migrations(self, kind: str, host: str) -> list[Migration]:
+    def _migrations(self, kind: str, host: str, after: int = 0) -> list[Migration]:
         query = {"migration_type": kind, "source_compute": host}
-        rows = [migration_of(row) for row in self._pages("migrations", "/os-migrations", query)]
+        rows = []
+        for row in map(migration_of, self._pages("migrations", "/os-migrations", query)):   # Nova gives the newest first
+            rows.append(row)
+            if row.source == host and row.id <= after:
+                break
         return sorted((row for row in rows if row.source == host), key=lambda row: row.id)
 
     def resize_of(self, server_id: str) -> Migration | None:
@@ -108,6 +113,12 @@ class Nova:
         rows = [migration_of(row) for row in self._pages("migrations", "/os-migrations", {"instance_uuid": server_id})
                 if row.get("migration_type") in ("resize", "migration")]
         return max(rows, key=lambda row: row.id, default=None)
+
+    def own_user(self) -> str:
+        """Return the id of the user that asks, by Keystone's own word; "" where the credentials have none."""
+        if self._user is None:
+            self._user = self._guarded("GET", "/auth/tokens", lambda: self._compute.get_user_id()) or ""
+        return self._user
 
     def actions(self, server_id: str) -> list[Action]:
         """What was ever asked of a server, newest first, from Nova's own record."""
@@ -276,23 +287,32 @@ class Nova:
             raise CloudUnreachable(f"{method} {path} was answered with what is no JSON; is that Nova's address?") from None
 
     def _raw(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None = None, microversion: str | None = None) -> Any:
-        from keystoneauth1 import exceptions as ka
-
         options: dict[str, Any] = {"raise_exc": False, **({"microversion": microversion} if microversion else {})}
         if body is not None:
             options["json"] = body
         if query:
             options["params"] = query
-        try:
+
+        def ask() -> Any:
             answer = adapter.request(path, method, **options)
             if answer.status_code == 401:
                 # The token ran out while several asked at once: keystoneauth gets a new one for the first of them only. Nothing was carried out.
                 answer = adapter.request(path, method, **options)
+            return answer
+
+        answer = self._guarded(method, path, ask)
+        LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
+        return checked(answer, method, path)
+
+    def _guarded(self, method: str, path: str, ask: Callable[[], Any]) -> Any:
+        """Ask, and translate what keystoneauth raises."""
+        from keystoneauth1 import exceptions as ka
+
+        try:
+            return ask()
         except (ka.Unauthorized, ka.AuthorizationFailure, ka.MissingRequiredOptions) as error:
             raise CloudRefused(f"Keystone refused the credentials: {one_line(error)}", 401) from None
         except (ka.CatalogException, ka.VersionNotAvailable) as error:
             raise CloudRefused(f"Nova was not found in Keystone's catalog: {one_line(error)}", 404) from None
         except (ka.ClientException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None
-        LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
-        return checked(answer, method, path)

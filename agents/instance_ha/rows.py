@@ -15,12 +15,16 @@ def service_of(row: Mapping[str, Any]) -> Service:
         bool(row.get("forced_down")), row.get("disabled_reason") or "", row.get("updated_at") or "", row.get("zone") or "", "id" in row)
 
 
+# Without one of these a row is a part of one: what Nova, or whatever stands before it, left out is not known.
+_WHOLE = ("OS-EXT-SRV-ATTR:host", "OS-EXT-STS:vm_state", "OS-EXT-STS:task_state", "locked")
+
+
 def server_of(row: Mapping[str, Any]) -> Server:
     flavor = row.get("flavor") or {}
     image = row.get("image") or {}
     return Server(
         id=row["id"], name=row.get("name") or row["id"], host=row.get("OS-EXT-SRV-ATTR:host"),
-        vm_state=row.get("OS-EXT-STS:vm_state"), task_state=row.get("OS-EXT-STS:task_state"),
+        vm_state=row.get("OS-EXT-STS:vm_state") if all(key in row for key in _WHOLE) else None, task_state=row.get("OS-EXT-STS:task_state"),
         power_state=row.get("OS-EXT-STS:power_state"), locked=row.get("locked"),
         locked_reason=row.get("locked_reason") or "", metadata=row.get("metadata") or {},
         extra_specs=flavor.get("extra_specs") or {}, image=image.get("id", "") if isinstance(image, Mapping) else "",
@@ -39,14 +43,15 @@ def migration_of(row: Mapping[str, Any]) -> Migration:
 
 
 def action_of(row: Mapping[str, Any]) -> Action:
-    return Action(row.get("action") or "", row.get("request_id") or "", row.get("start_time") or "", row.get("updated_at") or "")
+    return Action(row.get("action") or "", row.get("request_id") or "", row.get("start_time") or "", row.get("updated_at") or "",
+                  row.get("user_id") or "", row.get("project_id") or "")
 
 
 def step_of(row: Mapping[str, Any]) -> Step:
     lines = [line.strip() for line in (row.get("traceback") or "").splitlines() if line.strip()]
     why = row.get("details") or (lines[-1] if lines else "")
     return Step(row.get("event") or "", row.get("host") or "", row.get("start_time") or "", row.get("finish_time") or "", row.get("result") or "",
-                why if row.get("result") == "Error" else "")
+                why if row.get("result") == "Error" else "", row.get("traceback") or "")
 
 
 def nova_time(text: str) -> float | None:

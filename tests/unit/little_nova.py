@@ -9,10 +9,31 @@ import threading
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from instance_ha.model import Claim
 from instance_ha.nova import MICROVERSION, Nova
 from keystoneauth1 import adapter, noauth, session
 
 from tests.unit.fake import ROW
+
+USER, PROJECT = "agent", "service"      # who asks, by Nova's record of it
+WHEN = "2026-11-25T04:00:%02d.000000"
+# As Nova 34 gives them (the last lines of a traceback).
+NO_HOST = {"details": "No valid host was found. There are not enough hosts available.", "traceback": "  File \"nova/conductor/manager.py\", line 1"}
+SPAWN_FAILED = {"details": "Failed to deploy instance", "traceback": "  File \"nova/compute/manager.py\", line 1, in _rebuild_default_impl\n"
+                "    self.driver.spawn(context, instance, image_meta, injected_files,\n"}
+
+
+# Its conductor died when the guest was there.
+LEFT_A_GUEST = {"details": "MessagingTimeout", "traceback": "  File \"nova/compute/manager.py\", line 1, in _do_rebuild_instance\n"
+                "    instance.save(expected_task_state=[task_states.REBUILD_SPAWNING])\n"}
+
+
+class Auth(noauth.NoAuth):
+    """No Keystone, and a user all the same."""
+
+    def get_user_id(self, session: session.Session) -> str:
+        return USER
+
 
 TOO_NEW = {"computeFault": {"code": 406, "message": "Version 2.84 is not supported by the API. Minimum is 2.1 and maximum is 2.79."}}
 
@@ -60,25 +81,62 @@ class LittleNova:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        client = adapter.Adapter(session.Session(noauth.NoAuth(f"http://127.0.0.1:{self.server.server_port}"), timeout=2), service_type="compute",
+        client = adapter.Adapter(session.Session(Auth(f"http://127.0.0.1:{self.server.server_port}"), timeout=2), service_type="compute",
                                  default_microversion=MICROVERSION, connect_retries=0)
         self.nova = Nova(client, client, client)
 
     def boot(self, uid: str, name: str, host: str = "cmp-1", **more: Any) -> None:
         self.servers[uid] = {**ROW, "id": uid, "name": name, "OS-EXT-SRV-ATTR:host": host, **more}
 
+    def claim(self, uid: str, was: str = "active", incident: str = "3f9c", user: str = USER, project: str = PROJECT) -> None:
+        """Lock a server as a worker does that evacuates cmp-1, or as `user` who says the same words."""
+        self.servers[uid].update(locked=True, locked_reason=Claim("cmp-1", was, incident, "me").text())
+        self.note(uid, "lock", user, project)
+
+    def note(self, uid: str, name: str, user: str = USER, project: str = PROJECT) -> str:
+        """Have Nova remember that something was asked of a server. The id of the request."""
+        self._requests += 1
+        request, number = f"req-{self._requests:08x}", len(self.actions.setdefault(uid, []))
+        self.actions[uid].append({"action": name, "request_id": request, "start_time": WHEN % (10 + number), "updated_at": WHEN % (10 + number),
+                                  "message": None, "events": [], "user_id": user, "project_id": project})
+        return request
+
+    def ask(self, uid: str, status: str, destination: str | None = "cmp-3", **failure: str) -> None:
+        """An evacuation from cmp-1 that somebody has asked for, and how far it is."""
+        self.note(uid, "evacuate")
+        self.migrations.append({"id": len(self.migrations) + 1, "instance_uuid": uid, "status": "accepted", "migration_type": "evacuation",
+                                "source_compute": "cmp-1", "dest_compute": None, "created_at": self.actions[uid][-1]["start_time"],
+                                "updated_at": None})
+        state = dict(self.servers[uid])
+        self.move(uid, status, destination, **failure)
+        self.servers[uid].update(state)          # what the server shows then is the test's matter
+
     def service(self, host: str) -> dict[str, Any]:
         return next(s for s in self.services if s["host"] == host)
 
-    def move(self, uid: str, status: str, destination: str | None = None) -> None:
-        """Let the last evacuation of a server get on as Nova does."""
+    def move(self, uid: str, status: str, destination: str | None = None, **failure: str) -> None:
+        """Let the last evacuation of a server get on as Nova does, its record of what was done for the request too."""
         row = [m for m in self.migrations if m["instance_uuid"] == uid][-1]
         row.update(status=status, dest_compute=destination or row["dest_compute"], updated_at="2026-11-25T04:00:20.000000")
+        asked = [action for action in self.actions.get(uid, []) if action["action"] == "evacuate"]
+        if asked and status != "accepted":
+            asked[-1]["events"] = self._events(status, row["dest_compute"], failure)
         if status == "done":
             self.servers[uid].update({"OS-EXT-SRV-ATTR:host": row["dest_compute"], "OS-EXT-STS:task_state": None, "OS-EXT-STS:vm_state": "active"})
         if status in ("error", "failed"):
             self.servers[uid].update({"OS-EXT-STS:vm_state": "error", "OS-EXT-STS:task_state": None,
                                       "fault": {"message": "No valid host was found. "}})
+
+    def _events(self, status: str, host: str | None, failure: dict[str, str]) -> list[dict[str, Any]]:
+        def event(name: str, where: str, result: str | None, **more: str) -> dict[str, Any]:
+            return {"event": name, "host": where, "start_time": WHEN % 11, "finish_time": WHEN % 12 if result else None, "result": result,
+                    "traceback": None, "details": None, **more}
+
+        if status == "error":
+            return [event("rebuild_server", "c", "Error", **(failure or NO_HOST))]
+        result = {"done": "Success", "failed": "Error"}.get(status)
+        more = (failure or SPAWN_FAILED) if status == "failed" else {}
+        return [event("rebuild_server", "c", "Success"), event("compute_rebuild_instance", host or "", result, **more)]
 
     def answer(self, method: str, path: str, body: Any, request: str) -> tuple[int, Any]:
         """The code and the body of the answer to a request."""
@@ -124,8 +182,8 @@ class LittleNova:
 
     def _act(self, uid: str, body: Any, request: str) -> tuple[int, Any]:
         name, server = next(iter(body)), self.servers[uid]
-        self.actions.setdefault(uid, []).append({"action": name, "request_id": request, "start_time": "2026-11-25T04:00:10.000000",
-                                                 "updated_at": "2026-11-25T04:00:11.000000", "message": None, "events": []})
+        self.note(uid, name)
+        self.actions[uid][-1]["request_id"] = request
         if name == "lock" and server["locked"] and self.own:
             pass
         elif name == "lock":

@@ -11,6 +11,7 @@ from instance_ha.engine.decide import CLAIM_AGE, QUEUED, SEND_DEADLINE, TAKEOVER
 from instance_ha.engine.evacuation import FRESH, OWNED, Evacuation
 from instance_ha.engine.looked import Look
 from instance_ha.engine.selection import Policy
+from instance_ha.model import Claim
 
 from tests.unit.little_nova import LittleNova
 
@@ -94,7 +95,7 @@ def test_a_worker_that_looked_long_ago_looks_again(scene: Scene) -> None:
     scene.turn(scene.person)
     scene.now += FRESH + 1
     scene.act(scene.worker, seen)
-    assert scene.sent == 0 and "by=cli-ctl-2.7" in scene.little.servers["u1"]["locked_reason"]
+    assert scene.sent == 0 and Claim("cmp-1", "active", "aaaa", "cli-ctl-2.7").text() == scene.little.servers["u1"]["locked_reason"]
 
 
 def test_a_worker_whose_claim_took_long_waits_too(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from instance_ha import model
-from instance_ha.engine import decide
-from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, RESET, START, STOP, UNLOCK, WAIT, server_verdict
+from instance_ha.engine import decide, places
+from instance_ha.engine.attempts import Attempt, Stage
+from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, RESET, START, STOP, UNLOCK, WAIT
 from instance_ha.engine.naming import host_of
 from instance_ha.engine.proof import is_current, level_fault, proof_of_fencing
-from instance_ha.engine.scene import HostScene, Memory
+from instance_ha.engine.scene import Case, HostScene, Memory
 from instance_ha.engine.selection import Policy, Ruling
-from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service
+from instance_ha.engine.states import state_of
+from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record, Server, Service, claim_of
 
 from tests.unit.fake import Fake
 from tests.unit.test_model import server
@@ -30,17 +33,60 @@ def event(status: str, completed: str = "101", action: str = "reboot") -> FenceE
 def scene(*servers: Server, rows: tuple[Migration, ...] = (), up: str = "cmp-2 cmp-3", dead: str = "cmp-1",
           now: float = 1000.0, starts: bool = True,
           baseline: int = 0, rulings: dict[str, Ruling] | None = None, **more: object) -> HostScene:
+    more.setdefault("down_hosts", frozenset(("cmp-2", "cmp-3")) - set(up.split()))
     return HostScene("cmp-1", "3f9c", "me", baseline, servers, rulings or {}, rows, frozenset(up.split()),
                      frozenset(dead.split()), more.pop("control_up", True), now, starts,  # type: ignore[arg-type]
                      rows[-1].id if rows else 0, **more)  # type: ignore[arg-type]
 
 
 def row(number: int, status: str, destination: str | None = "cmp-2") -> Migration:
-    return Migration(number, "u1", status, "cmp-1", destination)
+    return Migration(number, "u1", status, "cmp-1", destination, created=f"2026-11-25T04:{number:02d}:00.000000")
 
 
-def verdict(one: Server, memory: Memory | None = None, policy: Policy | None = None, **fields: object) -> decide.Verdict:
-    return server_verdict(one, scene(one, **fields), policy or Policy(), memory or Memory())  # type: ignore[arg-type]
+STAGES = {"accepted": Stage.QUEUED, "pre-migrating": Stage.BUILDING, "done": Stage.DONE, "completed": Stage.DONE, "failed": Stage.CLEAN,
+          "error": Stage.CLEAN}
+
+
+def attempt(number: int, stage: Stage, destination: str | None = "cmp-2", why: str = "") -> Attempt:
+    """What Nova's own record says of a request."""
+    conductor = "" if stage is Stage.QUEUED else "ctl-1"
+    begun = stage in (Stage.BUILDING, Stage.DONE, Stage.CLEAN, Stage.SUSPECT)
+    return Attempt(f"req-{number}", f"2026-11-25T04:{number:02d}:00.000000", stage, conductor, (destination or "") if begun else "", why)
+
+
+def record(rows: tuple[Migration, ...], why: str = "") -> tuple[Attempt, ...]:
+    """Nova's own record of requests that lists show so."""
+    return tuple(attempt(one.id, STAGES[one.status], one.destination, why or ("No valid host was found" if one.status == "error" else ""))
+                 for one in rows)
+
+
+READ: Any = object()     # the own record of a server says what the lists say
+
+
+def decision(one: Server, memory: Memory | None = None, policy: Policy | None = None, attempts: Any = READ, **fields: Any) -> decide.Decision:
+    rows, ruling = fields.get("rows", ()), (fields.get("rulings") or {}).get(one.id, Ruling(True, "protect=all"))
+    claim, broken = claim_of(one), fields.pop("broken", frozenset())
+    seen = scene(one, **fields)
+    known = memory or Memory()
+    was = claim.was if claim else known.was or seen.kept.get(one.id) or state_of(one).was
+    attempts = record(rows) if attempts is READ else attempts
+    return decide.decide(Case(one, rows, attempts, claim, was, ruling, memory=known), seen, policy or Policy(), broken)
+
+
+def verdict(one: Server, memory: Memory | None = None, policy: Policy | None = None, **fields: Any) -> decide.Verdict:
+    return decision(one, memory, policy, **fields).verdict
+
+
+class Turns:
+    """One server over several turns: what was remembered in one is known in the next."""
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.memory = memory or Memory()
+
+    def __call__(self, one: Server, policy: Policy | None = None, **fields: Any) -> decide.Verdict:
+        found = decision(one, self.memory, policy, **fields)
+        self.memory = found.memory
+        return found.verdict
 
 
 # Fenced first
@@ -129,80 +175,153 @@ def test_one_under_way_is_waited_for() -> None:
 
 def test_a_lost_answer_is_looked_for_before_anything_is_sent_again() -> None:
     memory = Memory(sent=1000.0, sent_after=3)
-    assert verdict(server(), memory, now=1000.0 + decide.SETTLE - 1).action == WAIT
-    assert verdict(server(), memory, now=1000.0 + decide.SETTLE + 1).action == EVACUATE
+    assert verdict(server(), memory, now=1000.0 + places.SETTLE - 1).action == WAIT
+    assert verdict(server(), memory, now=1000.0 + places.SETTLE + 1).action == EVACUATE
+    assert verdict(server(), memory, attempts=None, now=1000.0 + places.SETTLE + 1).action == WAIT, "its own record has to be read"
 
 
 def test_a_lost_answer_whose_row_appears_is_under_way() -> None:
-    memory = Memory(sent=1000.0, sent_after=3)
-    assert verdict(server(task_state="rebuilding"), memory, rows=(row(4, "accepted", None),), now=1001.0).action == WAIT
-    assert memory.sent is None
+    turn = Turns(Memory(sent=1000.0, sent_after=3))
+    assert turn(server(task_state="rebuilding"), rows=(row(4, "accepted", None),), now=1001.0).action == WAIT
+    assert turn.memory.sent is None
 
 
-def test_stuck_is_named_and_never_sent_again() -> None:
-    memory, rows = Memory(), (row(1, "pre-migrating"),)
-    one = server(task_state="rebuild_spawning")
-    assert verdict(one, memory, rows=rows, now=1000.0).action == WAIT
-    late = verdict(one, memory, rows=rows, now=1000.0 + Policy().stuck_timeout + 1)
-    assert late.action == LEFT and "stuck" in late.reason and not late.final
-    assert decide.host_over([late]), "a request that Nova lost must not keep the host out for ever"
+LIMIT = Policy().stuck_timeout
 
 
-def test_a_request_that_no_scheduler_took_is_sent_again() -> None:
-    memory, rows = Memory(), (row(1, "accepted", None),)
-    one = server(task_state="rebuilding")
-    assert verdict(one, memory, rows=rows, now=1000.0).action == WAIT
-    late = verdict(one, memory, rows=rows, now=1000.0 + Policy().stuck_timeout + 1)
-    assert late.action == LEFT and "lost try 1" in late.reason, "after a pause"
-    assert verdict(one, memory, rows=rows, now=2000.0).action == EVACUATE
+def test_a_rebuild_on_a_host_that_is_at_it_is_slow_and_never_stuck() -> None:
+    """It may wait for its port or fetch a large image; its old host must not be unfenced under it."""
+    turn, rows, one = Turns(), (row(1, "pre-migrating"),), server(task_state="rebuild_spawning")
+    assert turn(one, rows=rows).action == WAIT
+    late = turn(one, rows=rows, now=1001.0 + 3 * LIMIT)
+    assert late.action == WAIT and late.reason.startswith("slow: ") and not decide.host_over([late])
+
+
+def test_a_rebuild_whose_destination_is_silent_is_stuck_and_never_sent_again() -> None:
+    turn, rows, one = Turns(), (row(1, "pre-migrating"),), server(task_state="rebuild_spawning")
+    assert turn(one, rows=rows, up="cmp-3").action == WAIT
+    late = turn(one, rows=rows, up="cmp-3", now=1001.0 + LIMIT)
+    assert late.action == LEFT and "stuck" in late.reason and "nova-compute of cmp-2 does not report" in late.reason
+    assert not late.final and late.person and decide.host_over([late]), "it must not keep the host out for ever"
+    assert turn(one, rows=rows, up="cmp-3", now=9000.0).action == LEFT
+
+
+QUEUED, SENT, SCHEDULING = ((attempt(1, stage),) for stage in (Stage.QUEUED, Stage.SENT, Stage.SCHEDULING))
+UNTAKEN = (row(1, "accepted", None),)
+
+
+@pytest.mark.parametrize(("attempts", "word"), [(QUEUED, "no conductor took it"), (SENT, "no destination took it")])
+def test_a_request_that_nobody_took_is_sent_again(attempts: tuple[Attempt, ...], word: str) -> None:
+    turn, one = Turns(), server(task_state="rebuilding")
+    assert turn(one, rows=UNTAKEN, attempts=attempts).action == WAIT
+    assert turn(one, rows=UNTAKEN, attempts=None, now=1001.0 + LIMIT).action in (WAIT, LEFT), "lists alone say nothing"
+    late = turn(one, rows=UNTAKEN, attempts=attempts, now=1001.0 + LIMIT)
+    assert late.action == LEFT and f"lost try 1: {word}" in late.reason, "after a pause"
+    assert turn(one, rows=UNTAKEN, attempts=attempts, now=2000.0).action == EVACUATE
+
+
+def test_a_request_that_a_conductor_has_begun_is_lost_only_with_the_conductor() -> None:
+    """It may wait for the scheduler for half an hour, Nova's long_rpc_timeout."""
+    turn, one = Turns(), server(task_state="rebuilding")
+    for now in (1000.0, 1001.0 + LIMIT, 2500.0):
+        found = turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=now)
+        assert found.action in (WAIT, LEFT) and "lost" not in found.reason
+    heard = {"ctl-1": 2500.0}
+    assert turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=2501.0, gaps=heard).action in (WAIT, LEFT), "it may go on with it"
+    assert "the conductor on ctl-1 died with it" in turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=2501.0 + LIMIT, gaps=heard).reason
+    assert "the conductor on ctl-1 died with it" in turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=2900.0, dead="cmp-1 ctl-1").reason
+    late = turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=3000.0, nova_now="2026-11-25T04:36:02.000000")
+    assert "the conductor on ctl-1 died with it" in late.reason
 
 
 def test_a_request_that_no_scheduler_takes_keeps_the_others_waiting_only_for_a_while() -> None:
-    one, untaken, taken = server(task_state="rebuilding"), (row(1, "accepted", None),), (row(1, "accepted"),)
-    memory = Memory()
-    assert [verdict(one, memory, rows=untaken, now=1000.0 + after).still for after in (0.0, decide.STILL, decide.STILL + 1)] == [False, False, True]
-    assert not verdict(one, memory, rows=untaken, now=1100.0, control_up=False, control_whole=False).still, "nobody is there to take it"
-    assert not verdict(one, memory, rows=taken, now=1200.0).still
-    assert not verdict(one, memory, rows=taken, now=1200.0 + decide.STILL + 1).still, "its destination is at work"
+    one, taken = server(task_state="rebuilding"), (row(1, "accepted"),)
+    turn = Turns()
+    assert [turn(one, rows=UNTAKEN, now=1000.0 + after).still for after in (0.0, places.STILL, places.STILL + 1)] == [False, False, True]
+    assert not turn(one, rows=UNTAKEN, now=1100.0, control_up=False, control_whole=False).still, "nobody is there to take it"
+    assert not turn(one, rows=taken, now=1200.0).still
+    assert not turn(one, rows=taken, now=1200.0 + places.STILL + 1).still, "its destination is at work"
 
 
 def test_a_request_that_may_be_lost_is_not_given_up_before_that_is_known() -> None:
-    """The conductors are seen at work only some seconds after the request: stuck would let the host in with it."""
-    memory, rows = Memory(), (row(1, "accepted", None),)
-    one, limit = server(task_state="rebuilding"), Policy().stuck_timeout
-    assert verdict(one, memory, rows=rows, now=1000.0, control_whole=False).action == WAIT
-    assert verdict(one, memory, rows=rows, now=1010.0, control_whole=False).action == WAIT
-    assert verdict(one, memory, rows=rows, now=1005.0 + limit).action == WAIT
-    assert "lost try 1" in verdict(one, memory, rows=rows, now=1011.0 + limit).reason
-    assert "stuck" in verdict(one, Memory(progress=("1 accepted None rebuilding ", 0.0), quiet=0.0), rows=rows, now=2 * limit + 1,
-                              control_whole=False).reason
+    """The conductors are seen at work only some seconds after the request: stuck would unfence the host with it."""
+    turn, one = Turns(), server(task_state="rebuilding")
+    assert turn(one, rows=UNTAKEN, control_whole=False).action == WAIT
+    assert turn(one, rows=UNTAKEN, now=1010.0, control_whole=False).action == WAIT
+    assert turn(one, rows=UNTAKEN, now=1005.0 + LIMIT).action == WAIT
+    assert "lost try 1" in turn(one, rows=UNTAKEN, now=1011.0 + LIMIT).reason
+    late = Turns()
+    late(one, rows=UNTAKEN, now=0.0)
+    assert "stuck" in late(one, rows=UNTAKEN, now=2 * LIMIT + 1, control_whole=False).reason
 
 
 def test_a_request_in_the_queue_of_a_host_that_came_back_late_is_not_given_up_either() -> None:
-    memory, rows = Memory(), (row(1, "accepted", None),)
-    one, limit, back = server(task_state="rebuilding"), Policy().stuck_timeout, 1000.0 + 1.5 * Policy().stuck_timeout
+    turn, one, back = Turns(), server(task_state="rebuilding"), 1000.0 + 1.5 * LIMIT
     for now in (1000.0, back):
-        assert verdict(one, memory, rows=rows, now=now, fallen={"cmp-2": "2026-11-25T04:00:01.000000"}).action == WAIT
-    assert verdict(one, memory, rows=rows, now=1001.0 + 2 * limit).action == WAIT, "its host would be let in, and the server stay on it"
-    assert "lost try 1" in verdict(one, memory, rows=rows, now=back + limit + 1).reason
+        assert turn(one, rows=UNTAKEN, attempts=SENT, now=now, fallen={"cmp-2": "2026-11-25T04:00:01.000000"}).action == WAIT
+    assert turn(one, rows=UNTAKEN, attempts=SENT, now=1001.0 + 2 * LIMIT).action == WAIT, "its host would be unfenced, and the server stay on it"
+    assert "lost try 1" in turn(one, rows=UNTAKEN, attempts=SENT, now=back + LIMIT + 1).reason
 
 
 @pytest.mark.parametrize("fields", [{"control_up": False, "control_whole": False}, {"control_whole": False}])
 def test_a_conductor_that_may_wake_with_the_request_is_waited_for(fields: dict[str, bool]) -> None:
-    memory, rows = Memory(), (row(1, "accepted", None),)
-    one = server(task_state="rebuilding")
+    turn, one = Turns(), server(task_state="rebuilding")
     for now in (1000.0, 1200.0, 1400.0, 9000.0):
-        assert verdict(one, memory, rows=rows, now=now, **fields).action in (WAIT, LEFT)
+        assert turn(one, rows=UNTAKEN, now=now, **fields).action in (WAIT, LEFT)
 
 
 def test_a_destination_that_died_in_the_middle_is_no_evacuation_under_way() -> None:
-    one = server(task_state="rebuild_spawning")
-    assert verdict(one, rows=(row(1, "pre-migrating", "cmp-2"),), up="cmp-3", dead="cmp-1 cmp-2").action == EVACUATE
+    one, rows = server(task_state="rebuild_spawning"), (row(1, "pre-migrating", "cmp-2"),)
+    assert verdict(one, rows=rows, up="cmp-3", dead="cmp-1 cmp-2").action == EVACUATE
+    assert verdict(one, rows=rows, attempts=None, up="cmp-3", dead="cmp-1 cmp-2").action == WAIT
+    assert verdict(one, rows=rows, up="cmp-2 cmp-3", broken=frozenset(("req-1",))).action == EVACUATE, "it is back since"
 
 
 def test_a_destination_whose_report_is_late_may_still_be_at_it() -> None:
     one = server(task_state="rebuild_spawning")
     assert verdict(one, rows=(row(1, "pre-migrating", "cmp-2"),), up="cmp-3").action == WAIT
+
+
+# Knowing less never does more
+
+def test_a_list_that_left_rows_out_leads_to_no_second_evacuation() -> None:
+    """One query of a cell failed, and Nova answered 200 without its rows, while the server is being rebuilt."""
+    one = server(task_state="rebuild_spawning", locked=True, locked_reason=CLAIM.text())
+    assert verdict(one, attempts=None).action == WAIT
+    assert verdict(one, attempts=(attempt(1, Stage.BUILDING),)).action == WAIT
+    assert verdict(one, attempts=()).action == WAIT, "something rebuilds it, and its record does not say what"
+    assert verdict(one, rows=(row(1, "failed"), row(2, "failed")), attempts=(attempt(1, Stage.CLEAN),)).action == WAIT
+
+
+def test_a_lock_with_the_words_of_a_claim_is_nobodys_before_nova_says_whose() -> None:
+    one = server(locked=True, locked_reason=CLAIM.text())
+    case = Case(one, (), None, None, "active", Ruling(True, "all"))
+    assert decide.decide(case, scene(one), Policy()).verdict.action == WAIT
+    assert decide.decide(replace(case, attempts=()), scene(one), Policy()).verdict.action == EVACUATE, "a user's own lock"
+
+
+def test_a_host_that_nova_does_not_show_is_not_the_dead_one() -> None:
+    assert verdict(server(host=None)).action == WAIT and verdict(server(host=None)).reason == "Nova does not show its host"
+
+
+def test_a_server_on_another_host_without_an_evacuation_is_not_touched() -> None:
+    strange = server(host="cmp-2")
+    assert verdict(strange).action == LEFT and not verdict(strange).protected
+    assert verdict(strange, attempts=None).action == WAIT, "a list may have left its row out"
+    assert verdict(server(host="cmp-2", locked=True, locked_reason=CLAIM.text())).action == WAIT, "our claim is on it"
+    assert verdict(strange, attempts=(attempt(1, Stage.DONE),)).action == decide.DONE
+
+
+def test_what_is_protected_by_its_image_alone_waits_for_glance_and_not_for_ever() -> None:
+    turn = Turns()
+    assert turn(server(), rulings={"u1": None}).action == WAIT
+    late = turn(server(), rulings={"u1": None}, now=1001.0 + LIMIT)
+    assert late.action == LEFT and late.retry and "Glance" in late.reason
+
+
+def test_an_owners_own_rebuild_that_the_hosts_death_broke_off_is_no_evacuation() -> None:
+    case = Case(server(task_state="rebuild_spawning"), (), (), None, "active", Ruling(True, "all"), owner_rebuilds=True)
+    assert decide.decide(case, scene(case.server), Policy()).verdict.action == EVACUATE
 
 
 # All of them, in the state they had
@@ -220,10 +339,9 @@ def test_a_stopped_server_that_a_retry_brought_back_running_is_stopped() -> None
 
 
 def test_done_in_nova_but_not_moved_yet_is_not_done() -> None:
-    assert verdict(server(), rows=(row(1, "done"),)).action == WAIT
-    memory, policy = Memory(), Policy()
-    assert verdict(server(), memory, rows=(row(1, "done"),)).action == WAIT
-    late = verdict(server(), memory, rows=(row(1, "done"),), now=1001.0 + policy.stuck_timeout)
+    turn = Turns()
+    assert turn(server(), rows=(row(1, "done"),)).action == WAIT
+    late = turn(server(), rows=(row(1, "done"),), now=1001.0 + LIMIT)
     assert late.action == LEFT and late.retry and late.reason.startswith("stuck: Nova says done")
 
 
@@ -240,21 +358,22 @@ def test_arrived_on_a_host_that_is_down_is_not_arrived() -> None:
 
 
 def test_failures_pause_and_end() -> None:
-    memory, one = Memory(), server(vm_state="error", fault="boom")
-    first = verdict(one, memory, rows=(row(1, "failed"),), now=1000.0)
-    assert first.action == LEFT and "boom" in first.reason
+    turn, one = Turns(), server(vm_state="error", fault="boom")
+    first = turn(one, rows=(row(1, "failed"),))
+    assert first.action == LEFT and "try 1 failed on cmp-2: boom (req-1)" in first.reason
     assert not decide.host_over([first]), "the host must stay out while tries are left"
-    assert verdict(one, memory, rows=(row(1, "failed"),), now=1000.0 + Policy().retry_pause).action == EVACUATE
+    assert turn(one, rows=(row(1, "failed"),), now=1000.0 + Policy().retry_pause).action == EVACUATE
     many = tuple(row(n, "failed") for n in range(1, Policy().max_attempts + 1))
-    last = verdict(one, memory, rows=many, now=5000.0)
+    last = turn(one, rows=many, now=5000.0)
     assert last.action == LEFT and last.final
 
 
 def test_no_valid_host_is_tried_without_end() -> None:
     rows = tuple(row(n, "error", None) for n in range(1, 50))
-    memory, one = Memory(), server(vm_state="error", fault="No valid host was found.")
-    assert decide.host_over([verdict(one, memory, rows=rows, now=1000.0)]), "a returning host brings room"
-    assert verdict(one, memory, rows=rows, now=1000.0 + decide.MAX_PAUSE).action == EVACUATE
+    turn, one = Turns(), server(vm_state="error", fault="No valid host was found.")
+    assert decide.host_over([turn(one, rows=rows)]), "a returning host brings room"
+    assert turn(one, rows=rows, now=999.0 + decide.LONGEST_PAUSE).action == LEFT, "minutes between tries"
+    assert turn(one, rows=rows, now=1000.0 + decide.LONGEST_PAUSE).action == EVACUATE
 
 
 def test_failures_of_an_earlier_incident_do_not_count() -> None:
@@ -278,7 +397,7 @@ def test_error_of_our_own_making_is_no_question_of_policy() -> None:
     one = server(vm_state="error", locked=True, locked_reason=CLAIM.text())
     assert verdict(one, policy=Policy(recover=frozenset())).action == EVACUATE
     owned = server(vm_state="error", locked=True, locked_reason="its owner's")
-    memory = Memory(failed={1: 0.0})
+    memory = Memory(failed={"req-1": 0.0})
     assert verdict(owned, memory, policy=Policy(recover=frozenset()), rows=(row(1, "failed"),)).action == EVACUATE
 
 
@@ -286,9 +405,9 @@ def test_error_of_our_own_making_is_no_question_of_policy() -> None:
     (row(1, "accepted", None), row(2, "pre-migrating")), (row(1, "pre-migrating"), row(2, "accepted", None))])
 def test_a_lost_requests_record_may_be_the_one_that_is_carried_out(rows: tuple[Migration, ...]) -> None:
     """Nova's conductor takes the first record at accepted, whichever request it has in hand."""
-    memory, one = Memory(), server(task_state="rebuild_spawning")
-    for now in (1000.0, 1000.0 + Policy().stuck_timeout + 1):
-        found = verdict(one, memory, rows=rows, now=now)
+    turn, one = Turns(), server(task_state="rebuild_spawning")
+    for now in (1000.0, 1000.0 + LIMIT + 1):
+        found = turn(one, rows=rows, now=now)
         assert found.action in (WAIT, LEFT) and "lost" not in found.reason
     assert verdict(server(host="cmp-2"), rows=(row(1, "done"), row(2, "accepted", None))).action == decide.DONE
 
@@ -298,10 +417,12 @@ def test_a_destination_that_died_does_not_hide_the_try_after_it() -> None:
     assert verdict(server(task_state="rebuilding"), rows=rows, up="cmp-3", dead="cmp-1 cmp-2").action == WAIT
 
 
-def test_a_record_that_an_earlier_failure_left_open_does_not_count() -> None:
-    """Its server came back with its host, and nothing is being rebuilt."""
-    assert verdict(server(), rows=(row(1, "pre-migrating"),), baseline=1).action == EVACUATE
-    assert verdict(server(task_state="rebuild_spawning"), rows=(row(1, "pre-migrating"),), baseline=1).action == WAIT
+def test_a_row_that_an_earlier_incident_left_open_counts_by_its_own_record() -> None:
+    """Its server came back with its host. What became of the request says whether it may still be carried out."""
+    left = (row(1, "pre-migrating"),)
+    assert verdict(server(), rows=left, baseline=1, attempts=(attempt(1, Stage.CLEAN),)).action == EVACUATE
+    for known in ((attempt(1, Stage.BUILDING),), None):
+        assert verdict(server(task_state="rebuild_spawning"), rows=left, baseline=1, attempts=known).action == WAIT
 
 
 @pytest.mark.parametrize(("was", "state", "action"), [
@@ -361,42 +482,42 @@ def test_the_host_of_a_node(node: str, domain: str, hosts: str, found: str | Non
 
 
 def test_a_request_that_may_wait_in_a_dead_hosts_queue_is_not_sent_again() -> None:
-    one, memory, rows = server(task_state="rebuilding"), Memory(), (row(7, "accepted", None),)
-    fallen = {"cmp-2": "2026-11-25T04:00:01.000000"}
-    limit = 2 * Policy().stuck_timeout
-    assert verdict(one, memory, rows=rows, fallen=fallen, now=100.0).action == WAIT
-    assert verdict(one, memory, rows=rows, fallen=fallen, now=100.0 + limit).action == WAIT
-    late = verdict(one, memory, rows=rows, fallen=fallen, now=101.0 + limit)
+    one, turn, rows = server(task_state="rebuilding"), Turns(), (row(7, "accepted", None),)
+    fallen = {"cmp-2": "2026-11-25T04:06:01.000000"}
+    known, limit = (attempt(7, Stage.SENT),), 2 * LIMIT
+    assert turn(one, rows=rows, attempts=known, fallen=fallen, now=100.0).action == WAIT
+    assert turn(one, rows=rows, attempts=known, fallen=fallen, now=100.0 + limit).action == WAIT
+    late = turn(one, rows=rows, attempts=known, fallen=fallen, now=101.0 + limit)
     assert (late.action, late.retry) == (LEFT, True) and "cmp-2, which died, may have it in its queue" in late.reason
 
 
 def test_a_host_that_was_down_long_before_the_request_cannot_have_it() -> None:
-    one, memory = server(task_state="rebuilding"), Memory()
+    one, turn = server(task_state="rebuilding"), Turns()
     rows = (Migration(7, "u1", "accepted", "cmp-1", None, created="2026-11-25T04:10:00.000000"),)
-    limit, long_gone = Policy().stuck_timeout, {"cmp-2": "2026-11-25T04:04:00.000000"}
-    assert verdict(one, memory, rows=rows, fallen=long_gone, now=100.0).action == WAIT
-    assert "lost try 1" in verdict(one, memory, rows=rows, fallen=long_gone, now=101.0 + limit).reason
-    memory, of_late = Memory(), {"cmp-2": "2026-11-25T04:06:00.000000"}
-    assert verdict(one, memory, rows=rows, fallen=of_late, now=100.0).action == WAIT
-    assert verdict(one, memory, rows=rows, fallen=of_late, now=101.0 + limit).action == WAIT
+    known, long_gone = (attempt(7, Stage.SENT),), {"cmp-2": "2026-11-25T04:04:00.000000"}
+    assert turn(one, rows=rows, attempts=known, fallen=long_gone, now=100.0).action == WAIT
+    assert "lost try 1" in turn(one, rows=rows, attempts=known, fallen=long_gone, now=101.0 + LIMIT).reason
+    turn, of_late = Turns(), {"cmp-2": "2026-11-25T04:06:00.000000"}
+    assert turn(one, rows=rows, attempts=known, fallen=of_late, now=100.0).action == WAIT
+    assert turn(one, rows=rows, attempts=known, fallen=of_late, now=101.0 + LIMIT).action == WAIT
 
 
 @pytest.mark.parametrize(("fields", "scene_fields"), [
     ({"task_state": "powering-off"}, {}), ({}, {"up": "cmp-3"}), ({}, {"rows": (row(1, "pre-migrating"),)})])
 def test_what_has_left_is_not_waited_for_for_ever(fields: dict[str, str], scene_fields: dict[str, object]) -> None:
-    one, memory, limit = server(host="cmp-2", locked=True, locked_reason=CLAIM.text(), **fields), Memory(), Policy().stuck_timeout
+    one, turn = server(host="cmp-2", locked=True, locked_reason=CLAIM.text(), **fields), Turns()
     scene_fields = {"rows": (row(1, "done"),), **scene_fields}
-    assert verdict(one, memory, now=100.0, **scene_fields).action == WAIT
-    late = verdict(one, memory, now=101.0 + limit, **scene_fields)
+    assert turn(one, now=100.0, **scene_fields).action == WAIT
+    late = turn(one, now=101.0 + LIMIT, **scene_fields)
     assert late.action == LEFT and late.reason.startswith("stuck: ") and decide.host_over([late])
 
 
 def test_a_state_that_nova_does_not_bring_about_is_asked_for_with_pauses_and_given_up() -> None:
-    memory, policy = Memory(), Policy()
+    turn = Turns()
     one = server(host="cmp-2", locked=True, locked_reason=Claim("cmp-1", "halted", "3f9c", "ctl-1.1.1").text())
-    asked = [verdict(one, memory, rows=(row(1, "done"),), now=100.0 + after).action for after in (0.0, 1.0, policy.retry_pause)]
+    asked = [turn(one, rows=(row(1, "done"),), now=100.0 + after).action for after in (0.0, 1.0, Policy().retry_pause)]
     assert asked == [STOP, WAIT, STOP]
-    late = verdict(one, memory, rows=(row(1, "done"),), now=101.0 + policy.stuck_timeout)
+    late = turn(one, rows=(row(1, "done"),), now=101.0 + LIMIT)
     assert late.action == LEFT and late.final and "does not bring that about" in late.reason
 
 
@@ -405,14 +526,16 @@ def test_only_a_broken_off_live_migration_says_where_to_go() -> None:
     assert verdict(server(task_state="migrating"), moving={"u1": "cmp-2"}).target == "cmp-2"
 
 
-@pytest.mark.parametrize(("rows", "again"), [
-    ((row(1, "completed"),), RESET), ((row(1, "error", None), row(2, "failed")), RESET), ((row(1, "failed", "cmp-3"), row(2, "completed")), LEFT)])
-def test_what_nova_could_not_write_down_to_the_end_is_set_right_once(rows: tuple[Migration, ...], again: str) -> None:
+@pytest.mark.parametrize(("attempts", "again"), [
+    ((attempt(1, Stage.SUSPECT),), RESET), ((attempt(1, Stage.CLEAN, None), attempt(2, Stage.SUSPECT)), RESET),
+    ((attempt(1, Stage.CLEAN, "cmp-3"), attempt(2, Stage.SUSPECT)), LEFT), (None, LEFT)])
+def test_what_nova_could_not_write_down_to_the_end_is_set_right_once(attempts: Any, again: str) -> None:
     """Seen on 2026-11-26: the conductor died as the guest ran on its new host; not where another try may have left a guest elsewhere."""
-    one, memory = server(host="cmp-2", vm_state="error", fault="MessagingTimeout", locked=True, locked_reason=CLAIM.text()), Memory()
-    assert [verdict(one, memory, rows=rows).action for _ in range(2)] == [again, LEFT]
-    assert verdict(replace(one, locked=False, locked_reason=""), rows=rows).action == LEFT
-    assert verdict(replace(one, vm_state="active"), memory, rows=rows).action == UNLOCK
+    one, turn = server(host="cmp-2", vm_state="error", fault="MessagingTimeout", locked=True, locked_reason=CLAIM.text()), Turns()
+    rows = (row(1, "completed"),)
+    assert [turn(one, rows=rows, attempts=attempts).action for _ in range(2)] == [again, LEFT]
+    assert verdict(replace(one, locked=False, locked_reason=""), rows=rows, attempts=attempts).action == LEFT
+    assert turn(replace(one, vm_state="active"), rows=rows, attempts=attempts).action == UNLOCK
 
 
 def test_a_server_in_error_is_reset_only_if_its_guest_runs(fake: Fake) -> None:
@@ -424,33 +547,60 @@ def test_a_server_in_error_is_reset_only_if_its_guest_runs(fake: Fake) -> None:
     assert [next(iter(body)) for method, _, body, _ in fake.asked if method == "POST"] == ["os-resetState"]
 
 
-def failed(fault: str, *rows: Migration, memory: Memory | None = None, at: str = "2", **fields: object) -> decide.Verdict:
-    """The verdict long after a try has failed with this fault."""
-    one = server(vm_state="error", fault=fault, fault_at=at if fault else "", locked=True, locked_reason=CLAIM.text())
-    return verdict(one, memory or Memory(failed={row.id: 0.0 for row in rows}), rows=rows, **fields)
+SUSPECT, CLEAN = Stage.SUSPECT, Stage.CLEAN
+IN_ERROR = server(vm_state="error", fault="its fault", locked=True, locked_reason=CLAIM.text())
 
 
-@pytest.mark.parametrize(("fault", "target"), [
-    ("MessagingTimeout", "cmp-2"), ("DBConnectionError", "cmp-2"), ("", "cmp-2"), ("Failed to deploy instance: no image", None)])
-def test_a_try_that_may_have_left_a_guest_is_made_again_where_that_is(fault: str, target: str | None) -> None:
+def after(*attempts: Attempt, **fields: Any) -> decide.Verdict:
+    """The verdict long after these tries have ended."""
+    rows = tuple(row(number, "failed") for number in range(1, len(attempts) + 1))
+    return verdict(IN_ERROR, Memory(failed={one.request: 0.0 for one in attempts}), rows=rows, attempts=attempts, **fields)
+
+
+def test_a_try_that_may_have_left_a_guest_is_made_again_where_that_is() -> None:
     """Nova refuses a server on a host that has its guest, and shows such a guest nowhere: seen on 2026-11-26, when the conductor died
     after the guest was started, and another host started it once more."""
-    assert (failed(fault, row(1, "failed")).action, failed(fault, row(1, "failed")).target) == (EVACUATE, target)
-    assert ("its guest may be on cmp-2" in failed(fault, row(1, "failed")).reason) == bool(target)
+    found = after(attempt(1, SUSPECT))
+    assert (found.action, found.target) == (EVACUATE, "cmp-2") and "its guest may be on cmp-2" in found.reason
+    assert (after(attempt(1, CLEAN)).action, after(attempt(1, CLEAN)).target) == (EVACUATE, None)
 
 
-def test_what_is_not_known_of_an_earlier_try_is_no_proof() -> None:
-    tries = (row(1, "failed"), row(2, "error", None))
-    assert failed("No valid host", *tries).target == "cmp-2"
-    seen = Memory(failed={1: 0.0, 2: 0.0})
-    assert failed("Failed to deploy", *tries[:1], memory=seen).target is None and failed("No valid host", *tries, memory=seen).target is None
-    stale = Memory(failed={1: 0.0}, fault_at="2")       # what Nova notes of a try is newer than the try
-    assert failed("No valid host", row(1, "failed"), memory=stale).target == "cmp-2"
+def test_suspicion_outlives_the_tries_after_it() -> None:
+    """A second try whose named host the scheduler refused says nothing of the first one."""
+    for later in ([attempt(2, CLEAN, None, "No valid host")], [attempt(2, CLEAN, "cmp-3")], [attempt(n, CLEAN, None) for n in (2, 3, 4)]):
+        assert after(attempt(1, SUSPECT), *later).target == "cmp-2"
+    assert after(attempt(1, SUSPECT), attempt(2, Stage.DONE), attempt(3, CLEAN)).target is None, "it has arrived somewhere since"
+
+
+def test_a_guest_that_may_be_on_two_hosts_is_for_a_person() -> None:
+    found = after(attempt(1, SUSPECT, "cmp-2"), attempt(2, SUSPECT, "cmp-3"))
+    assert found.action == LEFT and found.final and found.person and "cmp-2 or cmp-3" in found.reason
 
 
 def test_a_guest_that_was_left_is_named_and_one_that_died_with_its_host_is_none() -> None:
-    tries = (row(1, "failed"), row(2, "failed"))
-    found = failed("Instance instance-00000001 already exists.", *tries)
-    assert found.action == LEFT and found.final and "its guest is on cmp-2" in found.reason
-    dead = failed("MessagingTimeout", *tries, up="cmp-3", dead="cmp-1 cmp-2")
+    tries = (attempt(1, SUSPECT), attempt(2, SUSPECT, why="Instance instance-00000001 already exists."))
+    found = after(*tries)
+    assert found.action == LEFT and found.final and found.person and "its guest is on cmp-2" in found.reason
+    dead = after(*tries, up="cmp-3", dead="cmp-1 cmp-2")
     assert dead.action == EVACUATE and dead.target is None
+
+
+# A host returns
+
+@pytest.mark.parametrize(("attempts", "fields", "word"), [
+    ((), {}, ""), ((attempt(1, CLEAN),), {}, ""), ((attempt(1, CLEAN), attempt(2, CLEAN, None)), {"task_state": "rebuilding"}, ""),
+    (None, {}, "its own record was not read"), ((attempt(1, SUSPECT),), {}, "may have left its guest"),
+    ((attempt(1, SUSPECT), attempt(2, CLEAN)), {}, "may have left its guest"), ((attempt(1, Stage.BUILDING),), {}, "may still be carried out"),
+    ((attempt(1, Stage.QUEUED),), {}, "may still be carried out"), ((), {"task_state": "rebuilding"}, "nobody knows why"),
+    ((), {"task_state": "deleting"}, "deleting"), ((), {"host": "cmp-2"}, "not on the host"), ((), {"locked": None}, "only part"),
+])
+def test_a_server_is_started_on_its_old_host_only_if_nothing_speaks_against_it(attempts: Any, fields: dict[str, Any], word: str) -> None:
+    one = server(**fields)
+    seen = places.Seen(Case(one, (), attempts, None, "active", Ruling(True, "all")), scene(one, starts=False), Policy())
+    assert word in places.why_not_restore(seen) and bool(word) == bool(places.why_not_restore(seen))
+
+
+@pytest.mark.parametrize(("was", "moving"), [("elsewhere", {}), ("moving", {"u1": "cmp-2"})])
+def test_what_may_run_elsewhere_is_not_started_on_its_old_host(was: str, moving: dict[str, str]) -> None:
+    seen = places.Seen(Case(server(), (), (), None, was, Ruling(True, "all")), scene(server(), moving=moving), Policy())
+    assert places.why_not_restore(seen)

@@ -19,6 +19,8 @@ STOPPED = '<lrm_rsc_op id="cmp-1_last_0" operation="stop" interval="0" call-id="
 MOVED_AWAY = '<lrm_rsc_op id="cmp-1_last_0" operation="migrate_to" interval="0" call-id="5" rc-code="0" op-status="0" last-rc-change="1795813600"/>'
 MOVED_HERE = '<lrm_rsc_op id="cmp-1_last_0" operation="migrate_from" interval="0" call-id="1" rc-code="0" op-status="0" last-rc-change="1795813601"/>'
 STARTING = '<lrm_rsc_op id="cmp-1_last_0" operation="start" interval="0" call-id="-1" rc-code="193" op-status="-1" last-rc-change="1795813602"/>'
+AGAIN = STARTED.replace('operation="start" interval="0" call-id="1" rc-code="0" op-status="0" last-rc-change="1795813411"',
+                        'operation="start" interval="0" call-id="-1" rc-code="193" op-status="-1" last-rc-change="1795813510"')
 
 
 def controller(state: str, history: str = "") -> str:
@@ -42,6 +44,7 @@ def stands(in_ccm: str | None, *controllers: str) -> bool | None:
     ("0", (controller(CTL_1, MOVED_AWAY), controller(CTL_2, MOVED_HERE)), True),
     ("0", (controller(CTL_1, MOVED_AWAY), controller(CTL_2, STARTING)), False),
     ("0", (controller(GONE, STARTED), controller(CTL_2, PROBED)), False),        # the controller that held the connection has died too
+    ("false", (controller(CTL_1, AGAIN), controller(CTL_2, PROBED)), False),      # a fenced host, seen with Pacemaker 2.1.5
     ("0", (controller(CTL_1), controller(CTL_2)), None),                         # the history was cleaned up: nobody knows
     ("false", (controller(CTL_1),), False),
     (None, (controller(CTL_1, STARTED),), True),
@@ -50,6 +53,13 @@ def stands(in_ccm: str | None, *controllers: str) -> bool | None:
 ])
 def test_a_remote_node(in_ccm: str | None, controllers: tuple[str, ...], online: bool | None) -> None:
     assert stands(in_ccm, *controllers) is online
+
+
+def test_a_start_under_way_is_no_connection_and_is_told() -> None:
+    """crm_mon of Pacemaker 2.1.5 calls such a node online."""
+    for history, connecting in ((STARTING, True), (AGAIN, True), (STARTED, False), (LOST, False)):
+        root = etree.fromstring(f"<cib><status>{controller(CTL_1, history)}</status></cib>")
+        assert Membership(root).is_connecting("cmp-1") is connecting
 
 
 @pytest.mark.parametrize(("state", "online"), [(CTL_1, True), (GONE, False), ('id="1" uname="ctl-1" in_ccm="true" crmd="offline"', False),

@@ -42,7 +42,8 @@ def nova() -> Iterator[LittleNova]:
     little.migrations = [row(9, UIDS["waits"], "completed", 1, 2, source="cmp-1"), row(11, UIDS["done"], "done", 3, 8, "cmp-2", "cmp-1"),
                          row(12, UIDS["fails"], "error", 3, 4, None, "cmp-1"), row(13, UIDS["moves"], "failed", 3, 5, "cmp-2", "cmp-1"),
                          row(14, UIDS["moves"], "pre-migrating", 8, 9, "cmp-3", "cmp-1"), row(15, UIDS["gone"], "done", 3, 6, "cmp-3", "cmp-1")]
-    little.actions[UIDS["fails"]] = [{"action": "evacuate", "request_id": "req-12", "start_time": "x", "updated_at": "x"}]
+    little.actions[UIDS["fails"]] = [{"action": "evacuate", "request_id": "req-12", "start_time": "x", "updated_at": "x",
+                                      "events": little._events("error", None, {})}]
     yield little
     little.server.shutdown()
     little.server.server_close()
@@ -59,7 +60,7 @@ def test_each_server_with_where_from_where_to_how_far_and_why(nova: LittleNova) 
         "done": ("cmp-1", "cmp-2", "arrived", 1, 5.0), "fails": ("cmp-1", "", "failed", 1, 1.0), "moves": ("cmp-1", "cmp-3", "moving", 2, 22.0),
         "waits": ("cmp-1", "", "waiting", 0, None), "mine": ("cmp-1", "", "not protected", 0, None), "dies": ("cmp-1", "", "left", 0, None),
         UIDS["gone"]: ("cmp-1", "cmp-3", "gone", 1, 3.0)}
-    assert "No valid host (req-12)" in found["fails"].reason and found["dies"].reason == "its user is deleting it"
+    assert "No valid host (req-12); it is tried again" in found["fails"].reason and found["dies"].reason == "its user is deleting it"
     assert found["mine"].reason == "server metadata evacuable=false" and found["done"].reason == ""
     assert progress.summary(found.values()) == "1 waiting, 1 moving, 1 arrived, 1 failed, 1 left, 1 not protected, 1 gone"
 
@@ -84,7 +85,7 @@ def test_without_glance_everything_else_is_shown(nova: LittleNova) -> None:
     nova.boot(UIDS["waits"], "waits", image={"id": "gone"}, flavor={})
     nova.answer = lambda *args, real=nova.answer: (503, None) if args[1].startswith("/v2/images") else real(*args)  # type: ignore[method-assign]
     found = look(nova)
-    assert found["waits"].state == "waiting" and "whether it is protected is not known" in found["waits"].reason
+    assert found["waits"].state == "waiting" and "whether it is protected only its image says" in found["waits"].reason
 
 
 ROWS = ((1, "a,b", None), (2, "c", 1.5))

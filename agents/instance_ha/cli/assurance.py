@@ -92,7 +92,7 @@ def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | No
         return False, ""
     cluster, view = found
     record = view.records.get(node.name)
-    if node.online or node.name in cluster.standing().online:
+    if node.online or cluster.calls_online(node.name):
         return False, "" if _is_kept_out(record) else node.name
     # A record goes on until its host is back in service, and may be older than that: its proof counts only while the node is known to be
     # away, and where Pacemaker's or Nova's mark still says the same.

@@ -163,7 +163,7 @@ def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, 
             services = nova.services()
             view = guard.cluster.view() if guard.cluster else None
             back = guard.is_back(view, next((s for s in services if s.binary == "nova-compute" and s.host == evacuation.host), None))
-            dead = off_hosts(services, view.records.values(), view.nodes, domain) if view else None
+            dead = off_hosts(services, view.records.values(), view.nodes, domain) if view else frozenset()
             look = evacuation.look(services, prepared.baseline, not back, prepared.kept, dead)
             heard = time.monotonic()
         except (CloudError, ClusterError, HostError) as error:

@@ -1,237 +1,333 @@
-"""Pure: from what is seen of one dead host's servers to what is done about each. The promises live here."""
+"""Pure: from what is known of one server of a dead host to what is done about it. The promises live here.
+
+A server is at one of a few places of its recovery (`Place`), and `RULES` say for each place what is done, by the first rule that
+holds. A place or a case that no rule covers means WAIT. EVACUATE is in one rule only, behind `why_not`, which lists what has
+to be known. docs/decisions.md is made from the table.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from ..model import ARRIVED, Migration, Server, claim_of
-from .remains import EXISTS, note_harmless, suspect
-from .scene import HostScene, Memory, Verdict
-from .selection import Policy, Ruling
-from .states import ELSEWHERE, HALTED, LEAVE, MOVING, STARTED, STOPPED, state_of
+from ..model import Migration
+from .attempts import EXISTS, Attempt, Stage
+from .places import SETTLE, STILL, Place, Seen, noted, place_of, why_not
+from .pulse import long_before
+from .scene import Case, HostScene, Memory, Verdict
+from .selection import Policy
+from .states import HALTED, LEAVE, MOVING, STARTED, STOPPED
 from .states import PAUSED as PAUSED_BEFORE
 
-EVACUATE = "evacuate"    # lock it with our claim, look again, send
+EVACUATE = "evacuate"    # lock it with our claim, decide again on its own reads, send
 STOP = "stop"            # it is to be shut off, and came back running
 START = "start"          # it is to run, and came back shut off
 PAUSE = "pause"          # it is to be paused, and came back running
 RESET = "reset"          # its guest may run where it is, and Nova has it in ERROR
 UNLOCK = "unlock"        # it arrived, or its move is given up: take our claim away
-WAIT = "wait"            # under way
+WAIT = "wait"            # under way, or not known well enough
 QUEUED = "queued"        # to be evacuated when its turn comes
 DONE = "done"            # it arrived, and there is no claim to take away
 LEFT = "left"            # it is not moved, and the reason says why
 
 MAX_PAUSE = 60.0         # longest pause between two tries
+LONGEST_PAUSE = 300.0    # the same, where only room is missing
 AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's words
-STILL = 30.0             # after so long without a sign of the scheduler a request is no measure any more of what Nova has to do
-SEND_DEADLINE = 5.0      # the last look at the server and at the record is no older than this when a request is sent
-SETTLE = 15.0            # after a lost answer: how long before its absence in Nova's migrations counts
+NO_ROOM = "No valid host"                                          # the same
+SEND_DEADLINE = 5.0      # the last look at the record is no older than this when a request is sent
 TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
 CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
-GONE = timedelta(minutes=5)   # Nova's last word of a host may be so much older than its death
 
 
-def server_verdict(server: Server, scene: HostScene, policy: Policy, memory: Memory) -> Verdict:
-    """What to do about one server that is on the dead host, or that is claimed for it."""
-    claim = claim_of(server)
-    mine = claim is not None and claim.host == scene.host
-    rows = [row for row in scene.migrations if row.server == server.id]
-    was = claim.was if claim and mine else memory.was or scene.kept.get(server.id) or state_of(server).was
-    if memory.sent is not None and rows and rows[-1].id > memory.sent_after:
-        memory.sent = None
-    if server.host not in (scene.host, None):
-        return _moved(server, scene, policy, memory, rows, was, mine)
-    if server.being_deleted:
-        return _given_up(server, "its user is deleting it", was, mine)
-    open_rows = [row for row in rows if row.in_progress and (row.id > scene.baseline or (server.task_state or "").startswith("rebuild"))]
-    # Only forced down is dead: a report that is late, as with the message bus away, says nothing of the rebuild.
-    alive = [row for row in open_rows if row.destination not in scene.dead_hosts]
-    if alive:
-        # Of several, Nova carries out the one with a destination, which need not be the newest: a lost request's record stays open.
-        current = max(alive, key=lambda row: (row.destination is not None, row.id))
-        return _under_way(server, scene, policy, memory, current, rows, was, mine)
-    if open_rows:
-        return _to_start(server, scene, policy, memory, rows, was, mine, dead=open_rows[-1])
-    if memory.sent is not None and scene.now - memory.sent < SETTLE:
-        return Verdict(server, WAIT, "the answer to the request was lost; looking whether Nova has it", was)
-    memory.sent = None
-    return _to_start(server, scene, policy, memory, rows, was, mine)
+@dataclass(frozen=True)
+class Decision:
+    """What is done about a server, and what is remembered of it from now on."""
+
+    verdict: Verdict
+    memory: Memory
 
 
-def _given_up(server: Server, reason: str, was: str, mine: bool) -> Verdict:
-    return Verdict(server, UNLOCK if mine else LEFT, reason, was, final=True, protected=False)
+@dataclass(frozen=True)
+class Rule:
+    """`when` is what `holds` asks, for people; `then` decides; `action` is what that may be."""
+
+    when: str
+    action: str
+    holds: Callable[[Seen], bool]
+    then: Callable[[Seen], Decision]
 
 
-def _moved(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str, mine: bool) -> Verdict:
-    # A request that Nova lost keeps its record at accepted for ever; and Nova may carry out a later one under that older record.
-    here = [row for row in rows if row.destination == server.host]
-    if here and here[-1].in_progress:
-        seen = f"{here[-1].id} {here[-1].status} {server.task_state} {here[-1].updated}"
-        return _awaited(server, scene, policy, memory, f"being rebuilt on {server.host}", seen, was)
-    if server.being_deleted:
-        return _given_up(server, "its user is deleting it", was, mine)
-    if server.task_state:
-        return _awaited(server, scene, policy, memory, f"on {server.host}, {server.task_state}", f"{server.host} {server.task_state}", was)
-    tries = [row for row in rows if row.id > scene.baseline]
-    # What was shut off comes back shut off from the first try, and running from a later one. Running after the first, a person started it.
-    if server.vm_state == "active" and (was == HALTED or (was == STOPPED and len(tries) > 1)):
-        return _asked(server, scene, policy, memory, STOP, f"on {server.host}; it is to be shut off", was)
-    if server.vm_state == "stopped" and was == STARTED:
-        return _asked(server, scene, policy, memory, START, f"on {server.host}; its user was starting it", was)
-    if server.vm_state == "active" and was == PAUSED_BEFORE:
-        return _asked(server, scene, policy, memory, PAUSE, f"on {server.host}; it was paused before", was)
-    if server.vm_state == "error" and mine and memory.chore is None and sum(1 for row in tries if row.destination) == 1:
-        memory.chore = (scene.now, scene.now)   # once: what Nova could not write down to the end, its conductor having died
-        return Verdict(server, RESET, f"on {server.host} in ERROR: {server.fault or 'no reason given'}", was)
-    if server.vm_state == "error":
-        return Verdict(server, LEFT, f"on {server.host} in ERROR: {server.fault or 'no reason given'}", was, final=True)
-    if server.host not in scene.up_hosts:
-        return _awaited(server, scene, policy, memory, f"arrived on {server.host}, which is down", f"{server.host} is down", was)
-    return Verdict(server, UNLOCK if mine else DONE, f"arrived on {server.host}", was, final=True)
+def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] = frozenset()) -> Decision:
+    """Return what to do about one server that is on the dead host, or that has left it, and what to remember of it."""
+    memory = case.memory
+    if memory.sent is not None and case.rows and case.rows[-1].id > memory.sent_after:
+        memory = replace(memory, sent=None)
+    seen = Seen(replace(case, memory=noted(case, scene, memory)), scene, policy, broken)
+    place = place_of(seen)
+    if place not in (Place.IN_PROGRESS, Place.UNANSWERED, Place.UNEXPLAINED) and seen.memory.sent is not None:
+        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, sent=None)))
+    for rule in RULES[place]:
+        if rule.holds(seen):
+            return rule.then(seen)
+    return _wait(seen, place.value)
 
 
-def _awaited(server: Server, scene: HostScene, policy: Policy, memory: Memory, reason: str, seen: str, was: str) -> Verdict:
+# What the rules do.
+
+def _wait(seen: Seen, reason: str, **more: object) -> Decision:
+    return Decision(Verdict(seen.server, WAIT, reason, seen.case.was, **more), seen.memory)  # type: ignore[arg-type]
+
+
+def _left(seen: Seen, reason: str, **more: object) -> Decision:
+    return Decision(Verdict(seen.server, LEFT, reason, seen.case.was, **more), seen.memory)  # type: ignore[arg-type]
+
+
+def _given_up(seen: Seen, reason: str) -> Decision:
+    action = UNLOCK if seen.case.is_ours else LEFT
+    return Decision(Verdict(seen.server, action, reason, seen.case.was, final=True, protected=False), seen.memory)
+
+
+def _awaited(seen: Seen, reason: str) -> Decision:
     """It has left the host, and something is still to happen. Where that shows no progress any more, nothing waits for it."""
-    if memory.progress[0] != seen or not scene.control_up:
-        memory.progress = (seen, scene.now)
-    if scene.now - memory.progress[1] > policy.stuck_timeout:
-        return Verdict(server, LEFT, f"stuck: {reason}, for {policy.stuck_timeout:g} s", was, retry=True)
-    return Verdict(server, WAIT, reason, was)
+    if _is_stuck(seen):
+        return _left(seen, f"stuck: {reason}, for {seen.policy.stuck_timeout:g} s", retry=True, person=True)
+    return _wait(seen, reason)
 
 
-def _asked(server: Server, scene: HostScene, policy: Policy, memory: Memory, action: str, reason: str, was: str) -> Verdict:
+def _is_stuck(seen: Seen, times: float = 1.0) -> bool:
+    return seen.scene.now - seen.memory.progress[1] > times * seen.policy.stuck_timeout
+
+
+def _asked(seen: Seen, action: str, reason: str) -> Decision:
     """It has left the host, and Nova is asked to bring it into the state it had: again after a pause, and not for ever."""
-    first, last = memory.chore or (scene.now, float("-inf"))
-    if scene.now - first > policy.stuck_timeout:
-        return Verdict(server, LEFT, f"{reason}, and Nova does not bring that about", was, final=True)
-    if scene.now - last < policy.retry_pause:
-        return Verdict(server, WAIT, reason, was)
-    memory.chore = (first, scene.now)
-    return Verdict(server, action, reason, was)
+    now = seen.scene.now
+    first, last = seen.memory.chore or (now, float("-inf"))
+    if now - first > seen.policy.stuck_timeout:
+        return _left(seen, f"{reason}, and Nova does not bring that about", final=True, person=True)
+    if now - last < seen.policy.retry_pause:
+        return _wait(seen, reason)
+    return Decision(Verdict(seen.server, action, reason, seen.case.was), replace(seen.memory, chore=(first, now)))
 
 
-def _under_way(server: Server, scene: HostScene, policy: Policy, memory: Memory, last: Migration, rows: Sequence[Migration], was: str,
-               mine: bool) -> Verdict:
-    seen = f"{last.id} {last.status} {last.destination} {server.task_state} {last.updated}"
-    if memory.progress[0] != seen:
-        memory.progress, memory.quiet = (seen, scene.now), scene.now
-    if not scene.control_up:
-        memory.progress = (seen, scene.now)
-    # A host that died since the request was made may have it in its message queue.
-    fallen = {host for host, since in scene.fallen.items() if not _before(since, last.created)}
-    # A conductor that is not up may hang with the request in its hands, and carry it out when it wakes.
-    if not scene.control_whole or fallen or memory.quiet is None:
-        memory.quiet = scene.now
-    untaken = last.status == "accepted" and not last.destination
-    if untaken and not fallen and scene.now - memory.quiet > policy.stuck_timeout:
-        return _to_start(server, scene, policy, memory, rows, was, mine)
-    # One that may turn out to be lost is not given up before that is known: while all is quiet, it will be.
-    limit = policy.stuck_timeout * (2 if untaken else 1)
-    if scene.now - memory.progress[1] > limit and (not untaken or memory.quiet == scene.now):
-        reason = f"stuck: migration {last.id} is {last.status} and has not moved for {limit:g} s"
-        if untaken and fallen:
-            reason += f"; {' or '.join(sorted(fallen))}, which died, may have it in its queue, and then carries it out when it is back"
-        return Verdict(server, LEFT, reason, was, retry=True)
-    return Verdict(server, WAIT, f"{last.status}, to {last.destination or 'a host not chosen yet'}", was,
-                   still=untaken and scene.now - memory.progress[1] > STILL)
+def _in_error(seen: Seen) -> str:
+    return f"on {seen.server.host} in ERROR: {seen.server.fault or 'no reason given'}"
 
 
-def _before(since: str, made: str) -> bool:
-    """Whether a host was down for certain when a request was made; both are Nova's texts, and what cannot be read is not certain."""
-    try:
-        return datetime.fromisoformat(since) + GONE < datetime.fromisoformat(made)
-    except (ValueError, TypeError):
-        return False
+def _reset_once(seen: Seen) -> Decision:
+    now = seen.scene.now
+    return Decision(Verdict(seen.server, RESET, _in_error(seen), seen.case.was), replace(seen.memory, chore=(now, now)))
 
 
-def _to_start(server: Server, scene: HostScene, policy: Policy, memory: Memory, rows: Sequence[Migration], was: str,
-              mine: bool, dead: Migration | None = None) -> Verdict:
-    if was == ELSEWHERE:
-        return Verdict(server, LEFT, "it may run where an earlier evacuation came to no end: look there, then unlock it", was, final=True)
-    ruling = scene.rulings.get(server.id, Ruling(True, "protect=all"))
-    if not ruling.protected:
-        return _given_up(server, f"not protected: {ruling.rule}", was, mine)
-    failures = [row for row in rows if row.id > scene.baseline]
-    if server.vm_state is None or server.locked is None:
-        return Verdict(server, WAIT, "Nova shows only part of it (a cell is down?)", was)
-    state = state_of(server)
-    if state.way == LEAVE:
-        return Verdict(server, LEFT, f"Nova does not evacuate a server that is {server.vm_state}", was, final=True)
-    if state.word and state.word not in policy.recover and not mine and not failures:
-        return Verdict(server, LEFT, f"it is {state.name}, and recover_states does not name {state.word}", was, final=True)
-    if memory.confirming is not None and server.vm_state == "resized" and scene.now - memory.confirming < SETTLE:
-        return Verdict(server, WAIT, "its resize is being confirmed", was)
-    if scene.starts and any(row.status in ARRIVED for row in failures):
-        return _awaited(server, scene, policy, memory, "Nova says done, and the server has not changed its host", "not moved", was)
-    no_room = memory.short or (bool(failures) and failures[-1].status == "error")
-    fault = memory.fault_of(server)
-    note_harmless(fault, failures, memory.harmless)
-    remains = suspect(fault, failures, memory.harmless)
-    why = _why_again(server, failures, memory, dead)
-    if remains and remains.destination in scene.dead_hosts:
-        remains = None      # what was there died with its host
-    if remains and EXISTS in fault:
-        return Verdict(server, LEFT, f"its guest is on {remains.destination}, left by a failed try", was, final=True)
-    if remains:
-        why += f"; its guest may be on {remains.destination}, so that it may only go there"
-    if failures and not no_room and not dead and len(failures) >= policy.max_attempts:
-        return Verdict(server, LEFT, f"failed {len(failures)} times: {why}", was, final=True)
+def _arrived(seen: Seen) -> Decision:
+    action = UNLOCK if seen.case.is_ours else DONE
+    return Decision(Verdict(seen.server, action, f"arrived on {seen.server.host}", seen.case.was, final=True), seen.memory)
+
+
+def _rebuilt_there(seen: Seen) -> bool:
+    here = [row for row in seen.case.rows if row.destination == seen.server.host]
+    return bool(here) and here[-1].in_progress
+
+
+def _followed(seen: Seen) -> Decision:
+    """A request may still be carried out: it is never sent again, and named when it shows nothing any more."""
+    attempt = max(seen.open, key=lambda one: (one.stage is Stage.BUILDING, one.started), default=None)
+    alive = [row for row in seen.begun if row.destination not in seen.scene.dead_hosts]
+    row = max(alive, key=lambda row: (row.destination is not None, row.id), default=None)
+    destination = (attempt.destination if attempt else "") or (row.destination if row else "") or ""
+    reason = _stand(attempt, row)
+    if destination and destination in seen.scene.up_hosts:
+        if _is_stuck(seen):
+            reason = f"slow: {reason}, for more than {seen.policy.stuck_timeout:g} s; its destination is at it"
+        return _wait(seen, reason, protected=True)
+    untaken = not destination
+    told = destination in seen.scene.down_hosts if destination else seen.memory.quiet == seen.scene.now
+    if _is_stuck(seen, 2 if untaken else 1) and told:
+        text = f"stuck: {reason}, for {seen.policy.stuck_timeout * (2 if untaken else 1):g} s"
+        asked = row.created if row else attempt.started if attempt else ""
+        fallen = sorted(host for host, since in seen.scene.fallen.items() if not long_before(since, asked))
+        if destination:
+            text += f"; nova-compute of {destination} does not report: restart it there, or have {destination} fenced"
+        elif fallen:
+            text += f"; {' or '.join(fallen)}, which died, may have it in its queue, and then carries it out when it is back"
+        return _left(seen, text, retry=True, person=True)
+    return _wait(seen, reason, still=untaken and seen.scene.now - seen.memory.progress[1] > STILL)
+
+
+def _stand(attempt: Attempt | None, row: Migration | None) -> str:
+    """How a request stands, for people."""
+    if attempt is None or (row is not None and attempt.stage is Stage.QUEUED):
+        return f"{row.status}, to {row.destination or 'a host not chosen yet'}" if row else "under way"
+    where = {Stage.SCHEDULING: f" {attempt.conductor}", Stage.BUILDING: f" on {attempt.destination}"}.get(attempt.stage, "")
+    return f"{attempt.stage.value}{where}"
+
+
+def _unexplained(seen: Seen) -> Decision:
+    return _wait(seen, "looking into Nova's own record of what was asked of it")
+
+
+def _unruled(seen: Seen) -> Decision:
+    """Its image alone could say whether it is protected, and Glance is away: its host waits for it, and not for ever."""
+    since = seen.memory.unruled if seen.memory.unruled is not None else seen.scene.now
+    memory = replace(seen.memory, unruled=since)
+    reason = "whether it is protected only its image says, and Glance does not tell"
+    over = seen.scene.now - since > seen.policy.stuck_timeout
+    return Decision(Verdict(seen.server, LEFT if over else WAIT, reason, seen.case.was, retry=over), memory)
+
+
+def _try(seen: Seen) -> Decision:
+    """The one way to EVACUATE."""
+    case, policy, memory, now = seen.case, seen.policy, seen.memory, seen.scene.now
+    ends = [one for one in seen.tries if not one.is_open or seen.lost(one)]
+    failed = {one.request: memory.failed.get(one.request, now) for one in ends}
+    memory = replace(memory, failed=failed, unruled=None)
+    seen = replace(seen, case=replace(case, memory=memory))
+    last = ends[-1] if ends else None
+    died = last is not None and seen.lost(last).startswith("its destination")
+    no_room = memory.short or (last is not None and last.stage is Stage.CLEAN and not last.destination)
+    why = _why_again(seen, ends)
+    if seen.suspects and last is not None and EXISTS in last.why:
+        return _left(seen, f"its guest is on {' or '.join(sorted(seen.suspects))}, left by a failed try", final=True, person=True)
+    if len(seen.suspects) > 1:
+        return _left(seen, f"{why}; its guest may be on {' or '.join(sorted(seen.suspects))}: look there", final=True, person=True)
+    if seen.suspects:
+        why += f"; its guest may be on {min(seen.suspects)}, so that it may only go there"
+    if ends and not no_room and not died and len(ends) >= policy.max_attempts:
+        return _left(seen, f"failed {len(ends)} times: {why}", final=True)
     if memory.refusals >= policy.max_attempts and not memory.short:
-        return Verdict(server, LEFT, why, was, final=True)
-    if not scene.starts:
-        return Verdict(server, LEFT, why or "its host is returning", was, final=True)
-    if _pause(scene.now, policy, memory, failures, dead) > 0:
+        return _left(seen, why, final=True)
+    if not seen.scene.starts:
+        return _left(seen, why or "its host is returning", final=True)
+    if _pause(seen, ends, died) > 0:
         # Only room may come with the host's return; what failed for another reason has its few tries before that.
-        return Verdict(server, LEFT, f"{why}; it is tried again", was, retry=no_room and (memory.short or not memory.refusals))
-    if claimed := _claimed(server, scene, memory):
-        return Verdict(server, QUEUED, claimed, was)
-    target = scene.moving.get(server.id) if was == MOVING else None   # records of older migrations may be open for ever
-    target = remains.destination if remains else target
-    return Verdict(server, EVACUATE, why or ruling.rule, was, target=None if target in scene.dead_hosts else target)
+        return _left(seen, f"{why}; it is tried again", retry=no_room and (memory.short or not memory.refusals))
+    claimed, memory = _claimed(seen)
+    if claimed:
+        return Decision(Verdict(seen.server, QUEUED, claimed, case.was), memory)
+    missing = why_not(seen)
+    if missing:
+        return _wait(seen, missing)
+    target = min(seen.suspects, default=None)
+    if target is None and case.was == MOVING:
+        target = seen.scene.moving.get(seen.server.id)
+    if not target or target in seen.scene.dead_hosts:
+        target = None
+    rule = case.ruling.rule if case.ruling else ""
+    return Decision(Verdict(seen.server, EVACUATE, why or rule, case.was, target=target), memory)
 
 
-def _claimed(server: Server, scene: HostScene, memory: Memory) -> str:
+def _claimed(seen: Seen) -> tuple[str, Memory]:
     """Why a claim keeps a server waiting, "" when none does. A worker's is another worker's too: the record says which of them acts."""
-    claim = claim_of(server)
-    if claim is None or claim.id == scene.incident:
-        memory.foreign = None
-        return "claimed; who looked at it before may be about to evacuate it" if claim and scene.now < memory.until else ""
-    if memory.foreign is None:
-        memory.foreign = scene.now
-    return f"claimed by {claim.token}, who may be about to evacuate it" if scene.now - memory.foreign < CLAIM_AGE else ""
+    claim, memory, now = seen.case.claim, seen.memory, seen.scene.now
+    if claim is None or claim.id == seen.scene.incident:
+        waits = claim is not None and now < memory.until
+        return "claimed; who looked at it before may be about to evacuate it" if waits else "", replace(memory, foreign=None)
+    since = memory.foreign if memory.foreign is not None else now
+    text = f"claimed by {claim.signed}, who may be about to evacuate it" if now - since < CLAIM_AGE else ""
+    return text, replace(memory, foreign=since)
 
 
-def _pause(now: float, policy: Policy, memory: Memory, failures: Sequence[Migration], dead: Migration | None) -> float:
+def _pause(seen: Seen, ends: Sequence[Attempt], died: bool) -> float:
     """Seconds that are left of the pause after the last failure; 0 after none."""
+    memory, policy, now = seen.memory, seen.policy, seen.scene.now
     if memory.refusals:
-        return memory.refused_at + _growing(policy, memory.refusals) - now
-    if not failures or dead:
+        return memory.refused_at + _growing(policy, memory.refusals, memory.short) - now
+    if not ends or died:
         return 0.0
-    since = memory.failed.setdefault(failures[-1].id, now)
-    return since + _growing(policy, len(failures)) - now
+    return memory.failed[ends[-1].request] + _growing(policy, len(ends), NO_ROOM in ends[-1].why) - now
 
 
-def _growing(policy: Policy, tries: int) -> float:
-    return float(min(policy.retry_pause * 2 ** min(tries - 1, 10), MAX_PAUSE))
+def _growing(policy: Policy, tries: int, no_room: bool) -> float:
+    return float(min(policy.retry_pause * 2 ** min(tries - 1, 10), LONGEST_PAUSE if no_room else MAX_PAUSE))
 
 
-def _why_again(server: Server, failures: Sequence[Migration], memory: Memory, dead: Migration | None) -> str:
+def _why_again(seen: Seen, ends: Sequence[Attempt]) -> str:
+    memory = seen.memory
     if memory.refusal:
         return memory.refusal if memory.short else f"Nova refused: {memory.refusal}"
-    if dead:
-        return f"its destination {dead.destination} died in the middle"
-    if not failures:
+    if not ends:
         return ""
-    if failures[-1].in_progress:
-        return f"Nova lost try {len(failures)}: no scheduler took it"
-    request = f" ({memory.request})" if memory.request else ""
-    if AFFINITY_VIOLATED in server.fault:
-        request += "; see docs/operations.md, server groups"
-    return f"try {len(failures)} failed: {server.fault or failures[-1].status}{request}"
+    last = ends[-1]
+    lost = seen.lost(last) if last.is_open else ""
+    if lost:
+        return lost if lost.startswith("its destination") else f"Nova lost try {len(ends)}: {lost.partition(': ')[2]}"
+    where = f" on {last.destination}" if last.destination else ""
+    hint = "; see docs/operations.md, server groups" if AFFINITY_VIOLATED in (last.why + seen.server.fault) else ""
+    return f"try {len(ends)} failed{where}: {seen.server.fault or last.why or 'no reason given'} ({last.request}){hint}"
+
+
+def _confirming(seen: Seen) -> bool:
+    since = seen.memory.confirming
+    return since is not None and seen.server.vm_state == "resized" and seen.scene.now - since < SETTLE
+
+
+def _not_asked_for(seen: Seen) -> bool:
+    """Whether its state is one that recover_states does not name; what came of our own tries is no such state."""
+    return bool(seen.state.word) and seen.state.word not in seen.policy.recover and not seen.case.is_ours and not seen.tries
+
+
+def _always(_: Seen) -> bool:
+    return True
+
+
+def _now_running(seen: Seen) -> bool:
+    """Whether it runs and is to be shut off: what was shut off comes back so from the first try, and running from a later one."""
+    tries = max(len(seen.rows), len(seen.tries))
+    return seen.server.vm_state == "active" and (seen.case.was == HALTED or (seen.case.was == STOPPED and tries > 1))
+
+
+def _one_begun(seen: Seen) -> bool:
+    """Whether one attempt alone ever reached a destination, by its own record."""
+    return seen.case.attempts is not None and sum(1 for one in seen.case.attempts if one.destination and one.started >= _first(seen)) == 1
+
+
+def _first(seen: Seen) -> str:
+    return min((row.created for row in seen.rows), default="")
+
+
+EVACUABLE = (
+    Rule("it is being built, or offloaded, or its state is not known", LEFT, lambda s: s.state.way == LEAVE,
+         lambda s: _left(s, f"Nova does not evacuate a server that is {s.server.vm_state}", final=True)),
+    Rule("recover_states does not name its state", LEFT, _not_asked_for,
+         lambda s: _left(s, f"it is {s.state.name}, and recover_states does not name {s.state.word}", final=True)),
+    Rule("its resize is being confirmed", WAIT, _confirming, lambda s: _wait(s, "its resize is being confirmed")),
+    Rule("tries are left, no pause runs, nobody else's claim is on it, and nothing that has to be known is missing", EVACUATE, _always, _try),
+)
+RULES: dict[Place, tuple[Rule, ...]] = {
+    Place.HIDDEN: (),
+    Place.PARTIAL: (Rule("always", WAIT, _always, lambda s: _wait(s, "Nova shows only part of it (a cell is down?)")),),
+    Place.DELETED: (Rule("always", UNLOCK, _always, lambda s: _given_up(s, "its user is deleting it")),),
+    Place.STRANGER: (Rule("always", LEFT, _always, lambda s: _left(s, "it is on another host, and nothing says that it was evacuated there",
+                                                                   final=True, protected=False)),),
+    Place.DOUBTFUL: (Rule("always", LEFT, _always, lambda s: _left(
+        s, "it may run where an earlier evacuation came to no end: look there, then unlock it", final=True, person=True)),),
+    Place.UNRULED: (Rule("always", WAIT, _always, _unruled),),
+    Place.UNPROTECTED: (Rule("always", UNLOCK, _always, lambda s: _given_up(s, f"not protected: {s.case.ruling and s.case.ruling.rule}")),),
+    Place.UNEXPLAINED: (Rule("always", WAIT, _always, _unexplained),),
+    Place.IN_PROGRESS: (Rule("always", WAIT, _always, _followed),),
+    Place.UNANSWERED: (Rule("always", WAIT, _always, lambda s: _wait(s, "the answer to the request was lost; looking whether Nova has it")),),
+    Place.NOT_MOVED: (Rule("always", WAIT, _always, lambda s: _awaited(s, "Nova says done, and the server has not changed its host")),),
+    Place.LEFT_HOST: (
+        Rule("a list shows that it is still being rebuilt there", WAIT, _rebuilt_there, lambda s: _awaited(s, f"being rebuilt on {s.server.host}")),
+        Rule("its user is deleting it", UNLOCK, lambda s: s.server.being_deleted, lambda s: _given_up(s, "its user is deleting it")),
+        Rule("it has a task", WAIT, lambda s: bool(s.server.task_state), lambda s: _awaited(s, f"on {s.server.host}, {s.server.task_state}")),
+        Rule("it runs, and is to be shut off", STOP, _now_running, lambda s: _asked(s, STOP, f"on {s.server.host}; it is to be shut off")),
+        Rule("it is shut off, and its user was starting it", START, lambda s: s.server.vm_state == "stopped" and s.case.was == STARTED,
+             lambda s: _asked(s, START, f"on {s.server.host}; its user was starting it")),
+        Rule("it runs, and was paused before", PAUSE, lambda s: s.server.vm_state == "active" and s.case.was == PAUSED_BEFORE,
+             lambda s: _asked(s, PAUSE, f"on {s.server.host}; it was paused before")),
+        Rule("it is in ERROR, carries our claim, and one request alone ever reached a destination", RESET,
+             lambda s: s.server.vm_state == "error" and s.case.is_ours and s.memory.chore is None and _one_begun(s), _reset_once),
+        Rule("it is in ERROR", LEFT, lambda s: s.server.vm_state == "error", lambda s: _left(s, _in_error(s), final=True, person=True)),
+        Rule("its new host is down", WAIT, lambda s: s.server.host not in s.scene.up_hosts,
+             lambda s: _awaited(s, f"arrived on {s.server.host}, which is down")),
+        Rule("it is in a state that is known", UNLOCK, lambda s: s.server.vm_state in ("active", "stopped", "paused", "suspended", "shelved",
+                                                                                      "shelved_offloaded", "rescued", "resized"), _arrived),
+    ),
+    Place.UNTOUCHED: EVACUABLE,
+    Place.FAILED: EVACUABLE,
+}
 
 
 def host_over(verdicts: Iterable[Verdict]) -> bool:
-    """Whether nothing is under way or about to be: the host may be let in."""
+    """Whether nothing is under way or about to be: the host may be unfenced."""
     return all(verdict.action == DONE or (verdict.action == LEFT and (verdict.final or verdict.retry)) for verdict in verdicts)

@@ -5,25 +5,29 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from ..errors import CloudError, CloudRefused, CloudUnreachable
-from ..model import ARRIVED, FAILED, Aggregate, Claim, Migration, Record, Server, Service, claim_of
+from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of
 from ..nova import Nova
-from . import decide
+from . import decide, places
+from .attempts import Stage
 from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER
+from .evidence import READS, Records
 from .limits import aggregate_metadata
 from .looked import Look
-from .naming import forced_down
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
-from .scene import HostScene, Memory, Verdict
+from .scene import Case, HostScene, Memory, Verdict
 from .selection import Policy, Ruling, order_key, rule_for
-from .states import CONFIRM, RESET, kept_of, state_of
+from .states import CONFIRM, MOVING, RESET, kept_of, state_of
 from .window import SLOW
 
 OWNED = "its owner has locked it, so that nobody can claim it, and its host is on record: leave it to the worker, or unlock it first"
 FRESH = 2.0           # seconds after which a server is looked at again before it is claimed
+MANY = 50             # servers that have left; above that, those without a lock are not asked for one by one
+GIVEN_UP = 3          # so often chosen and not sent, a server is named
 LOG = logging.getLogger(__name__)
 
 
@@ -43,7 +47,8 @@ class Prepared:
 
 class Evacuation:
     """One host's evacuation. `token` names who acts; `by_hand`: a person, who gives way to a worker; `recorded`: of a host that is on
-    record, so that a worker may be at it too. `password` makes a server's new password."""
+    record, so that a worker may be at it; `target` is where a person wants the servers; `only` is one server, None for all;
+    `password` gives the new one of a server, which `passwords` then holds by its id. What is remembered may be lost at any time."""
 
     def __init__(self, nova: Nova, host: str, incident: str, token: str, policy: Policy,
                  target: str | None = None, only: str | None = None, aggregates: Sequence[Aggregate] = (),
@@ -52,12 +57,16 @@ class Evacuation:
         self.only, self.aggregates, self.password, self.by_hand, self.recorded = only, aggregates, password, by_hand, recorded
         self.placer = Placer(nova, host, target)
         self.memory: dict[str, Memory] = {}
+        self.cases: dict[str, Case] = {}         # of the last look
         self.done, self.passwords = dict[str, str](), dict[str, str]()
         self.finished = 0                        # arrivals since the last time somebody asked
-        self.broken: set[int] = set()            # evacuations whose destination was seen to die in the middle
+        self.broken: set[str] = set()            # requests whose destination was seen to die in the middle
+        self.records = Records(nova)
         self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
+        self._swept = False                      # servers that had left when this process began were looked for
         self._moving: dict[str, str] | None = None
         self._pulse, self._fallen = Pulse(), Fallen()
+        self._began = ""                         # Nova's time when this began
         self._read = 0.0
 
     def prepare(self) -> Prepared:
@@ -65,48 +74,68 @@ class Evacuation:
         servers = self.nova.servers_on(self.host)
         self._listed |= {server.id for server in servers}
         for server in servers:
-            self.ruling(server)
+            self._ruled(server)
         self._broken_off()
         rows = self.nova.evacuations(self.host)
         return Prepared(rows[-1].id if rows else 0, kept_of(servers))
 
-    def look(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] | None = None) -> Look:
-        """See and decide. `dead` are the hosts that are off for certain, those that are forced down unless told. Raises CloudError."""
-        scene = self._observe(services, baseline, starts, kept, dead)
-        verdicts = [
-            decide.server_verdict(server, scene, self.policy, self.memory.setdefault(server.id, Memory()))
-            for server in sorted(scene.servers, key=order_key)
-        ]
-        for verdict in [v for v in verdicts if v.action == decide.DONE]:
-            self._finish(verdict)
-        return Look(scene, services, verdicts)
+    def look(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] = frozenset()) -> Look:
+        """See and decide. `dead` are the hosts that are known to be off. Raises CloudError."""
+        self._read = time.monotonic()
+        migrations = self.nova.evacuations(self.host, baseline)
+        servers = self._servers(migrations, baseline, kept)
+        scene = self._scene(services, baseline, starts, kept, dead, migrations, servers)
+        self.cases = {server.id: self.records.case(server, scene, self.memory.setdefault(server.id, Memory())) for server in servers}
+        self.records.fill(self.cases, scene)
+        self.broken |= {attempt.request for case in self.cases.values() for attempt in case.attempts or ()
+                        if attempt.stage is Stage.BUILDING and attempt.destination in scene.dead_hosts}
+        decisions = [decide.decide(case, scene, self.policy, frozenset(self.broken))
+                     for case in sorted(self.cases.values(), key=lambda case: order_key(case.server))]
+        for decision in decisions:
+            self.memory[decision.verdict.server.id] = decision.memory
+            if decision.verdict.action == decide.DONE:
+                self._finish(decision.verdict)
+        return Look(scene, services, [self._named_if_never_sent(decision.verdict) for decision in decisions])
+
+    def why_not_restore(self, case: Case, look: Look) -> str:
+        """Return why a server must not be started on its old host, which is back; "" for nothing."""
+        return places.why_not_restore(places.Seen(case, look.scene, self.policy, frozenset(self.broken)))
+
+    def release(self, server: str) -> None:
+        """Take our claim away."""
+        self.nova.unlock(server)
+        self.records.claimed.pop(server, None)
 
     def act(self, verdict: Verdict, look: Look, permit: Callable[[], bool]) -> bool:
         """Do it. `permit` is asked just before a request to evacuate whether it may be sent at all. Whether Nova answered, and soon."""
-        server, memory, began = verdict.server, self.memory[verdict.server.id], time.monotonic()
+        server = verdict.server
         try:
             if verdict.action == EVACUATE:
-                self._evacuate(verdict, look, permit)
-            elif verdict.action == decide.UNLOCK:
-                self.nova.unlock(server.id)
+                return self._evacuate(verdict, look, permit)
+            if verdict.action == decide.UNLOCK:
+                self.release(server.id)
                 self._finish(verdict)
             else:
                 {decide.STOP: self.nova.stop, decide.START: self.nova.start, decide.PAUSE: self.nova.pause,
                  decide.RESET: self.nova.reset_running}[verdict.action](server.id)
         except CloudRefused as error:
-            self._refused(server, memory, str(error), short=False)
+            self._refused(server, str(error), short=False)
         except CloudError as error:
             LOG.warning("%s (%s): %s", server.name, server.id, error)
             return False
-        return memory.sent is None or (not memory.lost and time.monotonic() - began < SLOW)
+        return True
 
     def unclaimed(self, server: Server) -> bool:
         """Whether our claim is missing on a server that can have one."""
-        claim = claim_of(server)
-        return claim.token != self.token if claim else not server.locked
+        case = self.cases.get(server.id)
+        claim = case.claim if case and case.server.locked_reason == server.locked_reason else claim_of(server)
+        return not claim.is_by(self.token) if claim else not server.locked
 
     def is_unsent(self, verdict: Verdict) -> bool:
-        """Whether nothing of ours is under way for it."""
+        """Whether nothing of ours is under way for it, and no earlier try needs its mark."""
+        case = self.cases.get(verdict.server.id)
+        if verdict.person or case is None or any(one.is_open or one.stage is Stage.SUSPECT for one in case.attempts or ()):
+            return False
         return verdict.action in (decide.LEFT, decide.QUEUED) or (verdict.action == EVACUATE and self.memory[verdict.server.id].sent is None)
 
     def claim(self, verdicts: Iterable[Verdict], go_on: Callable[[], None]) -> None:
@@ -114,57 +143,70 @@ class Evacuation:
         for verdict in verdicts:
             go_on()
             if not verdict.server.locked:
-                self.nova.lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token).text())
+                self._lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token))
 
-    def _observe(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] | None) -> HostScene:
-        self._read = time.monotonic()
-        migrations = self.nova.evacuations(self.host)
+    def _servers(self, migrations: Sequence[Migration], baseline: int, kept: Mapping[str, str]) -> list[Server]:
+        """The servers on the host, and those that have left it in this incident and have come to no end yet. A list of Nova leaves
+        servers out, without a word, when their cell's database fails it: what was listed once is asked for by its id."""
         found = {server.id: server for server in self.nova.servers_on(self.host)}
-        for server in self.nova.locked_servers():
-            claim = claim_of(server)
-            if claim and claim.host == self.host:
-                found[server.id] = server
-        self._add_unlisted(found, {row.server for row in migrations if row.id > baseline} & set(kept))
-        if self.only:
-            found = {key: server for key, server in found.items() if key == self.only}
+        known = self._listed | {key for key, memory in self.memory.items() if memory.was or memory.sent is not None}
+        here = {row.server for row in migrations if row.id > baseline}
+        if not self._swept:
+            away = here - {*found}
+            if len(away) > MANY:
+                away &= {server.id for server in self.nova.locked_servers()} | {*kept}
+            known |= away
+        for key, server in self._each(self.nova.server, known - {*found, *self.done}).items():
+            if server is not None:
+                found[key] = server
+        self._swept = True
+        found = {key: server for key, server in found.items() if self.only in (None, key) and key not in self.done}
+        self._listed = {*found}
+        return list(found.values())
+
+    def _each(self, read: Callable[[str], Server | None], keys: Iterable[str]) -> dict[str, Server | None]:
+        """Ask for several servers at once. Raises what one of them raises."""
+        keys = sorted(keys)
+        if not keys:
+            return {}
+        with ThreadPoolExecutor(min(READS, len(keys))) as pool:
+            return dict(zip(keys, pool.map(read, keys)))
+
+    def _scene(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str],
+               migrations: Sequence[Migration], servers: Sequence[Server]) -> HostScene:
         computes = [s for s in services if s.binary == "nova-compute"]
         control = [s for s in services if s.binary in ("nova-conductor", "nova-scheduler")]
+        nova_now = max((s.updated for s in services), default="")
+        self._began = min([self._began or nova_now, *(row.created for row in migrations if row.id > baseline and row.created)])
         down, now = self._fallen.look(computes, self.host), time.monotonic()
-        scene = HostScene(
-            self.host, self.incident, self.token, baseline, list(found.values()),
-            {key: self.ruling(server) for key, server in found.items()}, migrations,
-            up_hosts=frozenset(s.host for s in computes if s.up), dead_hosts=forced_down(services) if dead is None else dead,
+        return HostScene(
+            self.host, self.incident, self.token, baseline, servers,
+            {server.id: ruling for server in servers if (ruling := self._ruled(server))}, migrations,
+            up_hosts=frozenset(s.host for s in computes if s.up),
+            down_hosts=frozenset(s.host for s in computes if s.known and not s.up), dead_hosts=dead,
             control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
-            control_whole=self._pulse.beats(control, now), fallen=down,
-            now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, moving=self._broken_off(), kept=kept,
+            control_whole=self._pulse.beats([s for s in control if s.host not in dead], now, self._began), fallen=down,
+            now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, kept=kept,
+            moving=self._broken_off(s.id for s in servers if state_of(s).was == MOVING),
+            gaps=dict(self._pulse.gaps), nova_now=nova_now, avoid=self.records.failing(),
         )
-        self.broken |= {row.id for row in migrations if row.status not in ARRIVED and row.destination in scene.dead_hosts}
-        self._ask_for_requests(scene)
-        return scene
 
-    def _broken_off(self) -> dict[str, str]:
-        """The destinations of the live migrations that were under way from the host: the guest may have got there."""
-        if self._moving is None:
+    def _broken_off(self, moving: Iterable[str] = ()) -> dict[str, str]:
+        """The destinations of the live migrations that were under way from the host, "" for none chosen yet: the guest may have got
+        there. Read again while that of a server in `moving` is missing: a list may have left it out."""
+        if self._moving is None or not self._moving.keys() >= {*moving}:
             last = {row.server: row for row in self.nova.live_migrations(self.host)}
-            self._moving = {key: row.destination for key, row in last.items() if row.in_progress and row.destination}
+            found = {key: row.destination or "" for key, row in last.items() if row.in_progress}
+            self._moving = {**found, **(self._moving or {})}
         return self._moving
 
-    def _add_unlisted(self, found: dict[str, Server], kept: set[str]) -> None:
-        """A server locked by its owner carries no claim: it is followed by its id until it has arrived. So is what was listed once: Nova
-        leaves servers out of a list, without a word, when their cell's database fails it for a moment."""
-        for key in ({key for key, memory in self.memory.items() if memory.was} | kept | self._listed) - {*found, *self.done}:
-            server = self.nova.server(key)
-            if server:
-                found[key] = server
-        self._listed = {*found} - {*self.done}
-
-    def _ask_for_requests(self, scene: HostScene) -> None:
-        """Nova's own id of each request that has failed, for those whose answer this process did not get."""
-        last = {row.server: row for row in scene.migrations if row.id > scene.baseline}
-        for key, row in last.items():
-            memory = self.memory.setdefault(key, Memory())
-            if row.status in FAILED and row.id not in memory.failed and not memory.request:
-                memory.request = self.nova.evacuation_request(key)
+    def _ruled(self, server: Server) -> Ruling | None:
+        """The ruling on a server, None where only its image could say, and Glance does not."""
+        try:
+            return self.ruling(server)
+        except CloudError as error:
+            LOG.info("%s (%s): whether it is protected is not known: %s", server.name, server.id, error)
+            return None
 
     def ruling(self, server: Server) -> Ruling:
         """Whether it is protected. The image is asked for only where its word would count; what Glance cannot tell now is not
@@ -176,84 +218,127 @@ class Evacuation:
         assert ruling is not None
         return ruling
 
-    def _refused(self, server: Server, memory: Memory, reason: str, short: bool) -> None:
+    def _remember(self, server: Server, **changes: object) -> None:
+        self.memory[server.id] = replace(self.memory[server.id], **changes)  # type: ignore[arg-type]
+
+    def _refused(self, server: Server, reason: str, short: bool) -> None:
+        memory = self.memory[server.id]
         if memory.refusal != reason:
             LOG.warning("%s (%s): %s", server.name, server.id, reason)
-        memory.refusal, memory.refused_at, memory.refusals, memory.short = reason, time.monotonic(), memory.refusals + 1, short
+        self._remember(server, refusal=reason, refused_at=time.monotonic(), refusals=memory.refusals + 1, short=short)
+
+    def _unsent(self, server: Server, reason: str) -> None:
+        """It was chosen, and just before the request something spoke against it."""
+        LOG.info("%s (%s): not evacuated: %s", server.name, server.id, reason)
+        self.records.forget(server.id)
+        self._remember(server, unsent=self.memory[server.id].unsent + 1)
+
+    def _named_if_never_sent(self, verdict: Verdict) -> Verdict:
+        """A server that is chosen again and again and never sent takes no place of others', and is told."""
+        memory = self.memory[verdict.server.id]
+        if verdict.action != EVACUATE or memory.unsent < GIVEN_UP or memory.unsent % GIVEN_UP:
+            return verdict
+        self._remember(verdict.server, unsent=memory.unsent + 1, refused_at=time.monotonic(), refusals=memory.refusals + 1, short=True,
+                       refusal=f"chosen {memory.unsent} times, and each time something spoke against it just before the request")
+        return replace(verdict, action=decide.LEFT, reason="chosen, and not sent: what is seen of it changes", retry=True)
 
     def _finish(self, verdict: Verdict) -> None:
         if verdict.server.id not in self.done and verdict.protected:
             LOG.info("%s (%s): %s", verdict.server.name, verdict.server.id, verdict.reason)
             self.finished += 1
         self.done[verdict.server.id] = verdict.reason
-        self.memory[verdict.server.id].was = ""
+        self._remember(verdict.server, was="", sent=None)
 
-    def _evacuate(self, verdict: Verdict, look: Look, permit: Callable[[], bool]) -> None:
-        server, memory = verdict.server, self.memory[verdict.server.id]
+    def _evacuate(self, verdict: Verdict, look: Look, permit: Callable[[], bool]) -> bool:
+        """Claim it, decide again on its own record, and send. Whether Nova answered, and soon."""
+        server, case = verdict.server, self.cases[verdict.server.id]
         claim = Claim(self.host, verdict.was, self.incident, self.token)
-        owned = bool(server.locked) and claim_of(server) is None
+        owned = bool(server.locked) and case.claim is None
         if owned and self.by_hand and self.recorded:
-            self._refused(server, memory, OWNED, short=True)
-            return
-        if not owned and claim_of(server) != claim and not self._claim(server, claim, memory):
-            return
-        asked = time.monotonic()
-        now = self._still(server, claim, owned)
-        if now and state_of(now).way in (RESET, CONFIRM):
-            if not permit() or not self._made_evacuable(now, memory, look.scene):
-                return
-            asked = time.monotonic()
-            now = self._still(server, claim, owned)
-        if now is None:
-            return
-        place = Place(verdict.target) if verdict.target else self.placer.place(now, look.scene, look.services)
-        if time.monotonic() - asked > FRESH:     # a large server group takes long to look at
-            asked = time.monotonic()
-            now = self._still(server, claim, owned)
-            if now is None:
-                return
+            self._refused(server, OWNED, short=True)
+            return True
+        if not owned and case.claim != claim and not self._claim(server, claim):
+            return True
+        again = self._decide_again(verdict, look, None if owned else claim)
+        if again is not None and state_of(again.server).way in (RESET, CONFIRM):
+            if not permit() or not self._made_evacuable(again.server, look.scene):
+                return True
+            again = self._decide_again(verdict, look, None if owned else claim)
+        if again is None:
+            return True
+        place = Place(again.target) if again.target else self._place(again, look)
         if place.hindrance:
-            self._refused(server, memory, place.hindrance, short=True)
-            return
-        if not permit() or time.monotonic() - asked > SEND_DEADLINE:
+            self._refused(server, place.hindrance, short=True)
+            return True
+        began = time.monotonic()
+        if not permit() or time.monotonic() - began > SEND_DEADLINE:
             LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
-            return
-        memory.was, memory.fault_at = verdict.was if owned else "", now.fault_at or None
-        memory.sent, memory.sent_after, memory.lost = time.monotonic(), look.scene.last_row, False
-        self._send(verdict, memory, place)
+            return True
+        self._remember(server, was=verdict.was if owned else "", sent=time.monotonic(), sent_after=look.scene.last_row, lost=False, unsent=0)
+        return self._send(again, place)
 
-    def _claim(self, server: Server, claim: Claim, memory: Memory) -> bool:
+    def _place(self, verdict: Verdict, look: Look) -> Place:
+        """Where it goes: where its group may be, or anywhere but where it has failed before."""
+        case = self.cases[verdict.server.id]
+        failed = {one.destination for one in case.attempts or () if one.destination and one.stage is Stage.CLEAN}
+        failed |= {row.destination for row in case.rows if row.id > look.scene.baseline and row.status in ("failed", "error") and row.destination}
+        return self.placer.place(verdict.server, look.scene, look.services, frozenset(failed))
+
+    def _claim(self, server: Server, claim: Claim) -> bool:
         """Put our claim on it. Whether the request may follow at once: not for a person, nor after somebody else's claim, nor when
         it took long. Who looked at the server before it was there may send still, and that has to be seen first."""
         began = self._read
         if time.monotonic() - began > FRESH:
             began, now = time.monotonic(), self.nova.server(server.id)
             if now is None or (now.locked, now.locked_reason) != (server.locked, server.locked_reason):
+                self._unsent(server, "somebody has locked or unlocked it")
                 return False
-        before = claim_of(server)
-        memory.until = time.monotonic() + TAKEOVER
+        before = self.cases[server.id].claim
+        self._remember(server, until=time.monotonic() + TAKEOVER)
         if server.locked:
             self.nova.unlock(server.id)  # Nova would keep the other claim's words
-        self.nova.lock(server.id, claim.text())
-        memory.until = time.monotonic() + TAKEOVER
-        if not self.by_hand and (before is None or before.id == self.incident) and time.monotonic() - began < SEND_DEADLINE:
-            memory.until = 0.0
-        return not memory.until
+        self._lock(server.id, claim)
+        at_once = not self.by_hand and (before is None or before.id == self.incident) and time.monotonic() - began < SEND_DEADLINE
+        self._remember(server, until=0.0 if at_once else time.monotonic() + TAKEOVER)
+        return at_once
 
-    def _still(self, server: Server, claim: Claim, owned: bool) -> Server | None:
-        """The server as it is now; None when something speaks against its evacuation."""
+    def _lock(self, server: str, claim: Claim) -> None:
+        self.nova.lock(server, claim.text())
+        self.records.claimed[server] = claim.text()
+
+    def _decide_again(self, before: Verdict, look: Look, claim: Claim | None) -> Verdict | None:
+        """Decide once more, on the server's own reads of this moment: None when that is no evacuation."""
+        server = before.server
         now = self.nova.server(server.id)
-        hindrance = _hindrance(server, now, claim, owned)
-        if hindrance:
-            LOG.info("%s (%s): not evacuated: %s", server.name, server.id, hindrance)
-        return None if hindrance else now
+        if now is None:
+            self._unsent(server, "it is gone, or Nova shows it in lists only")
+            return None
+        if claim is not None and claim_of(now) != claim:
+            self._unsent(server, "somebody else has claimed it")
+            return None
+        if now.task_state != server.task_state and places.is_rebuilding(now):
+            self._unsent(server, "somebody else evacuates it")
+            return None
+        case = replace(self.cases[server.id], server=now, memory=self.memory[server.id])
+        known = self.records.read(case)
+        if known is None:
+            return None
+        case = self.records.told(case, look.scene, known)
+        if claim is not None:
+            case = replace(case, claim=claim, was=claim.was)
+        self.cases[server.id] = case
+        again = decide.decide(case, look.scene, self.policy, frozenset(self.broken)).verdict
+        if again.action != EVACUATE:
+            self._unsent(server, f"it is on {now.host} now" if now.host != self.host else again.reason)
+            return None
+        return again
 
-    def _made_evacuable(self, server: Server, memory: Memory, scene: HostScene) -> bool:
+    def _made_evacuable(self, server: Server, scene: HostScene) -> bool:
         """Bring it into a state in which Nova evacuates it; False when that takes until a later turn."""
-        if state_of(server).way == CONFIRM and memory.confirming is None:
+        if state_of(server).way == CONFIRM and self.memory[server.id].confirming is None:
             resize = self.nova.resize_of(server.id)
             if resize and resize.status == "finished" and resize.source in scene.up_hosts:
-                memory.confirming = time.monotonic()
+                self._remember(server, confirming=time.monotonic())
                 self.nova.confirm_resize(server.id)
                 LOG.info("%s (%s): its resize is confirmed, so that Nova evacuates it", server.name, server.id)
                 return False
@@ -261,40 +346,29 @@ class Evacuation:
         LOG.info("%s (%s): reset from %s, so that Nova evacuates it", server.name, server.id, server.vm_state)
         return True
 
-    def _send(self, verdict: Verdict, memory: Memory, place: Place) -> None:
+    def _send(self, verdict: Verdict, place: Place) -> bool:
         server = verdict.server
         password = self.password() if self.password else None
+        began = time.monotonic()
         try:
-            memory.request = self.nova.evacuate(server.id, place.host, place.force, password)
-            memory.refusal, memory.refusals, memory.short = "", 0, False
+            request = self.nova.evacuate(server.id, place.host, place.force, password)
+            self._remember(server, request=request, refusal="", refusals=0, short=False)
             LOG.info("%s (%s): evacuation from %s%s asked, %s (%s)", server.name, server.id, self.host,
-                     f" to {place.host}" if place.host else "", memory.request, verdict.reason)
+                     f" to {place.host}" if place.host else "", request, verdict.reason)
         except CloudRefused:
-            memory.sent = None
+            self._remember(server, sent=None)
             raise
         except CloudUnreachable as error:
-            memory.lost, memory.request, memory.sent = True, "", time.monotonic()
+            self._remember(server, lost=True, request="", sent=time.monotonic())
             LOG.warning("%s (%s): the answer was lost, looking before anything is sent again: %s", server.name, server.id, error)
+        finally:
+            self.records.forget(server.id)
         if password:
             self.passwords[server.id] = password
+        return not self.memory[server.id].lost and time.monotonic() - began < SLOW
 
 
 def arrived(migrations: Iterable[Migration], baseline: int, verdicts: Iterable[Verdict]) -> set[str]:
     """The servers that have left the host in this incident and need nothing more."""
     busy = {v.server.id for v in verdicts if v.action not in (decide.UNLOCK, decide.DONE)}
     return {m.server for m in migrations if m.id > baseline and m.status in ARRIVED} - busy
-
-
-def _hindrance(before: Server, now: Server | None, claim: Claim, owned: bool) -> str:
-    """Why a server that was to be evacuated must not be, seen just before the request; "" for nothing."""
-    if now is None:
-        return "it is gone"
-    if now.host != claim.host:
-        return f"it is on {now.host} now"
-    if now.being_deleted:
-        return "its user is deleting it"
-    if not owned and claim_of(now) != claim:
-        return "somebody else has claimed it"
-    if now.task_state != before.task_state and (now.task_state or "").startswith("rebuild"):
-        return "somebody else evacuates it"
-    return ""

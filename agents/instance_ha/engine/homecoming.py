@@ -6,10 +6,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..errors import CloudRefused
-from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service, claim_of
+from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service
 from ..nova import Nova
-from . import reserve
+from . import decide, reserve
 from .evacuation import Evacuation
+from .looked import Look
 from .naming import is_ours
 from .pulse import SURE, Reports
 from .states import SHUT_DOWN
@@ -41,6 +42,7 @@ class Homecoming:
         self.stops: tuple[float, float] | None = None   # since when it is to be stopped, and when it last reported
         self._restarted = False                # that was done once
         self._counted = 0                      # reports before that
+        self._stuck = 0                        # servers that left the host and need a person
 
     def alive(self, view: ClusterView, service: Service) -> bool:
         """Whether the node is online and its nova-compute reports again. Once is not enough, unless nova-compute was seen to clean up."""
@@ -64,16 +66,23 @@ class Homecoming:
         if is_ours(service) and not worker.policy.leave_disabled:
             worker.nova.enable(service)
             LOG.info("%s: enabled in Nova", service.host)
-        if not self._finished(record, service.host):
+        engine = self._follower(record, service.host)
+        services = worker.nova.services()
+        look = engine.look(services, record.baseline or 0, False, record.kept, worker.dead_hosts(services))
+        if not self._followed(engine, look):
             return REST_PAUSE
-        left = self._stayed.give_back(record, service.host)
-        if left:
+        left = self._stayed.restore(engine, look)
+        if left and not self._stayed.doubtful:
             self._show(f"returning; {left}")
             return BUSY_PAUSE if self._stayed.cut else REST_PAUSE
         if record.baseline is not None:
             mend(worker.nova.about(record.id), service.host, record.baseline)
         if record.reserve:
             record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host)))
+        if left or self._stuck:
+            self._show(f"returning; {left or f'{self._stuck} servers that left it need a person'}")
+            return REST_PAUSE
+        worker.solved(f"left {self.node}")
         worker.cluster.clear(record)
         worker.say(f"{self.node}: back in service, record cleared")
         return BUSY_PAUSE
@@ -126,24 +135,32 @@ class Homecoming:
         if self.stops is None:
             self._reports, self._lingers = Reports(), None
 
-    def _finished(self, record: Record, host: str) -> bool:
-        """Whether no server that has left the host carries our claim any more. Some do when the record was lost in the middle of the
-        evacuation: they are brought into the state they had, and given back. One that cannot be is left claimed, with a word."""
+    def _follower(self, record: Record, host: str) -> Evacuation:
+        """What looks at the servers of the host and at those that have left it: with the memory of the evacuation, if this worker did it."""
         worker = self.worker
-        claimed = {s.id for s in worker.nova.locked_servers() if (claim := claim_of(s)) and claim.host == host and s.host not in (host, None)}
-        if not claimed:
-            return True
-        services = worker.nova.services()
-        engine = self._engine = self._engine or Evacuation(
-            worker.nova.about(record.id), host, record.id, worker.token, worker.policy, aggregates=worker.aggregates())
-        engine.nova, engine.policy = worker.nova.about(record.id), worker.policy
-        look = engine.look(services, record.baseline or 0, False, record.kept, worker.dead_hosts(services))
-        for verdict in look.chores:
-            if verdict.server.id in claimed:
-                engine.act(verdict, look, lambda: False)
-        busy = [v for v in (*look.chores, *look.under_way) if v.server.id in claimed]
-        for verdict in [] if busy else [v for v in look.verdicts if v.server.id in claimed]:
-            LOG.warning("%s (%s): left %s and is still locked by instance-ha: %s", verdict.server.name, verdict.server.id, host, verdict.reason)
+        if self._engine is None:
+            seen = worker.hosts.get(self.node)
+            self._engine = (seen.engine if seen else None) or Evacuation(
+                worker.nova.about(record.id), host, record.id, worker.token, worker.policy, aggregates=worker.aggregates())
+            self._engine.records.deep = True
+        self._engine.policy = worker.policy
+        self._engine.nova = self._engine.records.nova = worker.nova.about(record.id)
+        return self._engine
+
+    def _followed(self, engine: Evacuation, look: Look) -> bool:
+        """Whether no server that has left the host needs anything more. Some do when the record was lost in the middle of the
+        evacuation: they are brought into the state they had, and unlocked. One that cannot be is left claimed, and reported."""
+        away = [v for v in look.verdicts if v.server.host not in (look.scene.host, None)]
+        chores = [v for v in look.chores if v in away]
+        for verdict in chores:
+            engine.act(verdict, look, lambda: False)
+        busy = chores or [v for v in away if v.action == decide.WAIT]
+        self._stuck = 0
+        stuck = [] if busy else [v for v in away if engine.cases[v.server.id].is_ours and v.action == decide.LEFT]
+        if stuck:
+            self._stuck = len(stuck)
+            words = "; ".join(f"{v.server.name} ({v.server.id}): {v.reason}" for v in stuck[:NAMED])
+            self.worker.problem(f"left {self.node}", f"{len(stuck)} servers that left {self.node} are still locked by instance-ha: {words}")
         return not busy
 
     def _show(self, text: str) -> None:

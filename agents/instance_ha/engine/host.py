@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURN
 from . import decide, proof, reserve
 from .doubt import Doubt
 from .evacuation import Evacuation, Prepared, arrived
+from .evidence import FAILS
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 UNPROVEN = 60.0          # how long a record may be without a proof before people are told, and its host online before it is let in
+REST_LOOK = 30.0         # between two looks at the servers of a host of which nothing is under way
 SHORT = 24               # characters of a name that stands beside others
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
@@ -53,13 +57,15 @@ class Host:
         self._begun = worker.clock()
         self.homecoming = Homecoming(worker, record.node)
         self._rested = False                   # whether the last turn found nothing to do any more
+        self._takers: frozenset[str] = frozenset()   # the hosts that took servers, as of the last look
+        self._next_look = worker.clock()       # at a host of which nothing is under way
         self._prepare_at = worker.clock()
         self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
 
     def reconfigure(self) -> None:
         """The worker has new parameters."""
         if self.engine:
-            self.engine.nova = self.engine.placer.nova = self.worker.nova.about(self.incident)
+            self.engine.nova = self.engine.placer.nova = self.engine.records.nova = self.worker.nova.about(self.incident)
             self.engine.policy = self.worker.policy
 
     def step(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
@@ -105,7 +111,19 @@ class Host:
                 return BUSY_PAUSE
             self._rested = rested
             return self._evacuate(owned, service, services, alive)
+        if record.state == RETURNING and self._died_again(view):
+            again = record.to(FENCED, id=uuid.uuid4().hex[:8], since=int(time.time()), seen=None, proof="", baseline=None, worker="", left=0,
+                              kept={}, released=False)
+            LOG.warning("%s: Pacemaker has fenced it again while it was returning; recorded as %s", self.node, again.id)
+            self.worker.cluster.replace(again)
+            return BUSY_PAUSE
         return self.homecoming.step(record, service, alive)
+
+    def _died_again(self, view: ClusterView) -> bool:
+        """Whether a host that was let in is offline and marked as fenced. Pacemaker takes the mark away when a node joins; and when a
+        person confirms a fencing, no device runs that could write a record."""
+        node = view.nodes.get(self.node)
+        return node is not None and node.online is False and bool(node.mark)
 
     def _online(self, view: ClusterView | None) -> bool:
         node = view.nodes.get(self.node) if view else None
@@ -128,7 +146,7 @@ class Host:
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
         found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
-        if found in proof.marks(view.nodes.get(self.node)) and self.node in self.worker.cluster.standing().online:
+        if found in proof.marks(view.nodes.get(self.node)) and self.worker.cluster.calls_online(self.node):
             found, reason = "", "crm_mon says it is online"
         fault = proof.level_fault(view.levels.get(self.node, ()))
         if fault and self.worker.policy.quick_evacuate_level != NO_POWER_NEEDED:
@@ -191,6 +209,10 @@ class Host:
             # It is let in: from now on nothing is begun for it.
             self.worker.cluster.replace(record.to(RETURNING))
             return BUSY_PAUSE
+        takers = frozenset(s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled)
+        if record.state == PARTLY and takers == self._takers and self.worker.clock() < self._next_look:
+            return REST_PAUSE                  # only room, or a person, can change anything
+        self._takers = takers
         hindrance = "" if alive else self._hindrance(service)
         if hindrance:
             self._show(f"{record.state}; {hindrance}")
@@ -275,6 +297,10 @@ class Host:
             self.worker.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}{reasons}")
         else:
             self.worker.solved(f"left {self.node}")
+        for destination in sorted(look.scene.avoid):
+            self.subjects.add(f"destination {destination}")
+            self.worker.problem(f"destination {destination}", f"evacuations to {destination} fail: {FAILS} servers or more; others are tried first."
+                                f" Look at its nova-compute")
         text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self.paused}" if self.paused else "")
         # Paused with nothing under way, its host may come back and keep its servers.
         resting = decide.host_over(v for v in look.verdicts if not (self.paused and not self._control and v.action == decide.QUEUED))
@@ -289,6 +315,7 @@ class Host:
         if record.reserve and not left:
             record = reserve.give_back(self.worker, record, look.scene.migrations)
         self.record = self.worker.cluster.replace(record.to(state, left=len(left)))
+        self._next_look = self.worker.clock() + REST_LOOK
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
         return BUSY_PAUSE
 

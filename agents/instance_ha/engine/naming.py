@@ -7,17 +7,12 @@ from collections.abc import Iterable, Mapping
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterNode, ClusterView, Record, Service
 
 
-def forced_down(services: Iterable[Service]) -> frozenset[str]:
-    """The compute hosts that are marked down in Nova."""
-    return frozenset(s.host for s in services if s.binary == "nova-compute" and s.forced_down)
-
-
 def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Mapping[str, ClusterNode], domain: str) -> frozenset[str]:
-    """Hosts that are off for certain: forced down, or confirmed as fenced (with quick_evacuate_level=3 Nova has no mark of that) and
-    not up. Not those whose fencing is not confirmed, nor those that are let in, or about to be: they may carry out what they were asked,
-    forced down or not."""
+    """The hosts that are known to be off: Pacemaker has proven that they were fenced, and they are not up. What a person, or the cloud,
+    has marked down in Nova is no proof. Not those that are unfenced, or about to be: they may carry out what they were asked. A
+    controller counts that Pacemaker itself shows as fenced."""
     services = list(services)
-    up = {s.host for s in services if s.binary == "nova-compute" and s.up}
+    up = {s.host for s in services if s.up}
     confirmed, back = set(), set()
     for record in records:
         name, node = host_of(record.host or record.node, domain, services), nodes.get(record.node)
@@ -25,7 +20,9 @@ def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Map
             back.add(name)
         elif record.state in (CONFIRMED, EVACUATED, PARTLY) and record.proof and name not in up:
             confirmed.add(name)
-    return frozenset(name for name in (forced_down(services) | confirmed) - back if name)
+    fenced = [node.name for node in nodes.values() if node.online is False and node.mark]
+    control = {s.host for s in services if s.binary != "nova-compute" and not s.up and any(same_name(s.host, name) for name in fenced)}
+    return frozenset(name for name in (confirmed | control) - back if name)
 
 
 def is_ours(service: Service) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .. import placement
 from ..demand import demand_of_group
+from ..errors import CloudError
 from ..model import FAILED, Group, Server, Service
 from ..nova import Nova
 from .scene import HostScene
@@ -31,8 +32,8 @@ class Placer:
         self._refused: dict[str, set[str]] = {}        # homes where a member failed
         self._one_by_one = threading.Lock()  # two members that are sent at once must not choose two homes
 
-    def place(self, server: Server, scene: HostScene, services: Iterable[Service]) -> Place:
-        """The place of one server, seen as Nova shows it alone. Raises CloudError."""
+    def place(self, server: Server, scene: HostScene, services: Iterable[Service], failed: frozenset[str] = frozenset()) -> Place:
+        """The place of one server, seen as Nova shows it alone. `failed` are the hosts where it has failed. Raises CloudError."""
         if self.target:
             return Place(self.target)
         for group_id in server.groups or ():
@@ -42,7 +43,19 @@ class Placer:
                     return self._together(server, group, scene, list(services))
             if group and group.policy == "anti-affinity":
                 return self._apart(server, group, scene, {s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled})
-        return Place()
+        return self._elsewhere(server, scene, services, failed | scene.avoid)
+
+    def _elsewhere(self, server: Server, scene: HostScene, services: Iterable[Service], avoid: frozenset[str]) -> Place:
+        """A host by name where it has not failed, as long as there is one: the scheduler would choose the emptiest again, and that is
+        the one on which everything fails. A named host still passes the scheduler's filters."""
+        left = _usable(services, self.host) - avoid - scene.dead_hosts
+        if not avoid or not left:
+            return Place()
+        try:
+            room = [host for host in placement.hosts_with_room(self.nova, demand_of_group([server])) if host in left]
+        except CloudError:
+            room = []
+        return Place(room[0] if room else min(left))
 
     def _together(self, server: Server, group: Group, scene: HostScene, services: list[Service]) -> Place:
         """Nova's scheduler pins a hard-affinity group to the hosts of its members: all on the dead one, there is no other for it."""

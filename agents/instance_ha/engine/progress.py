@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..errors import CloudError
 from ..model import ARRIVED, FAILED, RETURNING, Aggregate, Migration, Record, Server, Service
 from ..nova import Nova
 from ..rows import nova_time
 from . import decide
 from .evacuation import Evacuation
 from .scene import Verdict
-from .selection import Policy, Ruling
+from .selection import Policy
 
 STATES = ("waiting", "moving", "arrived", "failed", "left", "not protected", "gone")
 NOT_PROTECTED = "not protected: "      # how decide.py begins the reason
@@ -35,20 +34,10 @@ class Progress:
     reason: str
 
 
-class Onlooker(Evacuation):
-    """It only looks, and goes on where Glance cannot be asked."""
-
-    def ruling(self, server: Server) -> Ruling:
-        try:
-            return super().ruling(server)
-        except CloudError as error:
-            return Ruling(True, f"whether it is protected is not known: {error}")
-
-
 def look(nova: Nova, record: Record, host: str, policy: Policy, services: Sequence[Service], aggregates: Sequence[Aggregate],
          now: float) -> list[Progress]:
     """Every server that is on the host, claimed for it, or has left it in this incident, by name. Raises CloudError."""
-    engine = Onlooker(nova, host, record.id, record.worker, policy, aggregates=aggregates)
+    engine = Evacuation(nova, host, record.id, record.worker, policy, aggregates=aggregates)
     rows = nova.evacuations(host)
     # Before the evacuation has begun, all that Nova remembers is of earlier ones.
     baseline = record.baseline if record.baseline is not None else rows[-1].id if rows else 0
@@ -77,7 +66,7 @@ def _elsewhere(nova: Nova, away: Mapping[str, Sequence[Migration]]) -> dict[str,
 
 def _of_verdict(verdict: Verdict, host: str, rows: Sequence[Migration], now: float) -> Progress:
     server, last = verdict.server, rows[-1] if rows else None
-    state = WORDS.get(verdict.action, "moving")
+    state = WORDS.get(verdict.action, "moving" if rows else "waiting")
     if not verdict.protected:
         state = "not protected" if verdict.reason.startswith(NOT_PROTECTED) else "left"
     elif last and last.status in FAILED and server.host in (host, None) and not (state == "left" and verdict.final):

@@ -4,31 +4,58 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from ..model import DISABLED_BY_US, Service
 
 PULSE = 30.0          # a conductor or scheduler that has not reported for so long may hang; Nova's report_interval is 10 s by default
+MISSED = 3            # after so many of its usual reports are missing, a service was silent
+SHORTEST_GAP = 5.0    # seconds; less is no gap, however often it reports
+GONE = timedelta(minutes=5)   # Nova's last word of a service may be so much older than its death
 SURE = 2              # reports of nova-compute after which it counts as running
 
 
 class Pulse:
-    """Whether every conductor and scheduler has been seen at work without a gap. Nova calls one up for as long as its
-    service_down_time after it died, so what counts is that its time stamp moves; and that this process was there to see it."""
+    """Whether every conductor and scheduler that may hold a request has been seen at work without a gap. Nova calls one up for as
+    long as its service_down_time after it died, so what counts is that its time stamp moves; and that this process was there to
+    see it. `gaps` are the hosts of those that were silent for a while, and when they were heard again."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, float]] = {}   # service id -> its time stamp, and when that moved
+        self._usual: dict[str, float] = {}              # and the shortest time between two of its reports
         self._looked = float("-inf")
+        self.gaps: dict[str, float] = {}
 
-    def beats(self, control: Sequence[Service], now: float) -> bool:
-        """Whether nothing was missed since the last look."""
+    def beats(self, control: Sequence[Service], now: float, began: str = "") -> bool:
+        """Whether nothing was missed since the last look. One that has been down since long before `began`, Nova's text of the time
+        of the first request, can hold none of them."""
         unbroken, self._looked = now - self._looked < PULSE, now
         for service in control:
-            stamp, _ = self._seen.get(service.id, (None, 0.0))
+            stamp, moved = self._seen.get(service.id, (None, 0.0))
             if stamp is None:
                 self._seen[service.id] = (service.updated, float("-inf"))
             elif stamp != service.updated:
+                self._note(service, now, now - moved)
                 self._seen[service.id] = (service.updated, now)
-        return unbroken and all(service.up and now - self._seen[service.id][1] < PULSE for service in control)
+        relevant = [service for service in control if service.up or not long_before(service.updated, began)]
+        return unbroken and all(service.up and now - self._seen[service.id][1] < PULSE for service in relevant)
+
+    def _note(self, service: Service, now: float, pause: float) -> None:
+        """Note how long a service was silent before this report."""
+        usual = self._usual.get(service.id)
+        if usual is not None and pause > min(PULSE, max(MISSED * usual, SHORTEST_GAP)):
+            self.gaps[service.host] = now
+        if pause >= 1.0 and pause != float("inf"):
+            self._usual[service.id] = min(usual or pause, pause)
+
+
+def long_before(since: str, made: str) -> bool:
+    """Return True if a service that was last heard at `since` was down for certain at `made`. Both are Nova's texts; what cannot be
+    read is not certain."""
+    try:
+        return datetime.fromisoformat(since) + GONE < datetime.fromisoformat(made)
+    except (ValueError, TypeError):
+        return False
 
 
 class Fallen:
@@ -36,14 +63,16 @@ class Fallen:
     Nova's record, and is carried out when the host is back."""
 
     def __init__(self) -> None:
-        self._were_up: set[str] = set()
+        self._were_up: dict[str, str] = {}     # hosts that were up, and their last report
 
     def look(self, computes: Sequence[Service], dead: str) -> dict[str, str]:
         """Those that were up, or that instance-ha has marked down, and are not up now, each with Nova's last word of it; without the
-        host that is evacuated."""
-        self._were_up |= {service.host for service in computes if service.up}
-        return {service.host: service.updated for service in computes if not service.up and service.host != dead
-                and (service.host in self._were_up or service.reason.startswith(DISABLED_BY_US))}
+        host that is evacuated. One that a list leaves out is not known to be up."""
+        self._were_up |= {service.host: service.updated for service in computes if service.up}
+        up = {service.host for service in computes if service.up}
+        marked = {service.host: service.updated for service in computes if not service.up and service.reason.startswith(DISABLED_BY_US)}
+        said = {service.host: service.updated for service in computes}
+        return {host: said.get(host, since) for host, since in {**self._were_up, **marked}.items() if host not in up and host != dead}
 
 
 class Reports:

@@ -1,22 +1,22 @@
-"""The servers that stayed on a host that was fenced and is up again: given back in the state they had, unless they may run elsewhere."""
+"""The servers that stayed on a host that was fenced and is up again: restored to the state they had, unless they may run elsewhere."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..model import FAILED, Claim, Migration, Record, Server, claim_of
+from ..model import Server
 from ..nova import Nova
+from . import places
 from .evacuation import Evacuation
-from .remains import suspect
-from .states import ACTIVE, ELSEWHERE, HALTED, MOVING, PAUSED, STARTED, STOPPED
+from .looked import Look
+from .scene import Case
+from .states import ACTIVE, HALTED, PAUSED, STARTED, STOPPED
 
 if TYPE_CHECKING:
     from .worker import Worker
 
-ACTIVE_IN_NOVA = "active"  # what a reset leaves
 NAMED = 3                # servers that one sentence names
 SHARE = 3.0              # seconds of one turn for the servers of one host: other hosts are not to wait for them
 LOG = logging.getLogger(__name__)
@@ -28,60 +28,62 @@ class Stayed:
     def __init__(self, worker: Worker, node: str) -> None:
         self.worker, self.node = worker, node
         self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
-        self._tasks: dict[str, tuple[str, float]] = {}   # the task of a server that is to be given back, and since when it has it
+        self._tasks: dict[str, tuple[str, float]] = {}   # the task of a server that is to be restored, and since when it has it
         self._unseen: set[str] | None = None   # those that were there when the host was up again, and have not been looked at
+        self.doubtful = False                  # whether nothing is to be done any more, but for servers that may run elsewhere
         self.cut = False                       # whether the last turn's share was too short
-        self._marking: set[str] = set()        # doubtful ones whose new claim may not be there yet
 
-    def give_back(self, record: Record, host: str) -> str:
-        """Go on with it, for a part of a turn. What is still to come, "" for nothing. Raises CloudError."""
-        worker, nova = self.worker, self.worker.nova.about(record.id)
-        end, self.cut = worker.clock() + SHARE, False
+    def restore(self, engine: Evacuation, look: Look) -> str:
+        """Go on with it, for a part of a turn. What is still to come, "" for nothing. Raises CloudError.
+
+        A server is started, reset or stopped here only if places.why_not_restore says that nothing speaks against it: its own
+        record was read, and shows that no request may still be carried out and that none has left a guest.
+        """
+        worker, nova = self.worker, engine.nova
+        end, self.cut, self.doubtful = worker.clock() + SHARE, False, False
 
         def go_on() -> bool:
             worker.alive()
             self.cut = self.cut or worker.clock() >= end
             return not self.cut
 
-        there = nova.servers_on(host)
+        here = [case for case in engine.cases.values() if case.server.host == look.scene.host]
+        doubts = {case.server.id: engine.why_not_restore(case, look) for case in here}
         if self._unseen is None:
-            self._unseen = {server.id for server in there}
-        seen = worker.hosts.get(self.node)
-        engine = seen.engine if seen else None
-        harmless = {row for memory in engine.memory.values() for row in memory.harmless} if engine else set[int]()
-        known = engine.memory if engine else {}
-        there = [replace(s, fault=known[s.id].fault_of(s)) if s.id in known else s for s in there]
-        begun = begun_elsewhere(nova, host, record.baseline, there, engine.broken if engine else (), harmless)
-        waiting = release(nova, host, self._reboots, self._is_stuck, begun, go_on)
+            self._unseen = {case.server.id for case in here}
+        unread = [case.server.name for case in here if case.attempts is None]
+        if unread:
+            return f"{len(unread)} servers that stayed, of which Nova does not tell what was asked: {', '.join(unread[:NAMED])}"
+        waiting = [case.server for case in here if case.is_ours and not doubts[case.server.id] and not self._released(engine, case, go_on)]
         if waiting:
             tasks = ", ".join(f"{s.name} {s.task_state or 'not looked at yet'}" for s in waiting[:NAMED])
             return f"{len(waiting)} servers that stayed have a task: {tasks}"
-        revive(nova, host, self._unseen, self._protected, self._reboots, begun, go_on)
+        self._revive(nova, [case for case in here if not case.is_ours], doubts, go_on)
         if self._unseen:
             return f"{len(self._unseen)} servers that stayed are still to be looked at"
-        doubtful = self._doubtful(nova, record, host, begun)
+        doubtful = [case for case in here if case.is_ours and doubts[case.server.id]]
         if doubtful:
-            words = ", ".join(f"{s.name} on {begun[s.id].destination if s.id in begun else 'another host'} ({s.id})" for s in doubtful[:NAMED])
+            self.doubtful = True
+            words = ", ".join(f"{case.server.name} on {_where(case)} ({case.server.id})" for case in doubtful[:NAMED])
             worker.problem(f"left {self.node}", f"{self.node}: may run elsewhere; look there, then unlock: {words}")
             return f"{len(doubtful)} servers that stayed may run elsewhere"
         return ""
 
-    def _doubtful(self, nova: Nova, record: Record, host: str, begun: Mapping[str, Migration]) -> list[Server]:
-        """Those that may run elsewhere and that nobody has unlocked since. Their claim says so from now on: the host may die again."""
-        found = []
-        for server in nova.servers_on(host):
-            claim = claim_of(server)
-            marked = claim is not None and claim.was == ELSEWHERE
-            if not (server.locked or server.id in self._marking) or not (server.id in begun or marked):
-                continue
-            found.append(server)
-            if server.id in self._marking or (claim is not None and not marked):
-                self._marking.add(server.id)
-                if server.locked:
-                    nova.unlock(server.id)  # Nova would keep the old words
-                nova.lock(server.id, Claim(host, ELSEWHERE, record.id, self.worker.token).text())
-                self._marking.discard(server.id)
-        return found
+    def _released(self, engine: Evacuation, case: Case, go_on: Callable[[], bool]) -> bool:
+        """Bring a server that we claimed into the state it had, and take our claim away. Whether that is done."""
+        server, nova = case.server, engine.nova
+        if not go_on():
+            return False
+        task = server.task_state
+        if task and not places.is_rebuilding(server):
+            if not self._is_stuck(server):
+                return False
+            LOG.warning("%s (%s): stayed on %s, and does not end %s; reset", server.name, server.id, server.host, task)
+        if task:
+            nova.reset(server.id)
+        _restore(nova, server, "active" if task else server.vm_state or "", case.was, self._reboots)
+        engine.release(server.id)
+        return True
 
     def _is_stuck(self, server: Server) -> bool:
         """Whether a server has had the same task for stuck_timeout: Nova does not end each that the host's death broke off."""
@@ -91,101 +93,42 @@ class Stayed:
             self._tasks[server.id] = (server.task_state or "", since)
         return self.worker.clock() - since > self.worker.policy.stuck_timeout
 
-    def _protected(self, server: Server) -> bool:
-        worker = self.worker
-        return Evacuation(worker.nova, server.host or "", "", "", worker.policy, aggregates=worker.aggregates()).ruling(server).protected
+    def _revive(self, nova: Nova, cases: list[Case], doubts: dict[str, str], go_on: Callable[[], bool]) -> None:
+        """Start again the protected servers that stayed and carry no claim: Nova has them as active for some minutes, and starts none.
+        Each is looked at once: what a user shuts down later stays so."""
+        there = {case.server.id: case for case in cases}
+        assert self._unseen is not None
+        self._unseen &= {*there}
+        for case in [there[key] for key in sorted(self._unseen)]:
+            server = case.server
+            if not go_on():
+                return
+            idle = server.vm_state == "active" and not server.task_state and not doubts[server.id]
+            protected = case.ruling is not None and case.ruling.protected
+            if idle and protected and nova.guest_runs(server.id) is False:
+                LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, server.host)
+                _reboot(nova, server, self._reboots)
+            self._unseen.discard(server.id)
 
 
-def begun_elsewhere(nova: Nova, host: str, baseline: int | None, servers: Sequence[Server], broken: Collection[int],
-                    harmless: Collection[int]) -> dict[str, Migration]:
-    """The evacuations of this incident that a destination had begun, by server, without the `broken`, whose destination died, and without
-    those that failed and have left no guest, as the `harmless` (remains.py). A server of these that is still on the host may run there:
-    its guest is started before Nova moves it, and a nova-compute that is restarted in between, or cannot write it down, leaves it. The
-    host's own then calls the row completed. Raises CloudError."""
-    rows = [row for row in nova.evacuations(host) if row.id > baseline] if baseline is not None else []
-    found = {}
-    for server in servers:
-        tries = [row for row in rows if row.server == server.id]
-        last = next((row for row in reversed(tries) if row.destination), None)
-        if last and last.destination != host and last.id not in broken and (
-                last.status not in FAILED or suspect(server.fault, tries, harmless)):
-            found[server.id] = last
-    return found
+def _where(case: Case) -> str:
+    """The hosts on which a server may run."""
+    hosts = {one.destination for one in case.attempts or () if one.destination} | {row.destination for row in case.rows if row.destination}
+    return " or ".join(sorted(filter(None, hosts))) or "another host"
 
 
-def revive(nova: Nova, host: str, unseen: set[str], protected: Callable[[Server], bool], reboots: dict[str, int],
-           begun: Mapping[str, Migration], go_on: Callable[[], bool]) -> None:
-    """Start again the protected servers that stayed on a host that was fenced and is up again before they were evacuated: Nova has
-    them as active for some minutes, and starts none. Each of the `unseen` is looked at once: what a user shuts down later stays so.
-    Those that were looked at are taken out of `unseen`, as long as `go_on` says so. Raises CloudError."""
-    there = {server.id: server for server in nova.servers_on(host)}
-    unseen &= {*there}
-    for server in [there[key] for key in sorted(unseen)]:
-        if not go_on():
-            return
-        idle = server.vm_state == "active" and not server.task_state and claim_of(server) is None
-        if idle and server.id not in begun and protected(server) and nova.guest_runs(server.id) is False:
-            LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, host)
-            _reboot(nova, server, reboots)
-        unseen.discard(server.id)
-
-
-def release(nova: Nova, host: str, reboots: dict[str, int], is_stuck: Callable[[Server], bool], begun: Mapping[str, Migration],
-            go_on: Callable[[], bool]) -> list[Server]:
-    """Give back the servers that we claimed and that are still on the host, which is up again: each is brought into the state it
-    had, and our claim is taken away. `reboots` is the caller's memory of what was asked, by server, for when an answer gets lost;
-    `is_stuck` says of a server with a task that it will not end; those in `begun`, or in doubt, stay locked, so that nobody starts
-    them; `go_on` says whether there is time for one more. Returns the servers that are not given back yet. Raises CloudError."""
-    waiting = []
-    for server in nova.servers_on(host):
-        claim = claim_of(server)
-        if claim is None or claim.host != host or server.id in begun or claim.was == ELSEWHERE:
-            continue
-        if not go_on():
-            waiting.append(server)
-            continue
-        lost = (server.task_state or "").startswith("rebuild")
-        if server.task_state and not lost:
-            if not is_stuck(server):
-                waiting.append(server)
-                continue
-            LOG.warning("%s (%s): stayed on %s, and does not end %s; reset", server.name, server.id, host, server.task_state)
-            nova.reset(server.id)
-            server = replace(server, task_state=None, vm_state=ACTIVE_IN_NOVA)
-        twice = overlapping(nova.evacuations_of(server.id)) if server.vm_state == "error" else []
-        if twice:
-            LOG.warning("%s (%s): stayed on %s, and may run on %s: Nova had evacuations %s of it at work at once; a person has to look",
-                        server.name, server.id, host, " or ".join(sorted({str(row.destination) for row in twice})), [row.id for row in twice])
-        elif lost:
-            LOG.warning("%s (%s): Nova lost its evacuation; it stayed on %s and needs a person", server.name, server.id, host)
-        else:
-            _restore(nova, host, server, claim.was, reboots)
-        nova.unlock(server.id)
-    return waiting
-
-
-def overlapping(rows: Sequence[Migration]) -> list[Migration]:
-    """The evacuations of a server that had a destination and were at work while another one was: Nova takes them, and when both fail in
-    the end, a guest that one of them has started may run on."""
-    begun = [row for row in rows if row.destination]
-    return [row for row in begun if any(other is not row and row.created < other.updated and other.created < row.updated for other in begun)]
-
-
-def _restore(nova: Nova, host: str, server: Server, was: str, reboots: dict[str, int]) -> None:
-    """Its guest died with the host's power, whatever Nova says, and nova-compute does not start it."""
-    if was == MOVING:
-        LOG.warning("%s (%s): stayed on %s, and may run where its live migration was going; a person has to look", server.name, server.id, host)
-        return
+def _restore(nova: Nova, server: Server, state: str, was: str, reboots: dict[str, int]) -> None:
+    """Its guest died with the host's power, whatever Nova says, and nova-compute does not start it. `state` is Nova's vm_state of it."""
     if was in (ACTIVE, STARTED):
-        LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, host)
-    if server.vm_state == "error" and was != PAUSED:
+        LOG.info("%s (%s): stayed on %s, starting it again", server.name, server.id, server.host)
+    if state == "error" and was != PAUSED:
         nova.reset(server.id)
-    if was in (ACTIVE, STARTED) and server.vm_state == "stopped":
+    if was in (ACTIVE, STARTED) and state == "stopped":
         nova.start(server.id)
-    elif was in (ACTIVE, STARTED) and server.vm_state in ("active", "error"):
-        if server.vm_state == "error" or not nova.guest_runs(server.id):
+    elif was in (ACTIVE, STARTED) and state in ("active", "error"):
+        if state == "error" or not nova.guest_runs(server.id):
             _reboot(nova, server, reboots)
-    elif was in (STOPPED, HALTED) and server.vm_state in ("active", "error"):
+    elif was in (STOPPED, HALTED) and state in ("active", "error"):
         nova.stop(server.id)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from .window import Queue, Waiting, Window
 IDLE_PAUSE = 0.5         # between two looks at the CIB while nothing is on record
 NOVA_LOOK = 30.0         # between two looks at Nova while nothing is on record
 AGGREGATES_AGE = 60.0    # seconds after which host aggregates are read again
+SHOW_PAUSE = 3.0         # between two words of progress of one host in crm_mon
 THREADS = 32             # requests to Nova at once
 LOG = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class Worker:
         self._nova_looked = -NOVA_LOOK
         self.services_known: Sequence[Service] = ()   # Nova's, as of the last look
         self.missing = Missing(self)
-        self._shown: dict[str, str] = {}
+        self._shown: dict[str, tuple[str, float]] = {}
 
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
         """Take new parameters; what is remembered of hosts and of lost answers stays."""
@@ -249,10 +251,13 @@ class Worker:
     def show(self, node: str, text: str) -> None:
         """Tell people how a host stands: in the log, and as an attribute of this node, since crm_mon hides those of dead ones."""
         self.health.sentence = f"{node}: {text}"
-        if self._shown.get(node) != text:
+        before, when = self._shown.get(node, ("", float("-inf")))
+        # Each write makes Pacemaker compute what is to be done anew: progress alone is told every few seconds.
+        progress = re.sub(r"\d+", "", text) == re.sub(r"\d+", "", before)
+        if before != text and (not progress or self.clock() - when >= SHOW_PAUSE):
             LOG.info("%s: %s", node, text)
             self.cluster.show(TOLD + node, text)
-            self._shown[node] = text
+            self._shown[node] = (text, self.clock())
 
     def say(self, text: str) -> None:
         """The sentence of this turn."""
