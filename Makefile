@@ -17,7 +17,7 @@ SEED   ?= 1
 ROUNDS ?= 20
 FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
 
-.PHONY: demo test test-slow test-configure stress faults chaos bench check install uninstall lab-down
+.PHONY: demo test test-slow test-configure stress faults evidence chaos bench check install uninstall lab-down
 
 demo:
 	@$(LAB) install
@@ -42,6 +42,10 @@ stress:
 faults:
 	@$(LAB) install
 	@$(LABVENV)/bin/python -m tests.faults $(FAULTS)
+
+evidence:
+	@$(LAB) up --controllers 1 --computes 3
+	@$(LABVENV)/bin/python -u -m tests.nova.evidence $(EVIDENCE); status=$$?; $(LAB) down; exit $$status
 
 chaos:
 	@$(LAB) install

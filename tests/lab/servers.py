@@ -37,13 +37,18 @@ def _session(access: str) -> session.Session:
 
 def request(service: str, method: str, path: str, body: Any = None, microversion: str | None = None, **options: Any) -> Any:
     """A request to an API ("compute", "network", "image", "block-storage", "placement", "identity"); the decoded answer or None."""
+    found = answer(service, method, path, body, microversion, **options)
+    return found.json() if found.content else None
+
+
+def answer(service: str, method: str, path: str, body: Any = None, microversion: str | None = None, **options: Any) -> Any:
+    """The same, but the whole answer: its status and its headers too."""
     client = adapter.Adapter(_session(CLOUDS_YAML.read_text()), service_type=service, region_name="RegionOne", interface="public")
     if service == "compute":
         microversion = microversion or MICROVERSION
     if body is not None:
         options["json"] = body
-    answer = inside(lambda: client.request(path, method, microversion=microversion, **options))
-    return answer.json() if answer.content else None
+    return inside(lambda: client.request(path, method, microversion=microversion, **options))
 
 
 def nova(method: str, path: str, body: Any = None, microversion: str = MICROVERSION) -> Any:
