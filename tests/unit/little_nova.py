@@ -18,7 +18,8 @@ from tests.unit.fake import ROW
 USER, PROJECT = "agent", "service"      # who asks, by Nova's record of it
 WHEN = "2026-11-25T04:00:%02d.000000"
 # As Nova 34 gives them (the last lines of a traceback).
-NO_HOST = {"details": "No valid host was found. There are not enough hosts available.", "traceback": "  File \"nova/conductor/manager.py\", line 1"}
+NO_HOST = {"details": "No valid host was found. There are not enough hosts available.",
+           "traceback": "  File \"nova/conductor/manager.py\", line 1, in _schedule_instances\n"}
 SPAWN_FAILED = {"details": "Failed to deploy instance", "traceback": "  File \"nova/compute/manager.py\", line 1, in _rebuild_default_impl\n"
                 "    self.driver.spawn(context, instance, image_meta, injected_files,\n"}
 

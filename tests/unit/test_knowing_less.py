@@ -70,7 +70,8 @@ def worlds(draw: some.DrawFn) -> World:
     quiet, since = draw(some.sampled_from((None, 0.0, NOW - 10))), draw(some.sampled_from((0.0, NOW - 1, NOW - 40, NOW - 400)))
     row = rows[-1] if rows else None
     sign = f"{row and (row.id, row.status, row.destination, row.updated)} {server.task_state} {server.host}"
-    memory = Memory(rows=len(rows), progress=(sign, since), quiet=quiet, failed={one.request: 0.0 for one in attempts}, refusals=draw(some.integers(0, 6)),
+    memory = Memory(rows=len(rows), progress=(sign, since), quiet=quiet, failed={one.request: 0.0 for one in attempts},
+                    refusals=draw(some.integers(0, 6)),
                     short=draw(some.booleans()), refusal=draw(some.sampled_from(("", "no"))))
     ruling = Ruling(draw(some.sampled_from((True, True, True, False))), "rule")
     whole = draw(some.booleans())

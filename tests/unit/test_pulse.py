@@ -46,7 +46,8 @@ def test_a_host_that_died_of_late_may_hold_a_request_in_its_queue() -> None:
     """It may be the destination that a scheduler chose and that Nova's record does not name yet."""
     fallen = Fallen()
     others = [compute("cmp-1", False), compute("cmp-2", True), compute("cmp-3", False, "broken fan")]
-    assert fallen.look(others, "cmp-1") == {}                              # the dead host itself, and one that nobody chose
-    assert fallen.look([compute("cmp-2", False)], "cmp-1") .keys() == {"cmp-2"}
+    assert fallen.look(others, "cmp-1").keys() == {"cmp-3"}, "not the dead host itself; since when it is down says whether it can have it"
+    assert fallen.look([compute("cmp-2", False)], "cmp-1").keys() == {"cmp-2"}
+    assert fallen.look([], "cmp-1").keys() == {"cmp-2"}, "a list that leaves it out says nothing"
     assert fallen.look([compute("cmp-2", True)], "cmp-1") == {}
     assert Fallen().look([compute("cmp-4", False, "instance-ha: fenced by Pacemaker")], "cmp-1").keys() == {"cmp-4"}

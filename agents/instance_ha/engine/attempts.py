@@ -19,21 +19,21 @@ AT_DESTINATION = "compute_rebuild_instance"
 SUCCESS = "Success"
 EXISTS = "already exists"      # Nova's words, of a guest that is where it is to be made
 
-# Where in nova/compute/manager.py a try ended before its destination could start the guest: words of the traceback.
+# Nova's words, and frames of its traceback, that say where a try ended before its destination could start the guest.
 _BEFORE_THE_GUEST = re.compile(
-    r"InstanceFaultRollback|rebuild_claim\(|_validate_instance_group_policy|_check_instance_exists|_check_trusted_certs"
-    r"|setup_networks_on_host|setup_instance_network_on_host|get_instance_nw_info|attach_block_devices\(|detach_block_devices\("
-    r"|expected_task_state=\[task_states\.REBUILDING\]|expected_task_state=\[task_states\.REBUILD_BLOCK_DEVICE_MAPPING\]")
-# A hypervisor driver that cannot start a guest removes what it made of it.
+    r"Build of instance \S+ aborted"
+    r"|Conflict updating instance.*Expected: \{'task_state': \[(<.*?>|')?'?(rebuilding|rebuild_block_device_mapping)'?\]")
+_FRAMES_BEFORE = re.compile(
+    r"\b(rebuild_claim|detach_block_devices|_prep_block_device|setup_networks_on_host|setup_instance_network_on_host)\b")
+_FRAMES_OF_SCHEDULING = re.compile(r"\b(_schedule_instances|select_destinations)\b")
+NO_HOST = "No valid host"
+# A driver that cannot start a guest removes what it made of it (read, libvirt), unless what it needs for that was away.
 _IN_THE_DRIVER = re.compile(r"self\.driver\.(spawn|rebuild)\(")
 _AFTER_THE_GUEST = re.compile(
-    r"_update_instance_after_spawn|expected_task_state=\[task_states\.REBUILD_SPAWNING\]|stop_instance|finish_evacuation")
-# Nova's words for a service that was away: the driver may have started the guest by then.
-_BROKEN_OFF = re.compile(r"Messag|Remote|RPC|\bDB|OperationalError|InterfaceError|Timed out waiting for a reply|Conflict updating")
-# Where Nova shows no traceback: its words for what happens before there can be a guest.
-_NO_GUEST = re.compile(
-    r"[Ii]nsufficient compute resources|No valid host|policy was violated|Binding failed for port|Virtual Interface creation failed"
-    r"|Failed to allocate the network|Failed to deploy instance")
+    r"_update_instance_after_spawn|task_states\.REBUILD_SPAWNING|stop_instance|finish_evacuation|delete_allocation_for_evacuated_instance")
+_AWAY = re.compile(
+    r"Messag|Remote|RPC|\bDB|OperationalError|InterfaceError|Timed out|[Tt]imeout|Conflict updating|[Hh]ypervisor|socket|[Cc]onnection|Cannot recv"
+    r"|End of file|[Ff]ailed to (terminate|destroy|power|connect)|could not be destroyed|Device or resource busy")
 
 
 class Stage(Enum):
@@ -87,7 +87,9 @@ def _attempt(action: Action, steps: Sequence[Step]) -> Attempt:
         return Attempt(action.request, action.started, Stage.SCHEDULING, host)
     if conductor.result == SUCCESS:
         return Attempt(action.request, action.started, Stage.SENT, host)
-    return Attempt(action.request, action.started, Stage.CLEAN, host, why=conductor.why)
+    # An error that is not the scheduling's may be that of the sending: then the message may be on its way.
+    clean = NO_HOST in conductor.why or bool(_FRAMES_OF_SCHEDULING.search(conductor.trace))
+    return Attempt(action.request, action.started, Stage.CLEAN if clean else Stage.SENT, host, why=conductor.why)
 
 
 def _last(steps: Sequence[Step], name: str) -> Step | None:
@@ -103,14 +105,17 @@ def _of_destination(step: Step) -> Stage:
 
 
 def left_no_guest(step: Step) -> bool:
-    """Return True if Nova's record of a failed try says that its destination started no guest, or removed it."""
-    if not step.trace:
-        return bool(_NO_GUEST.search(step.why)) and not _BROKEN_OFF.search(step.why)
+    """Return True if Nova's record of a failed try proves that its destination started no guest, or removed it.
+
+    A frame that is missing proves nothing. What the driver says of a guest that it could not start counts, but for words that
+    mean that a service was away which it needs to clean up: Nova's conductor, message bus or database, or libvirt itself.
+    """
     if _AFTER_THE_GUEST.search(step.trace):
         return False
-    if _IN_THE_DRIVER.search(step.trace):
-        return not (_BROKEN_OFF.search(step.why) or _BROKEN_OFF.search(step.trace.strip().rpartition("\n")[2]))
-    return bool(_BEFORE_THE_GUEST.search(step.trace))
+    if _BEFORE_THE_GUEST.search(step.why) or _FRAMES_BEFORE.search(step.trace):
+        return True
+    last = step.trace.strip().rpartition("\n")[2]
+    return bool(_IN_THE_DRIVER.search(step.trace)) and EXISTS not in step.why and not (_AWAY.search(step.why) or _AWAY.search(last))
 
 
 def since_the_last_arrival(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
@@ -122,9 +127,9 @@ def since_the_last_arrival(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
 def lock_is_ours(actions: Sequence[Action], user: str, project: str) -> bool:
     """Return True if a server's lock is instance-ha's, by Nova's own record of who asked for it.
 
-    `actions` are the server's, newest first; `user` is the agents' own id; `project` is the server's. Every lock since the
-    last unlock has to be ours, or that of an administrator from another project: an administrator's lock over a user's keeps
-    the user's words.
+    `actions` are the server's, newest first; `user` is the agents' own id; `project` is the server's. It has to be the only
+    lock since the last unlock: an administrator's lock over another one keeps the words of that. A person who evacuates manually may
+    be another user: then the lock comes from another project than the server's, where only an administrator can lock.
     """
     locks = []
     for action in actions:
@@ -132,10 +137,7 @@ def lock_is_ours(actions: Sequence[Action], user: str, project: str) -> bool:
             break
         if action.name == "lock":
             locks.append(action)
-    return bool(locks) and all(_is_trusted(one, user, project) for one in locks)
-
-
-def _is_trusted(lock: Action, user: str, project: str) -> bool:
-    if user and lock.user == user:
-        return True
-    return bool(lock.project and project and lock.project != project)
+    if len(locks) != 1:
+        return False
+    lock = locks[0]
+    return (bool(user) and lock.user == user) or bool(lock.project and project and lock.project != project)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ..model import Migration
-from .attempts import EXISTS, Attempt, Stage
+from .attempts import EXISTS, NO_HOST, Attempt, Stage
 from .places import SETTLE, STILL, Place, Seen, noted, place_of, why_not
 from .pulse import long_before
 from .scene import Case, HostScene, Memory, Verdict
@@ -33,7 +33,6 @@ LEFT = "left"            # it is not moved, and the reason says why
 MAX_PAUSE = 60.0         # longest pause between two tries
 LONGEST_PAUSE = 300.0    # the same, where only room is missing
 AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's words
-NO_ROOM = "No valid host"                                          # the same
 SEND_DEADLINE = 5.0      # the last look at the record is no older than this when a request is sent
 TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
 CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
@@ -233,7 +232,7 @@ def _pause(seen: Seen, ends: Sequence[Attempt], died: bool) -> float:
         return memory.refused_at + _growing(policy, memory.refusals, memory.short) - now
     if not ends or died:
         return 0.0
-    return memory.failed[ends[-1].request] + _growing(policy, len(ends), NO_ROOM in ends[-1].why) - now
+    return memory.failed[ends[-1].request] + _growing(policy, len(ends), NO_HOST in ends[-1].why) - now
 
 
 def _growing(policy: Policy, tries: int, no_room: bool) -> float:

@@ -102,15 +102,18 @@ class Seen:
         """Its rows of this incident, oldest first."""
         return tuple(row for row in self.case.rows if row.id > self.scene.baseline)
 
-    def row_of(self, attempt: Attempt) -> Migration | None:
-        """Return the row of a request: the API makes it a moment after it has noted the request, and before the next one."""
-        later = min((one.started for one in self.case.attempts or () if one.started > attempt.started), default="~")
-        return next((row for row in self.case.rows if attempt.started <= row.created < later), None)
+    @cached_property
+    def unbegun(self) -> bool:
+        """Whether a list shows a row that is as the API made it for each request that, by the server's record, no destination has
+        begun. Which row belongs to which request nothing says: a conductor takes any of them."""
+        rows = [row for row in self.case.rows if row.status == "accepted" and not row.destination]
+        return len(rows) >= sum(1 for one in self.attempts if one.is_open and one.stage is not Stage.BUILDING)
 
     def lost(self, attempt: Attempt) -> str:
         """Return why an open attempt will not be carried out any more, "" where it may be.
 
-        A queue is known to be empty when everything that reads it has been at work for stuck_timeout. A conductor that has
+        Silence alone closes nothing: a row has to show that nobody has begun, and a queue is known to be empty when everything that
+        reads it has been at work for stuck_timeout. A conductor that has
         begun waits for a scheduler no longer than SCHEDULING_LIMIT, and holds nothing from before a gap in its reports.
         """
         patience, now = self.policy.stuck_timeout, self.scene.now
@@ -118,9 +121,8 @@ class Seen:
             return ""
         if attempt.request in self.broken or (attempt.destination and attempt.destination in self.scene.dead_hosts):
             return f"its destination {attempt.destination} died in the middle"
-        row = self.row_of(attempt)
-        if row is None or row.status != "accepted" or row.destination:
-            return ""                          # only a row that is still as the API made it says that nobody has begun
+        if not self.unbegun:
+            return ""
         quiet = self.memory.quiet is not None and now - self.memory.quiet > patience
         if attempt.stage is Stage.QUEUED:
             return "Nova lost it: no conductor took it" if quiet else ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..model import DISABLED_BY_US, Service
+from ..model import Service
 
 PULSE = 30.0          # a conductor or scheduler that has not reported for so long may hang; Nova's report_interval is 10 s by default
 MISSED = 3            # after so many of its usual reports are missing, a service was silent
@@ -66,13 +66,12 @@ class Fallen:
         self._were_up: dict[str, str] = {}     # hosts that were up, and their last report
 
     def look(self, computes: Sequence[Service], dead: str) -> dict[str, str]:
-        """Those that were up, or that instance-ha has marked down, and are not up now, each with Nova's last word of it; without the
-        host that is evacuated. One that a list leaves out is not known to be up."""
+        """Those that are not up, each with Nova's last word of it, without the host that is evacuated. One that a list leaves out is not
+        known to be up."""
         self._were_up |= {service.host: service.updated for service in computes if service.up}
         up = {service.host for service in computes if service.up}
-        marked = {service.host: service.updated for service in computes if not service.up and service.reason.startswith(DISABLED_BY_US)}
         said = {service.host: service.updated for service in computes}
-        return {host: said.get(host, since) for host, since in {**self._were_up, **marked}.items() if host not in up and host != dead}
+        return {host: said.get(host, since) for host, since in {**self._were_up, **said}.items() if host not in up and host != dead}
 
 
 class Reports:
