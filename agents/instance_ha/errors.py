@@ -43,6 +43,10 @@ class CloudUnreachable(CloudError):
     """No usable answer: a timeout, a broken connection, a 5xx. Whether a request was carried out is unknown."""
 
 
+class OverLimit(CloudUnreachable):
+    """An answer that was too slow, too big, or a redirect. Asking again at once would end alike."""
+
+
 class CloudRefused(CloudError):
     """Keystone or Nova said no: a 4xx. The request was not carried out.
 

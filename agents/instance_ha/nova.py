@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .answers import checked, member, one_line
-from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable
+from .errors import NOT_ACCEPTABLE, CellAway, CloudError, CloudRefused, CloudUnreachable, OverLimit
 from .events import pairs
 from .model import Action, Aggregate, Group, Migration, Server, Service, Step
 from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of, service_of, step_of
@@ -263,8 +263,8 @@ class Nova:
             began = time.monotonic()
             try:
                 return self._once(method, path, body, adapter, query, microversion)
-            except CloudUnreachable:
-                if last or time.monotonic() - began > QUICK:
+            except CloudUnreachable as error:
+                if last or isinstance(error, OverLimit) or time.monotonic() - began > QUICK:
                     raise
         raise AssertionError("not reached")
 
@@ -288,11 +288,13 @@ class Nova:
             if answer.status_code == 401:
                 # The token ran out while several asked at once: keystoneauth gets a new one for the first of them only. Nothing was carried out.
                 answer = adapter.request(path, method, **options)
+        except CloudError:                 # one of our own limits: it says itself what happened
+            raise
         except (ka.Unauthorized, ka.AuthorizationFailure, ka.MissingRequiredOptions) as error:
             raise CloudRefused(f"Keystone refused the credentials: {one_line(error)}", 401) from None
         except (ka.CatalogException, ka.VersionNotAvailable) as error:
             raise CloudRefused(f"Nova was not found in Keystone's catalog: {one_line(error)}", 404) from None
-        except (ka.ClientException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ka.ClientException, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None
         LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
         return checked(answer, method, path)
