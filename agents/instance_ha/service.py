@@ -216,6 +216,7 @@ def main(instance: str) -> int:
             LOG.exception("a turn failed; trying again")
             worker.health.problems["bug"] = "the worker met a bug; its log has a traceback"
             pause = BUG_PAUSE
+        tell_unreadable(worker)
         teller.look(worker)
         _beat(service, worker)
         now = worker.parameters
@@ -285,6 +286,15 @@ def _reload(service: Service, instance: str, worker: Worker, teller: Teller) -> 
 
 def _not_taken(worker: Worker, error: Exception) -> None:
     worker.problem("settings", f"the new parameters were not taken: {error}")
+
+
+def tell_unreadable(worker: Worker) -> None:
+    """Make what could not be read of Nova's answers a problem, which monitor shows, for as long as it cannot."""
+    now = {f"unreadable {what}": sentence for what, sentence in worker.nova.unreadable.items()}
+    for subject in [one for one in worker.health.problems if one.startswith("unreadable ") and one not in now]:
+        worker.solved(subject)
+    for subject, sentence in now.items():
+        worker.problem(subject, sentence)
 
 
 def _beat(service: Service, worker: Worker) -> None:

@@ -1,0 +1,13 @@
+"""Pure: text from outside as people and programs may see it. This is the only place that decides what is harmless."""
+
+from __future__ import annotations
+
+REPLACED = "?"     # what every terminal and every encoding has
+
+
+def printable(text: str) -> str:
+    """Return `text` with a space for every kind of white space, and a mark for every other character that does not
+    print: control characters, line breaks, overrides of the direction of writing, halves of characters."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " if char.isspace() else REPLACED for char in text)
