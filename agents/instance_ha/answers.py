@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from .errors import CloudRefused, CloudUnreachable
-from .text import printable
+from .text import printable, without_password
 
 NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425, 429))
 MOST_DIGITS = 18           # of a number in an answer
@@ -68,4 +68,5 @@ def one_line(error: object) -> str:
     certificate = _CERTIFICATE.search(str(error))
     if certificate:
         return printable(certificate.group(0))
-    return printable(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
+    lines = str(error).strip().splitlines()
+    return without_password(printable(lines[0])) if lines else type(error).__name__

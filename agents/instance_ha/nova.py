@@ -19,6 +19,7 @@ from .rows import (
     aggregate_of,
     compute_node_of,
     group_of_row,
+    image_of,
     marker_of,
     migration_in_part,
     migration_of,
@@ -219,7 +220,7 @@ class Nova:
         """An image's properties and tags (Glance), remembered; empty for one that is gone."""
         if image not in self._images:
             try:
-                self._images[image] = _one(table, self._call("GET", f"/v2/images/{image}", None, self._image), f"image {image}")
+                self._images[image] = _one(image_of, self._call("GET", f"/v2/images/{image}", None, self._image), f"image {image}")
             except CloudRefused as error:
                 if error.status not in (403, 404):
                     raise

@@ -227,6 +227,12 @@ def group_of_row(row: Any) -> Group:
                  _number(_inner(row, "rules"), "max_server_per_host") or 1)
 
 
+def image_of(row: Any) -> Mapping[str, Any]:
+    """Read an image (Glance): its properties that are text, and its tags. Raises OddRow."""
+    row = table(row)
+    return {**{key: value for key, value in row.items() if isinstance(value, str)}, "tags": list(_names(row, "tags"))}
+
+
 def compute_node_of(row: Any) -> tuple[str, str]:
     """Read a hypervisor: its id, and its compute host. Raises OddRow."""
     row = table(row)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+_SECRET = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s'\"]*@")
 REPLACED = "?"     # what every terminal and every encoding has
 
 
@@ -11,3 +14,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " if char.isspace() else REPLACED for char in text)
+
+
+def without_password(text: str) -> str:
+    """Return `text` without the user and the password that a URL in it may hold."""
+    return _SECRET.sub(r"\1", text)
