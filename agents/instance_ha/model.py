@@ -22,10 +22,9 @@ TOLD = "evacuation-"       # and the name of a node: what a worker tells of it i
 
 DISABLED_BY_US = "instance-ha:"
 UNREADABLE = "unreadable"  # our own word for a migration whose row is odd: nobody knows that it has ended
-IN_PROGRESS = frozenset((
-    "queued", "preparing", "accepted", "pre-migrating", "running", "migrating", "post-migrating", UNREADABLE))
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
 FAILED = frozenset(("failed", "error"))   # ended by a destination, or by the scheduler
+ENDED = ARRIVED | FAILED | {"cancelled", "reverted"}    # a word that is not known here has not ended, as far as anybody knows
 NONE_SEEN = "-"
 Moment = tuple[float, float]   # seconds since the epoch, for people, and by the monotonic clock
 MOST_DIGITS = 18       # of a number in a record; Nova's ids have no more
@@ -280,7 +279,7 @@ class Migration:
 
     @property
     def in_progress(self) -> bool:
-        return self.status in IN_PROGRESS
+        return self.status not in ENDED
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from .model import UNREADABLE, Action, Aggregate, Group, Migration, Server, Service, Step
 
+TOO_MUCH = 10 ** 15        # of VCPUs, MiB or GiB
 Value = TypeVar("Value")
 
 
@@ -79,7 +80,7 @@ def _number(row: Mapping[str, Any], key: str) -> int:
     value = row.get(key)
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or abs(value) >= TOO_MUCH:
         raise OddRow(f"{key} is no number")
     return int(value)
 

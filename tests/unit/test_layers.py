@@ -13,7 +13,7 @@ PACKAGES = {"engine": {""}, "planning": {"", "engine"}, "reporting": {"", "engin
             "doctor": {"", "engine", "configuring"}, "cli": {"", "engine", "planning", "reporting", "configuring", "doctor"}}
 RANKS = {
     "incident": 1, "events": 1, "metrics": 1, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 8,
-    "text": 0, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "progress": 7, "chronicle": 7, "drawing": 2, "page": 8,
+    "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "progress": 7, "chronicle": 7, "drawing": 2, "page": 8,
     "errors": 0, "process": 1, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
     "rows": 2, "pulse": 2, "naming": 2, "decide": 4, "looked": 5, "window": 3, "nova": 3, "cib": 1, "cluster": 2, "credentials": 4,
     "placing": 5, "evacuation": 6, "reserve": 6,

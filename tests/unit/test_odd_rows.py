@@ -56,12 +56,20 @@ def test_a_server_of_which_the_id_is_all_that_can_be_read_is_no_missing_one(fake
         fake.nova.server("a1")
 
 
-@pytest.mark.parametrize("more", [{"status": None}, {"status": 7}, {"source_compute": []}, {"dest_compute": 7}], ids=repr)
+@pytest.mark.parametrize("more", [{"status": None}, {"status": 7}, {"status": 10 ** 40}, {"source_compute": []}, {"dest_compute": 7}], ids=repr)
 def test_a_migration_that_cannot_be_read_counts_as_in_progress(fake: Fake, more: dict[str, Any]) -> None:
     fake.says(200, {"migrations": [{**MIGRATION, **more}, {**MIGRATION, "id": 6, "instance_uuid": "a2"}]})
     found = fake.nova.evacuations("cmp-1")
     assert [(row.id, row.server, row.in_progress) for row in found] == [(6, "a2", False), (7, "a1", True)]
     assert "a1: " in fake.nova.unreadable["migrations from cmp-1"]
+
+
+def test_a_word_of_a_migration_that_nobody_knows_is_no_end_of_it(fake: Fake) -> None:
+    fake.says(200, {"migrations": [{**MIGRATION, "status": "of-a-newer-nova"}]})
+    assert [row.in_progress for row in fake.nova.evacuations("cmp-1")] == [True]
+    fake.says(200, {"migrations": [{**MIGRATION, "id": number, "status": word} for number, word in enumerate(
+        ("done", "completed", "finished", "confirmed", "failed", "error", "cancelled", "reverted"))]})
+    assert not [row for row in fake.nova.evacuations("cmp-1") if row.in_progress]
 
 
 @pytest.mark.parametrize("row", [None, 7, {}, {**MIGRATION, "instance_uuid": None}, {**MIGRATION, "id": "x"}], ids=repr)
