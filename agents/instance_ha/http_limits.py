@@ -186,9 +186,14 @@ def _watch_connections(manager: Any) -> None:
     for scheme, pool in manager.pool_classes_by_scheme.items():
         made = pool.ConnectionCls
         if not issubclass(made, _Watched):
-            made = type(f"Watched{made.__name__}", (_Watched, made), {})
-        pools[scheme] = type(f"Watched{pool.__name__}", (pool,), {"ConnectionCls": made})
+            made = _like(made, (_Watched, made))
+        pools[scheme] = _like(pool, (pool,), ConnectionCls=made)
     manager.pool_classes_by_scheme = pools
+
+
+def _like(one: type, bases: tuple[type, ...], **more: Any) -> Any:
+    """Return a class with the same name, which stands in the messages of urllib3."""
+    return type(one.__name__, bases, {"__module__": one.__module__, **more})
 
 
 class _Watched:

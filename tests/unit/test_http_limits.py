@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import logging
 import socket
 import threading
 import time
@@ -13,11 +14,11 @@ from typing import Any
 
 import pytest
 from instance_ha import credentials
-from instance_ha.errors import CloudRefused, CloudUnreachable
+from instance_ha.errors import CloudError, CloudRefused, CloudUnreachable
 from instance_ha.http_limits import MOST_BYTES, PENDING
 from instance_ha.nova import Nova
 
-from tests.unit.ill_cloud import MOST_DRIPS, TOKEN, IllCloud, reply, values
+from tests.unit.ill_cloud import MOST_DRIPS, PASSWORD, TOKEN, IllCloud, reply, values
 
 SERVICES = {"services": [{"id": "1", "binary": "nova-compute", "host": "c", "status": "enabled", "state": "up"}]}
 # One byte for each thousand that it unpacks to.
@@ -217,6 +218,22 @@ def test_version_discovery_and_the_token_still_work(
     assert [one.host for one in nova(ill, handle).services()] == ["c"]
     assert [one.host for one in by_clouds_yaml(ill, handle, tmp_path, monkeypatch).services()] == ["c"]
     assert tokens == [TOKEN, TOKEN]
+
+
+def test_neither_the_password_nor_the_token_is_logged(
+        ill: IllCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """At debug, where keystoneauth1 and urllib3 speak as loudly as the worker lets them."""
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("keystoneauth").setLevel(logging.WARNING)
+    nova(ill, lambda one: reply(one, 200, SERVICES)).services()
+    by_clouds_yaml(ill, lambda one: reply(one, 200, SERVICES), tmp_path, monkeypatch).services()
+    for code in (401, 500):
+        with pytest.raises(CloudError) as caught:
+            nova(ill, lambda one, code=code: reply(one, code, {"x": {"message": "no"}})).services()
+        assert PASSWORD not in str(caught.value) and TOKEN not in str(caught.value)
+    with pytest.raises(CloudUnreachable, match="Unable to establish connection"):
+        credentials.connect(values(auth_url="http://127.0.0.1:1/v3")).services()
+    assert PASSWORD not in caplog.text and TOKEN not in caplog.text and "GET /os-services" in caplog.text
 
 
 def test_what_is_waited_for_can_be_told(ill: IllCloud) -> None:
