@@ -188,12 +188,16 @@ class Nova:
     def groups(self) -> list[Group]:
         """Every server group, of all projects."""
         found: list[Any] = []
+        before: list[Any] = []
         while True:
             query = {"all_projects": "true", "limit": str(PAGE), "offset": str(len(found))}
             rows = items(self._get("/os-server-groups", query), "server_groups")
-            found += rows
-            if not rows or len(found) > MOST_ROWS:     # Nova's own limit of a page may be below ours, and it gives no link
+            if not rows:     # Nova's own limit of a page may be below ours, and it gives no link
                 return self._named("server groups", read_all(found, group_of_row))
+            if rows == before or len(found) > MOST_ROWS:
+                raise CloudUnreachable("GET /os-server-groups has no end: its pages do not lead on")
+            before = rows
+            found += rows
 
     def pinned_zones(self, host: str) -> Mapping[str, str] | None:
         """The zone that each server of a host is pinned to, "" for none, by its id; None where Nova is too old to tell."""
@@ -288,6 +292,7 @@ class Nova:
 
     def _pages(self, key: str, path: str, query: Mapping[str, str], microversion: str | None = None) -> Iterator[Any]:
         marker: dict[str, str] = {}
+        seen: set[str] = set()
         count = 0
         while True:
             page = self._get(path, {**query, "limit": str(PAGE), **marker}, microversion)
@@ -297,8 +302,9 @@ class Nova:
             if not rows or not page.get(f"{key}_links"):
                 return
             last = marker_of(rows[-1])
-            if not last or last == marker.get("marker") or count > MOST_ROWS:
+            if not last or last in seen or count > MOST_ROWS:
                 raise CloudUnreachable(f"GET {path} has no end: its pages do not lead on")
+            seen.add(last)
             marker = {"marker": last}
 
     def _named(self, what: str, rows: Rows[Value]) -> Rows[Value]:

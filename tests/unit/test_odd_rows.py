@@ -111,6 +111,10 @@ def test_a_refusal_in_odd_words_is_a_refusal(fake: Fake, raw: bytes, code: int) 
 
 
 def test_pages_that_lead_nowhere_end(fake: Fake) -> None:
+    for offset in (0, 1):
+        fake.says_always(f"/os-server-groups?all_projects=true&limit=500&offset={offset}", {"server_groups": [{"id": "g"}]})
+    with pytest.raises(CloudUnreachable, match="has no end"):
+        fake.nova.groups()
     fake.always["/servers/detail?all_tenants=1&host=cmp-1&limit=500"] = fake.always[
         "/servers/detail?all_tenants=1&host=cmp-1&limit=500&marker=a1"] = (
         200, {}, b'{"servers": [{"id": "a1"}], "servers_links": [1]}')
