@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from instance_ha import cli, credentials, placement
 from instance_ha import cluster as pacemaker
-from instance_ha import credentials, placement
 from instance_ha.cib import parse_cib, read_cib
 from instance_ha.cli.common import FORMATS, Screen, print_rows
 from instance_ha.cluster import Cluster
@@ -44,7 +44,7 @@ from tests.unit.test_model import server
 from tests.unit.test_odd_rows import MIGRATION, SERVICE, Written
 from tests.unit.test_placement import CANDIDATES, HYPERVISORS, PLAIN, PROVIDERS
 
-PROPERTIES = 9                                  # tests below among which the cases are divided
+PROPERTIES = 10                                 # tests below among which the cases are divided
 CASES = int(os.environ.get("INSTANCE_HA_FUZZ_CASES", "0"))
 LONGEST = 8.0                                   # seconds of one case; api_timeout is 2
 FEW = settings(max_examples=max(60, CASES // PROPERTIES), deadline=None, database=None, derandomize=not CASES,
@@ -184,6 +184,26 @@ def test_odd_answers_of_keystone(cloud: Cloud, data: st.DataObject, codes: tuple
         ends_well(cloud.connect().services)
     finally:
         cloud.token, cloud.version = kept
+
+
+@FEW
+@given(data=st.data(), argv=st.sampled_from([["hosts"], ["hosts", "-f", "csv"], ["plan", "cmp-1"], ["evacuate", "web"], ["plan", "--any", "1"]]))
+def test_commands_end_with_a_code_and_a_sentence(cloud: Cloud, data: st.DataObject, argv: list[str]) -> None:
+    """Off a cluster, by the OS_ variables. One answer has to do for every question, which makes each of them odd for most."""
+    good = {"services": [SERVICE], "servers": [ROW], "server": ROW, "aggregates": [], **PROVIDERS, **HYPERVISORS, **CANDIDATES,
+            "server_groups": [], "allocations": {}, "migrations": []}
+    cloud.says = (200, body(data.draw(st.one_of(altered(good, 8), JSON, FORGED))), {})
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        for name in [name for name in os.environ if name.startswith("OS_")]:
+            patch.delenv(name)
+        for name, value in (("AUTH_URL", cloud.keystone), ("USERNAME", "u"), ("PASSWORD", "p"), ("PROJECT_NAME", "p")):
+            patch.setenv(f"OS_{name}", value)
+        patch.setattr("instance_ha.cli.common.has_pacemaker", lambda: False)
+        patch.setattr("builtins.input", lambda *_: "")
+        code = cli.main(argv)
+    assert code in (0, 1, 2) and (code != 2 or err.getvalue().startswith("instance-ha: ") or "\ninstance-ha: " in err.getvalue())
+    assert "Traceback" not in err.getvalue()
 
 
 ODD_TYPE = st.one_of(st.integers(), st.floats(), st.just(10 ** 40), st.lists(st.integers(), min_size=1, max_size=2))
