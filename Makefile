@@ -1,4 +1,4 @@
-# Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | stress | faults | chaos | bench | check | install
+# Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | fuzz | stress | faults | chaos | bench | check | install
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -15,9 +15,10 @@ LAB = /usr/bin/python3 -m tests.lab
 LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
 SEED   ?= 1
 ROUNDS ?= 20
+CASES  ?= 200000
 FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
 
-.PHONY: demo test test-slow test-configure stress faults evidence chaos bench check install uninstall lab-down
+.PHONY: demo test test-slow test-configure fuzz stress faults evidence chaos bench check install uninstall lab-down
 
 demo:
 	@$(LAB) install
@@ -34,6 +35,10 @@ test-slow:
 test-configure:
 	@$(LAB) install
 	@$(LABVENV)/bin/python -m pytest -v --durations=5 tests/configure
+
+fuzz:
+	@$(LAB) install
+	@INSTANCE_HA_FUZZ_CASES=$(CASES) $(LABVENV)/bin/python -m pytest -v --durations=5 tests/unit/test_fuzz.py
 
 stress:
 	@$(LAB) install

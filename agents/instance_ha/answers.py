@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 from .errors import CloudRefused, CloudUnreachable
+from .text import printable, without_password
 
 NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425, 429))
+MOST_DIGITS = 18           # of a number in an answer
 _CERTIFICATE = re.compile(r"certificate verify failed: [^('\"]*[^('\" ]")
 
 
@@ -17,6 +20,24 @@ def member(answer: Any, key: str) -> Any:
         return answer[key]
     except (KeyError, TypeError):
         raise CloudUnreachable(f"the answer has no {key!r}; is that Nova's address?") from None
+
+
+def items(answer: Any, key: str) -> list[Any]:
+    """The list that an answer holds under a name. Raises CloudUnreachable for one that is none of Nova's."""
+    found = member(answer, key)
+    if not isinstance(found, list):
+        raise CloudUnreachable(f"the answer has no list of {key!r}; is that Nova's address?")
+    return found
+
+
+def json_of(content: bytes) -> Any:
+    """The JSON of a body. A number that is too long for any of Nova's is a float, as NaN is, which is odd where a whole one is
+    due: Python 3.9 would work for hours on one of a million digits. Raises ValueError, RecursionError."""
+    return json.loads(content.decode("utf-8"), parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
 
 
 def checked(answer: Any, method: str, path: str) -> Any:
@@ -33,11 +54,11 @@ def checked(answer: Any, method: str, path: str) -> Any:
 
 def _reason(answer: Any) -> str:
     try:
-        body = next(iter(answer.json().values()))
+        body = next(iter(json_of(answer.content).values()))
         if isinstance(body, list):  # Placement's, which says what it means in the last line
-            return str(body[0]["detail"]).strip().splitlines()[-1].strip()
+            return printable(str(body[0]["detail"]).strip().splitlines()[-1].strip())
         return one_line(body["message"])
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration, IndexError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, StopIteration, IndexError):
         return f"HTTP {answer.status_code}"
 
 
@@ -46,5 +67,6 @@ def one_line(error: object) -> str:
     the end, and people see the beginning."""
     certificate = _CERTIFICATE.search(str(error))
     if certificate:
-        return certificate.group(0)
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return printable(certificate.group(0))
+    lines = str(error).strip().splitlines()
+    return without_password(printable(lines[0])) if lines else type(error).__name__

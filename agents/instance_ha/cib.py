@@ -17,9 +17,11 @@ from .model import DISMISSED, HELD, RECORDERS, TOLD, ClusterNode, ClusterView, p
 def parse_cib(text: str) -> Any:
     """XML as Pacemaker writes it. Raises ClusterError."""
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+    if "<!DOCTYPE" in text:    # an entity in an attribute grows in spite of resolve_entities, and Pacemaker writes none
+        raise ClusterError("Pacemaker answered XML with a document type, which it never writes")
     try:
         return etree.fromstring(text.encode(), parser)
-    except etree.XMLSyntaxError as error:
+    except (etree.XMLSyntaxError, ValueError) as error:
         raise ClusterError(f"Pacemaker answered what is no XML: {error}") from None
 
 
@@ -28,8 +30,10 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     nodes = {node.name: node for node in _nodes(root)}
     records, broken, dismissed, held = {}, {}, set(), {}
     mapped = _mapped(root)
+    attributes: dict[str, set[tuple[str, str]]] = {}
     for element in root.iterfind("configuration/nodes/node"):
         name = element.get("uname") or element.get("id") or ""
+        attributes[name] = {(pair.get("name"), pair.get("value")) for pair in element.iterfind("instance_attributes/nvpair")}
         for pair in element.iterfind(f"instance_attributes/nvpair[@name='{attribute}']"):
             raw = pair.get("value") or ""
             record = parse_record(name, raw)
@@ -41,8 +45,10 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
                 broken[name] = raw
         for pair in element.iterfind(f"instance_attributes/nvpair[@name='{HELD.format(attribute)}']"):
             held[name] = pair.get("value") or ""
-    levels = {name: _levels(root, name) for name in {*records, *(node.name for node in nodes.values() if node.online is False)}}
-    pairs = root.iterfind(f".//resources//primitive[@id='{resource}']/instance_attributes/nvpair") if resource else ()
+    off = {node.name for node in nodes.values() if node.online is False}
+    levels = {name: _levels(root, name, attributes.get(name, set())) for name in {*records, *off}}
+    owners = [one for one in root.iterfind(".//resources//primitive") if resource and one.get("id") == resource]
+    pairs = [pair for one in owners for pair in one.iterfind("instance_attributes/nvpair")]
     parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
     lines = root.iterfind("status/node_state/transient_attributes/instance_attributes/nvpair")
     told = {pair.get("name")[len(TOLD):]: pair.get("value") or "" for pair in lines if (pair.get("name") or "").startswith(TOLD)}
@@ -62,18 +68,21 @@ def _mapped(root: Any) -> dict[str, str]:
     return {node: host for text in maps for node, host in host_map(text).items() if host != node}
 
 
-def _levels(root: Any, node: str) -> tuple[tuple[str, ...], ...]:
+def _levels(root: Any, node: str, attributes: set[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
     """The fencing levels of a node, each as the fence agents of its devices, in order."""
     agents = {p.get("id"): p.get("type") or "" for p in root.iter("primitive") if p.get("class") == "stonith"}
-    pairs = root.iterfind(f"configuration/nodes/node[@uname='{node}']/instance_attributes/nvpair")
-    attributes = {(pair.get("name"), pair.get("value")) for pair in pairs}
     found = [
         level for level in root.iterfind("configuration/fencing-topology/fencing-level")
         if level.get("target") == node or _matches(level.get("target-pattern"), node)
         or (level.get("target-attribute"), level.get("target-value")) in attributes
     ]
-    found.sort(key=lambda level: int(level.get("index") or 0))
+    found.sort(key=lambda level: _index(level.get("index") or ""))
     return tuple(tuple(agents.get(device.strip(), "") for device in (level.get("devices") or "").split(",")) for level in found)
+
+
+def _index(text: str) -> int:
+    """A level's place. Pacemaker's schema has 1 to 9 only, and takes no other."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
 
 
 def _matches(pattern: str | None, node: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from .answers import one_line
 from .errors import ConfigurationError, HostError
+from .http_limits import limit
 from .nova import MICROVERSION, PLACEMENT_MICROVERSION, Nova
 
 _EXPORT = re.compile(r"\s*(?:export\s+)?(OS_[A-Z_]+)=(.*)")
@@ -64,8 +65,9 @@ def _from_values(values: Mapping[str, str]) -> tuple[Any, str, str, dict[str, st
         project_name=values["tenant_name"], user_domain_name=values["user_domain"], project_domain_name=values["project_domain"],
     )
     verify: bool | str = False if values["insecure"] == "true" else (values["cacert"] or True)
-    timeout = float(values["api_timeout"])
-    return session.Session(auth=auth, verify=verify, timeout=timeout), _interface(values), values["region_name"], {}
+    made = session.Session(auth=auth, verify=verify)
+    limit(made, float(values["api_timeout"]), values["auth_url"])
+    return made, _interface(values), values["region_name"], {}
 
 
 def _from_clouds_yaml(values: Mapping[str, str]) -> tuple[Any, str, str, dict[str, str]]:
@@ -86,7 +88,7 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> tuple[Any, str, str, dict[st
         known = isinstance(error, (ConfigException, ClientException, OSError, YAMLError))
         what = one_line(error) if known else f"something is missing in clouds.yaml, or is no mapping there ({one_line(error)})"
         raise HostError(f"the cloud {values['cloud']!r} cannot be used: {what}") from None
-    session.timeout = float(values["api_timeout"])
+    limit(session, float(values["api_timeout"]), str(getattr(session.auth, "auth_url", None) or ""))
     elsewhere = {service: url for service in ("compute", "image", "placement") if (url := region.get_endpoint(service))}
     return session, region.config.get("interface") or _interface(values), region.get_region_name() or "", elsewhere
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .text import printable, without_password
+
 # CloudRefused.status of
 BAD_REQUEST = 400      # what makes no sense to the service
 FORBIDDEN = 403        # what this user may not do or see
@@ -9,7 +11,10 @@ NOT_ACCEPTABLE = 406   # a microversion that the service does not know
 
 
 class InstanceHaError(Exception):
-    """Base of all errors that are shown to a user without a traceback."""
+    """Base of all errors that are shown to a user without a traceback. What the message has from outside does no harm."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(without_password(printable(message)))
 
 
 class ConfigurationError(InstanceHaError):
@@ -41,6 +46,10 @@ class CellAway(CloudError):
 
 class CloudUnreachable(CloudError):
     """No usable answer: a timeout, a broken connection, a 5xx. Whether a request was carried out is unknown."""
+
+
+class OverLimit(CloudUnreachable):
+    """An answer that was too slow, too big, or a redirect. Asking again at once would end alike."""
 
 
 class CloudRefused(CloudError):

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .text import printable
+
 RECORDED = "recorded"              # fence_nova, or the worker, has put a fencing on record
 CONFIRMED = "confirmed"            # Pacemaker has confirmed it
 SERVER_ARRIVED = "server-arrived"  # one server is on its new host
@@ -20,6 +22,7 @@ CLEARED = "cleared"                # the record went away before anything was ev
 KINDS = (RECORDED, CONFIRMED, SERVER_ARRIVED, SERVER_FAILED, EVACUATED, PARTLY, IN_SERVICE, DISMISSED, CLEARED)
 
 VERSION = 1
+LAST_SECOND = 253402300799     # of the year 9999
 VARIABLE = "INSTANCE_HA_"
 _BARE = re.compile(r"[^\s\"'=\\]+")
 
@@ -48,8 +51,8 @@ class Event:
 
 
 def environment(payload: Mapping[str, object]) -> dict[str, str]:
-    """The same as variables for a command; a line break in a value, which none should have, is a space."""
-    return {VARIABLE + name.upper(): " ".join(str(value).replace("\0", " ").splitlines()) for name, value in payload.items()}
+    """The same as variables for a command; what does not print in a value, which none should have, is replaced."""
+    return {VARIABLE + name.upper(): printable(str(value)) for name, value in payload.items()}
 
 
 def pairs(values: Mapping[str, object]) -> str:
@@ -58,9 +61,9 @@ def pairs(values: Mapping[str, object]) -> str:
 
 
 def _word(text: str) -> str:
-    return text if _BARE.fullmatch(text) else json.dumps(text, ensure_ascii=False)
+    return text if _BARE.fullmatch(text) and text.isprintable() else json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def iso(seconds: float) -> str:
-    """Seconds since the epoch as UTC; "" for 0, which stands for unknown."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if seconds else ""
+    """Seconds since the epoch as UTC; "" for 0, which stands for unknown, and for what is no time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds)) if 0 < seconds <= LAST_SECOND else ""

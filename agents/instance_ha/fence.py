@@ -14,8 +14,10 @@ from .cluster import Cluster
 from .engine import entry, proof
 from .engine.naming import crossed_with, host_of
 from .errors import CloudError, ConfigurationError, InstanceHaError
+from .logs import clean_handlers
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, Record, Service
 from .process import within
+from .text import printable
 
 OK, FAILED, OFF = 0, 1, 2
 MOST_SEEN = 8          # fencing times that a record remembers
@@ -43,6 +45,7 @@ def main() -> int:
     fencing.show_docs(options, dict(DOCS))
     logging.getLogger("keystoneauth").setLevel(logging.ERROR)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    clean_handlers()
     try:
         return run(options, fencing)
     except InstanceHaError as error:
@@ -161,7 +164,7 @@ class Agent:
 
     def _print(self, line: Callable[[Service], str]) -> int:
         for service in sorted(self._services(), key=lambda s: s.host):
-            print(line(service))
+            print(printable(line(service)))
         return OK
 
     def _services(self) -> list[Service]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from urllib.parse import quote, unquote
+
+from .text import printable
 
 HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
 OPEN = ""                  # still on record
@@ -68,7 +71,7 @@ class Incident:
             elif value is None:
                 value = ""
             else:
-                value = quote(str(value)[:REASON_ROOM], safe=_PLAIN)
+                value = quote(str(value)[:REASON_ROOM], safe=_PLAIN, errors="replace")
             if value:
                 pairs.append(f"{one.name}={value}")
         return ";".join(pairs)
@@ -78,12 +81,14 @@ def _settings_text(settings: Mapping[str, str]) -> str:
     """Those that fit, by name."""
     text = ""
     for name, value in sorted(settings.items()):
-        pair = f"{name}:{quote(value, safe=_PAIR)}"
+        pair = f"{name}:{quote(value, safe=_PAIR, errors='replace')}"
         if len(text) + len(pair) < SETTINGS_ROOM:
             text += ("," if text else "") + pair
     return text
 
 
+_COUNT = re.compile("[0-9]{1,18}")
+_LAST_SECOND = 253402300799    # of the year 9999
 _FLOATS = frozenset(("recorded", "proven", "requested", "arrived", "over", "returned"))
 _COUNTS = frozenset(("protected", "done", "left", "tries", "baseline"))
 
@@ -99,19 +104,20 @@ def parse_incident(text: str) -> Incident | None:
         if one.name in _FLOATS:
             values[one.name] = _seconds(word)
         elif one.name in _COUNTS:
-            values[one.name] = int(word) if word.isdecimal() else None
+            values[one.name] = int(word) if _COUNT.fullmatch(word) else None
         elif one.name == "settings":
-            values[one.name] = {name: unquote(value) for name, _, value in (pair.partition(":") for pair in word.split(",")) if name}
+            values[one.name] = {name: printable(unquote(value)) for name, _, value in (pair.partition(":") for pair in word.split(",")) if name}
         else:
-            values[one.name] = unquote(word)
+            values[one.name] = printable(unquote(word))
     return Incident(**values)  # type: ignore[arg-type]
 
 
 def _seconds(word: str) -> float:
     try:
-        return max(0.0, float(word))
+        seconds = float(word)
     except ValueError:
         return 0.0
+    return seconds if 0 <= seconds <= _LAST_SECOND else 0.0    # neither a number that is none, nor a time that no calendar has
 
 
 def newest_first(incidents: Mapping[str, Incident]) -> list[Incident]:

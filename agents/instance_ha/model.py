@@ -22,11 +22,15 @@ RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))   # fen
 TOLD = "evacuation-"       # and the name of a node: what a worker tells of it in crm_mon -A, an attribute of its controller
 
 DISABLED_BY_US = "instance-ha:"
-IN_PROGRESS = frozenset(("queued", "preparing", "accepted", "pre-migrating", "running", "migrating", "post-migrating"))
+UNREADABLE = "unreadable"  # our own word for a migration whose row is odd: nobody knows that it has ended
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
 FAILED = frozenset(("failed", "error"))   # ended by a destination, or by the scheduler
+ENDED = ARRIVED | FAILED | {"cancelled", "reverted"}    # a word that is not known here has not ended, as far as anybody knows
 NONE_SEEN = "-"
 Moment = tuple[float, float]   # seconds since the epoch, for people, and by the monotonic clock
+MOST_DIGITS = 18       # of a number in a record; Nova's ids have no more
+LAST_SECOND = 253402300799    # of the year 9999
+_ODD = re.compile(r"""['"<>&\x00-\x1f\x7f]""")   # what no record of ours holds, and what an XPath or a terminal would take for its own
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
 
 
@@ -86,12 +90,15 @@ def parse_record(node: str, raw: str) -> Record | None:
     `yes` and `node@time` are what fence_compute and the old NovaEvacuate write: a fencing that nobody has confirmed.
     """
     state, _, rest = raw.partition(";")
+    if _ODD.search(raw):
+        return None
     if raw == LEGACY_YES or re.fullmatch(r"[^;=]+@\d+", raw):
         return Record(node, FENCED, f"legacy-{node}", raw=raw)
     if state not in STATES:
         return None
     words = dict(pair.split("=", 1) for pair in rest.split(";") if "=" in pair)
-    if not words.get("id"):
+    numbers = [words.get(name, "") for name in ("since", "baseline", "left")]
+    if not words.get("id") or any(len(number) > MOST_DIGITS for number in numbers) or (_number(words.get("since")) or 0) > LAST_SECOND:
         return None
     return Record(
         node=node, state=state, id=words["id"], since=_number(words.get("since")) or 0, by=words.get("by", ""),
@@ -279,7 +286,7 @@ class Migration:
 
     @property
     def in_progress(self) -> bool:
-        return self.status in IN_PROGRESS
+        return self.status not in ENDED
 
 
 @dataclass(frozen=True, eq=False)

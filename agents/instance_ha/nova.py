@@ -6,13 +6,32 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from .answers import checked, member, one_line
-from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable
+from .answers import checked, items, json_of, member, one_line
+from .errors import NOT_ACCEPTABLE, CellAway, CloudError, CloudRefused, CloudUnreachable, OverLimit
 from .events import pairs
-from .model import Action, Aggregate, Group, Migration, Server, Service, Step
-from .rows import action_of, aggregate_of, group_of_row, migration_of, server_of, service_of, step_of
+from .model import UNREADABLE, Action, Aggregate, Group, Migration, Server, Service, Step
+from .rows import (
+    OddRow,
+    Rows,
+    action_of,
+    aggregate_of,
+    compute_node_of,
+    group_of_row,
+    image_of,
+    marker_of,
+    migration_in_part,
+    migration_of,
+    read_all,
+    server_in_part,
+    server_of,
+    service_in_part,
+    service_of,
+    step_of,
+    table,
+    text,
+)
 from .trail import TRAIL
 
 # 2.73: the reason of a lock. Below 2.95, so that servers that ran run again.
@@ -22,9 +41,13 @@ PLACEMENT_MICROVERSION = "1.29"   # allocation candidates with their summaries, 
 ZONE_MICROVERSION = "2.96"        # the first that tells whether a server is pinned to its zone
 DETAILS_MICROVERSION = "2.84"     # the first that says in words why an action failed; where it is not there, the trace has to do
 PAGE = 500
+MOST_ROWS = 1_000_000             # of one list, however many pages
+MOST_NAMED = 3                    # rows that a sentence names
+NAMELESS = "one without a name"
 READ_TRIES = 3
 QUICK = 1.0                       # seconds
 LOG = logging.getLogger(__name__)
+Value = TypeVar("Value")
 
 
 class Nova:
@@ -37,6 +60,7 @@ class Nova:
         self._images: dict[str, Mapping[str, Any]] = {}
         self._incident = ""
         self._user: str | None = None
+        self.unreadable: dict[str, str] = {}   # what could not be read in the newest answer to each question, as sentences
 
     def about(self, incident: str) -> Nova:
         """The same door for the work of one incident, which the log then names."""
@@ -46,7 +70,8 @@ class Nova:
 
     def services(self) -> list[Service]:
         """Every Nova service (GET /os-services)."""
-        return [service_of(row) for row in member(self._get("/os-services"), "services")]
+        rows = items(self._get("/os-services"), "services")
+        return self._named("services", read_all(rows, service_of, service_in_part))
 
     def force_down(self, service: Service, down: bool) -> None:
         """Set or clear forced_down (PUT /os-services/{uuid}); may be repeated."""
@@ -67,20 +92,19 @@ class Nova:
 
     def servers_on(self, host: str) -> list[Server]:
         """Every server that Nova has on a host."""
-        found = [server for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "host": host})
-                 if (server := server_of(row)).host in (host, None)]
+        found = self._servers(f"servers on {host}", {"host": host}, lambda server: server.host in (host, None))
         if self._incident:
             TRAIL.note_all((server.id for server in found), self._incident)
         return found
 
     def locked_servers(self) -> list[Server]:
         """Every locked server of the cloud: those that instance-ha claims are among them, wherever they are now."""
-        return [server_of(row) for row in self._pages("servers", "/servers/detail", {"all_tenants": "1", "locked": "true"})]
+        return self._servers("locked servers", {"locked": "true"}, lambda server: True)
 
     def server(self, server_id: str) -> Server | None:
         """One server by id; None when there is none."""
         try:
-            return server_of(member(self._get(f"/servers/{server_id}"), "server"))
+            return _one(server_of, member(self._get(f"/servers/{server_id}"), "server"), f"server {server_id}")
         except CloudRefused as error:
             if error.status == 404:
                 return None
@@ -88,8 +112,14 @@ class Nova:
 
     def find_server(self, name: str) -> list[Server]:
         """Servers with exactly this name, of all projects."""
-        rows = self._pages("servers", "/servers/detail", {"all_tenants": "1", "name": name})
-        return [server for row in rows if (server := server_of(row)).name == name]
+        return self._servers("servers of that name", {"name": name}, lambda server: server.name == name)
+
+    def _servers(self, what: str, query: Mapping[str, str], wanted: Callable[[Server], bool]) -> Rows[Server]:
+        rows = self._pages("servers", "/servers/detail", {"all_tenants": "1", **query})
+        every = self._named(what, read_all(rows, server_of, server_in_part))
+        found = Rows[Server](filter(wanted, every))
+        found.unreadable = every.unreadable
+        return found
 
     def evacuations(self, host: str, after: int = 0) -> list[Migration]:
         """Return the evacuations from a host that Nova remembers, oldest first: those with an id above `after`, and the one before."""
@@ -101,17 +131,27 @@ class Nova:
 
     def _migrations(self, kind: str, host: str, after: int = 0) -> list[Migration]:
         query = {"migration_type": kind, "source_compute": host}
-        rows = []
-        for row in map(migration_of, self._pages("migrations", "/os-migrations", query)):   # Nova gives the newest first
-            rows.append(row)
-            if row.source == host and row.id <= after:
+        rows = self._migration_rows(f"migrations from {host}", query, after=after)
+        return [row for row in rows if row.source == host or row.status == UNREADABLE]
+
+    def _migration_rows(self, what: str, query: Mapping[str, str], *kinds: str, after: int = 0) -> list[Migration]:
+        """Migrations, oldest first, of these kinds if any are given. One that tells not even whose it is leaves open what is in
+        progress: CloudUnreachable."""
+        raw = []
+        for row in self._pages("migrations", "/os-migrations", query):   # Nova gives the newest first
+            if not kinds or not isinstance(row, dict) or row.get("migration_type") in kinds:
+                raw.append(row)
+            if after and isinstance(row, dict) and isinstance(row.get("id"), int) and row["id"] <= after:
                 break
-        return sorted((row for row in rows if row.source == host), key=lambda row: row.id)
+        found = read_all(raw, migration_of, migration_in_part)
+        if len(found) < len(raw):
+            why = "; ".join(one.why for one in found.unreadable[:MOST_NAMED])
+            raise CloudUnreachable(f"{len(raw) - len(found)} of the {what} in Nova cannot be read ({why}), so that nobody knows what is in progress")
+        return sorted(self._named(what, found), key=lambda row: row.id)
 
     def resize_of(self, server_id: str) -> Migration | None:
         """The newest resize or cold migration of a server."""
-        rows = [migration_of(row) for row in self._pages("migrations", "/os-migrations", {"instance_uuid": server_id})
-                if row.get("migration_type") in ("resize", "migration")]
+        rows = self._migration_rows(f"migrations of {server_id}", {"instance_uuid": server_id}, "resize", "migration")
         return max(rows, key=lambda row: row.id, default=None)
 
     def own_user(self) -> str:
@@ -122,7 +162,8 @@ class Nova:
 
     def actions(self, server_id: str) -> list[Action]:
         """What was ever asked of a server, newest first, from Nova's own record."""
-        return [action_of(row) for row in member(self._get(f"/servers/{server_id}/os-instance-actions"), "instanceActions")]
+        answer = self._get(f"/servers/{server_id}/os-instance-actions")
+        return _whole(read_all(items(answer, "instanceActions"), action_of), f"actions of {server_id}")
 
     def steps(self, server_id: str, request: str) -> list[Step]:
         """What Nova did for one of these requests, in the order of its beginning."""
@@ -133,25 +174,22 @@ class Nova:
             if error.status != NOT_ACCEPTABLE:
                 raise
             answer = self._get(path)
-        return sorted((step_of(row) for row in member(answer, "instanceAction").get("events") or ()), key=lambda step: step.started)
+        action = _one(table, member(answer, "instanceAction"), f"action {request}")
+        rows = read_all(items(action, "events") if action.get("events") else (), step_of)
+        return sorted(_whole(rows, f"events of {request}"), key=lambda step: step.started)
 
     def evacuations_of(self, server_id: str) -> list[Migration]:
         """Every evacuation of a server that Nova remembers, from whatever host, oldest first."""
-        rows = self._pages("migrations", "/os-migrations", {"instance_uuid": server_id, "migration_type": "evacuation"})
-        return sorted(map(migration_of, rows), key=lambda row: row.id)
-
-    def evacuation_request(self, server_id: str) -> str:
-        """The id of the newest request to evacuate a server; "" for none."""
-        return next((action.request for action in self.actions(server_id) if action.name == "evacuate"), "")
+        return self._migration_rows(f"evacuations of {server_id}", {"instance_uuid": server_id, "migration_type": "evacuation"})
 
     def aggregates(self) -> list[Aggregate]:
         """Every host aggregate."""
-        return [aggregate_of(row) for row in member(self._get("/os-aggregates"), "aggregates")]
+        return self._named("aggregates", read_all(items(self._get("/os-aggregates"), "aggregates"), aggregate_of))
 
     def group(self, group_id: str) -> Group | None:
         """One server group; None when there is none."""
         try:
-            return group_of_row(member(self._get(f"/os-server-groups/{group_id}"), "server_group"))
+            return _one(group_of_row, member(self._get(f"/os-server-groups/{group_id}"), "server_group"), f"server group {group_id}")
         except CloudRefused as error:
             if error.status == 404:
                 return None
@@ -159,12 +197,17 @@ class Nova:
 
     def groups(self) -> list[Group]:
         """Every server group, of all projects."""
-        found: list[Group] = []
+        found: list[Any] = []
+        before: list[Any] = []
         while True:
-            rows = member(self._get("/os-server-groups", {"all_projects": "true", "limit": str(PAGE), "offset": str(len(found))}), "server_groups")
-            found += [group_of_row(row) for row in rows]
-            if len(rows) < PAGE:
-                return found
+            query = {"all_projects": "true", "limit": str(PAGE), "offset": str(len(found))}
+            rows = items(self._get("/os-server-groups", query), "server_groups")
+            if not rows:     # Nova's own limit of a page may be below ours, and it gives no link
+                return self._named("server groups", read_all(found, group_of_row))
+            if rows == before or len(found) > MOST_ROWS:
+                raise CloudUnreachable("GET /os-server-groups has no end: its pages do not lead on")
+            before = rows
+            found += rows
 
     def pinned_zones(self, host: str) -> Mapping[str, str] | None:
         """The zone that each server of a host is pinned to, "" for none, by its id; None where Nova is too old to tell."""
@@ -175,12 +218,12 @@ class Nova:
             if error.status != NOT_ACCEPTABLE:
                 raise
             return None
-        return {row["id"]: row.get("pinned_availability_zone") or "" for row in rows}
+        pairs_of = read_all(rows, lambda row: (text(table(row), "id"), text(row, "pinned_availability_zone", "")))
+        return dict(self._named(f"zones of servers on {host}", pairs_of))
 
     def compute_nodes(self) -> dict[str, str]:
         """The compute host of each of Nova's compute nodes, by the id that it has in Placement too."""
-        rows = member(self._get("/os-hypervisors/detail"), "hypervisors")
-        return {str(row["id"]): row["service"]["host"] for row in rows}
+        return dict(self._named("hypervisors", read_all(self._pages("hypervisors", "/os-hypervisors/detail", {}), compute_node_of)))
 
     def ask_placement(self, path: str, query: Mapping[str, str], *keys: str) -> list[Any]:
         """What Placement's answer to a GET has under each of `keys`. Its verbs are in placement.py."""
@@ -191,7 +234,7 @@ class Nova:
         """An image's properties and tags (Glance), remembered; empty for one that is gone."""
         if image not in self._images:
             try:
-                self._images[image] = self._call("GET", f"/v2/images/{image}", None, self._image)
+                self._images[image] = _one(image_of, self._call("GET", f"/v2/images/{image}", None, self._image), f"image {image}")
             except CloudRefused as error:
                 if error.status not in (403, 404):
                     raise
@@ -226,7 +269,7 @@ class Nova:
     def guest_runs(self, server_id: str) -> bool | None:
         """Whether a server's guest runs, asked of its hypervisor now (GET diagnostics); None when that cannot tell."""
         try:
-            state = self._get(f"/servers/{server_id}/diagnostics").get("state")
+            state = _one(table, self._get(f"/servers/{server_id}/diagnostics"), f"diagnostics of {server_id}").get("state")
         except CloudRefused as error:
             return False if error.status == 409 else None
         return None if state is None else bool(state == "running")
@@ -259,13 +302,34 @@ class Nova:
 
     def _pages(self, key: str, path: str, query: Mapping[str, str], microversion: str | None = None) -> Iterator[Any]:
         marker: dict[str, str] = {}
+        seen: set[str] = set()
+        count = 0
         while True:
             page = self._get(path, {**query, "limit": str(PAGE), **marker}, microversion)
-            rows = member(page, key)
+            rows = items(page, key)
             yield from rows
+            count += len(rows)
             if not rows or not page.get(f"{key}_links"):
                 return
-            marker = {"marker": rows[-1].get("uuid") or rows[-1]["id"]}
+            last = marker_of(rows[-1])
+            if not last or last in seen or count > MOST_ROWS:
+                raise CloudUnreachable(f"GET {path} has no end: its pages do not lead on")
+            seen.add(last)
+            marker = {"marker": last}
+
+    def _named(self, what: str, rows: Rows[Value]) -> Rows[Value]:
+        """The rows themselves, after those that cannot be read were reported, in the log and in `unreadable`."""
+        odd = rows.unreadable
+        said = "" if not odd else (
+            f"{len(odd)} of the {what} in Nova cannot be read: {', '.join(f'{one.id or NAMELESS}: {one.why}' for one in odd[:MOST_NAMED])}"
+            + (", ..." if len(odd) > MOST_NAMED else ""))
+        if said and self.unreadable.get(what) != said:
+            LOG.error("%s", said)
+        if said:
+            self.unreadable[what] = said
+        else:
+            self.unreadable.pop(what, None)
+        return rows
 
     def _call(self, method: str, path: str, body: Any, adapter: Any = None, query: Mapping[str, str] | None = None,
               microversion: str | None = None) -> Any:
@@ -274,16 +338,16 @@ class Nova:
             began = time.monotonic()
             try:
                 return self._once(method, path, body, adapter, query, microversion)
-            except CloudUnreachable:
-                if last or time.monotonic() - began > QUICK:
+            except CloudUnreachable as error:
+                if last or isinstance(error, OverLimit) or time.monotonic() - began > QUICK:
                     raise
         raise AssertionError("not reached")
 
     def _once(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None, microversion: str | None) -> Any:
         answer = self._raw(method, path, body, adapter or self._compute, query, microversion)
         try:
-            return answer.json()
-        except ValueError:
+            return json_of(answer.content)
+        except (ValueError, RecursionError):
             raise CloudUnreachable(f"{method} {path} was answered with what is no JSON; is that Nova's address?") from None
 
     def _raw(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None = None, microversion: str | None = None) -> Any:
@@ -310,9 +374,26 @@ class Nova:
 
         try:
             return ask()
+        except CloudError:                 # one of our own limits: it says itself what happened
+            raise
         except (ka.Unauthorized, ka.AuthorizationFailure, ka.MissingRequiredOptions) as error:
             raise CloudRefused(f"Keystone refused the credentials: {one_line(error)}", 401) from None
         except (ka.CatalogException, ka.VersionNotAvailable) as error:
             raise CloudRefused(f"Nova was not found in Keystone's catalog: {one_line(error)}", 404) from None
-        except (ka.ClientException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ka.ClientException, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None
+
+
+def _one(read: Callable[[Any], Value], row: Any, what: str) -> Value:
+    """Read the only row of an answer. Raises CloudUnreachable when it cannot be read: it is not known, which is no "none"."""
+    try:
+        return read(row)
+    except OddRow as error:
+        raise CloudUnreachable(f"the {what} cannot be read in Nova's answer: {error}") from None
+
+
+def _whole(rows: Rows[Value], what: str) -> list[Value]:
+    """Return the rows if all could be read: any other might be the one that forbids something. Raises CloudUnreachable."""
+    if rows.unreadable:
+        raise CloudUnreachable(f"the {what} cannot be read in Nova's answer: {rows.unreadable[0].why}")
+    return rows

@@ -207,13 +207,22 @@ def check(param: Param, text: str) -> str:
         raise ConfigurationError(f"{param.name}={text!r} is none of true, false and Disabled (or 2)")
     if param.name == "evacuate_attribute" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", text):
         raise ConfigurationError(f"{param.name}={text!r} is no name of a node attribute: letters, digits, _, . and -")
-    if any(ord(char) < 32 for char in text):
-        raise ConfigurationError(f"{param.name} holds a control character")
+    if not text.isprintable():
+        raise ConfigurationError(f"{param.name} holds a control character, or another that does not print")
+    if param.name == "auth_url" and has_password(text):
+        raise ConfigurationError("auth_url holds a user or a password: give them as username and password")
+    if param.name == "hook" and not text.startswith("/") and not all("!" <= char <= "~" for char in text):
+        raise ConfigurationError("hook is a URL with a space or a letter that is not ASCII: write it as %20 or the like")
     if param.name == "metrics_directory" and text and not text.startswith("/"):
         raise ConfigurationError(f"{param.name}={text!r} is no absolute path")
     if param.name == "hook" and text and not text.startswith("/") and not _is_url(text):
         raise ConfigurationError("hook is neither an absolute path nor an http or https URL")  # it may hold a key: not shown
     return text
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL holds a user or a password, which would stand in every message about it."""
+    return "@" in url.partition("://")[2].partition("/")[0]
 
 
 def _is_url(text: str) -> bool:

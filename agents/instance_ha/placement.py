@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from .answers import one_line
 from .demand import Amounts, Ask, Demand
-from .errors import BAD_REQUEST, CloudRefused
+from .errors import BAD_REQUEST, CloudRefused, CloudUnreachable
 from .model import Provider
 from .nova import Nova
 
@@ -40,37 +42,66 @@ def candidates(nova: Nova, demand: Demand) -> Candidates:
         if error.status != BAD_REQUEST:
             raise
         return Candidates((), {}, {}, {}, refused=str(error))
-    stock = {(provider, name): row for provider, summary in summaries.items() for name, row in summary["resources"].items()}
-    return Candidates(
-        tuple({(provider, name): amount for provider, part in request["allocations"].items() for name, amount in part["resources"].items()}
-              for request in requests),
-        {key: row["capacity"] for key, row in stock.items()}, {key: row["capacity"] - row["used"] for key, row in stock.items()},
-        {provider: summary["root_provider_uuid"] for provider, summary in summaries.items()}, len(requests) >= MOST_CANDIDATES)
+    with _read("allocation candidates"):
+        stock = {(provider, name): row for provider, summary in summaries.items() for name, row in summary["resources"].items()}
+        return Candidates(
+            tuple({(provider, name): _whole(amount) for provider, part in request["allocations"].items()
+                   for name, amount in part["resources"].items()} for request in requests),
+            {key: _whole(row["capacity"]) for key, row in stock.items()},
+            {key: _whole(row["capacity"]) - _whole(row["used"]) for key, row in stock.items()},
+            {provider: _name(summary["root_provider_uuid"]) for provider, summary in summaries.items()}, len(requests) >= MOST_CANDIDATES)
 
 
 def hosts_with_room(nova: Nova, demand: Demand) -> list[str]:
     """The compute hosts that could take this now, alone."""
     found, nodes = candidates(nova, demand), nova.compute_nodes()
-    return sorted({nodes[root] for way in found.ways for provider, _ in way if (root := found.roots[provider]) in nodes})
+    with _read("allocation candidates"):
+        return sorted({nodes[root] for way in found.ways for provider, _ in way if (root := found.roots[provider]) in nodes})
 
 
 def providers(nova: Nova) -> dict[str, Provider]:
     """Every resource provider, by its id (GET /resource_providers)."""
     [rows] = nova.ask_placement("/resource_providers", {}, "resource_providers")
     nodes = nova.compute_nodes()
-    return {row["uuid"]: Provider(row["uuid"], row["name"], row["root_provider_uuid"], nodes.get(row["root_provider_uuid"], "")) for row in rows}
+    with _read("resource providers"):
+        found = [Provider(_name(row["uuid"]), _name(row["name"]), _name(row["root_provider_uuid"]), nodes.get(row["root_provider_uuid"], ""))
+                 for row in rows]
+    return {one.id: one for one in found}
 
 
 def held_by(nova: Nova, consumer: str) -> dict[str, Amounts]:
     """What a server holds, by provider (GET /allocations/{consumer}); {} for nothing."""
     [rows] = nova.ask_placement(f"/allocations/{consumer}", {}, "allocations")
-    return {provider: part["resources"] for provider, part in rows.items()}
+    with _read("allocations"):
+        return {provider: {name: _whole(amount) for name, amount in part["resources"].items()} for provider, part in rows.items()}
 
 
 def capacity_of(nova: Nova, provider: str) -> dict[str, int]:
     """What a provider has for servers altogether, by resource class (its inventories)."""
     [rows] = nova.ask_placement(f"/resource_providers/{provider}/inventories", {}, "inventories")
-    return {name: int((row["total"] - row["reserved"]) * row["allocation_ratio"]) for name, row in rows.items()}
+    with _read("inventories"):
+        return {name: int((row["total"] - row["reserved"]) * row["allocation_ratio"]) for name, row in rows.items()}
+
+
+@contextlib.contextmanager
+def _read(what: str) -> Iterator[None]:
+    """Placement's figures count together: where one cannot be read, none is known, and it is CloudUnreachable."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise CloudUnreachable(f"the {what} in Placement's answer cannot be read: {one_line(error)}") from None
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"an amount is a {type(value).__name__}")
+    return value
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"an id is a {type(value).__name__}")
+    return value
 
 
 def _group(ask: Ask, suffix: str) -> dict[str, str]:

@@ -103,7 +103,7 @@ def spawn_detached(argv: Sequence[str], environment: Mapping[str, str], log: str
 
     `log` takes what it prints: nothing but a crash of the interpreter itself.
     """
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         process = subprocess.Popen(
             list(argv), stdin=subprocess.DEVNULL, stdout=descriptor, stderr=descriptor, cwd="/",

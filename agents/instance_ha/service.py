@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import HostError, InstanceHaError
+from .files import check_folder, why_unwritable, write_whole
+from .http_limits import PENDING
+from .logs import CLEAN, Lines
 from .process import spawn_detached
+from .text import printable
 from .trail import TRAIL
 
 if TYPE_CHECKING:  # stop and the probe must work where lxml or keystoneauth1 are missing: _build imports the rest
@@ -29,6 +33,8 @@ HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long 
 ANSWERS = 10               # answers of Nova, each as late as can be, that one host's turn may wait for
 START_LIMIT = 15.0         # how long a new worker may take to its first heartbeat
 STOP_GRACE = 5.0           # between TERM and KILL
+QUIET = 30.0               # seconds that a turn may take before monitor says what it waits for
+HANGS = "hangs"            # the problem that says so
 BUG_PAUSE = 1.0            # after a turn that failed by a bug
 LOG = logging.getLogger(__name__)
 
@@ -62,6 +68,7 @@ class Service:
         self.settings = base / f"NovaEvacuate-{name}.settings"
         self.output = base / f"NovaEvacuate-{name}.out"
         self.instance = instance.split(":")[0]
+        self.unwritable = False     # whether the last heartbeat could not be written
 
     def status(self) -> Status:
         """What is known of the worker, from this machine's files and processes."""
@@ -77,7 +84,12 @@ class Service:
         try:
             words = json.loads(self.health.read_text())
             age = time.clock_gettime(time.CLOCK_BOOTTIME) - float(words["beat"])
-            return Status(True, pid, age, words["sentence"], words["problems"], float(words["limit"]))
+            limit = float(words["limit"])
+            if age > limit and (why := why_unwritable(self.health.parent)):
+                # Its heartbeat cannot be seen, which is no sign that there is none: recovery needs no disk, and goes on.
+                return Status(True, pid, 0.0, words["sentence"], {"state-folder": f"{self.health.parent} cannot be written to: {why}; "
+                              "the worker goes on, and whether it is stuck cannot be seen"}, limit)
+            return Status(True, pid, age, words["sentence"], words["problems"], limit)
         except (OSError, ValueError, KeyError, TypeError):
             return Status(True, pid, 0.0, "", {"health": "the worker's health file cannot be read"})
 
@@ -86,6 +98,7 @@ class Service:
         directory = state_directory()
         try:
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            check_folder(directory)
             self.health.unlink(missing_ok=True)
             self.write_settings(values)
             argv = [sys.executable, "-m", "instance_ha.service", instance]
@@ -95,7 +108,7 @@ class Service:
             if os.environ.get("OS_CLIENT_CONFIG_FILE"):
                 environment["OS_CLIENT_CONFIG_FILE"] = os.environ["OS_CLIENT_CONFIG_FILE"]
             pid = spawn_detached(argv, environment, str(self.output))
-            self.pidfile.write_text(f"{pid} {start_time(pid)}")
+            write_whole(self.pidfile, f"{pid} {start_time(pid)}")
         except OSError as error:
             raise HostError(f"the worker cannot be started: {error}") from None
         limit = time.monotonic() + START_LIMIT
@@ -108,11 +121,7 @@ class Service:
 
     def write_settings(self, values: Mapping[str, str]) -> None:
         """Leave the parameters where the worker reads them: readable by root only, never in argv or environment."""
-        draft = self.settings.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(dict(values), file)
-        draft.replace(self.settings)
+        write_whole(self.settings, json.dumps(dict(values)), 0o600)
 
     def reload(self, values: Mapping[str, str]) -> None:
         """Give a running worker new parameters; without one nothing is left behind. Raises HostError."""
@@ -131,10 +140,10 @@ class Service:
         damaged = status.running is None and not status.pid
         for pid in [status.pid] if status.running else self._unlisted() if damaged else []:
             _end(pid, grace)
-        drafts = (self.settings.with_suffix(".new"), self.health.with_suffix(".health.new"))
-        for path in (self.pidfile, self.health, self.settings, self.output, *drafts):
-            with contextlib.suppress(OSError):
-                path.unlink()
+        for path in (self.pidfile, self.health, self.settings, self.output):
+            for name in (path, path.with_name(path.name + ".new")):
+                with contextlib.suppress(OSError):
+                    name.unlink()
 
     def _unlisted(self) -> list[int]:
         """This instance's workers by their command lines, for a pid file that cannot be read."""
@@ -188,7 +197,8 @@ def log_to_syslog(ident: str, level: str) -> None:
     except OSError:
         handler = logging.NullHandler()
     handler.addFilter(TRAIL)
-    handler.setFormatter(logging.Formatter(f"{ident}[{os.getpid()}]: %(levelname)s: %(message)s"))
+    handler.addFilter(CLEAN)
+    handler.setFormatter(Lines(f"{printable(ident)}[{os.getpid()}]: %(levelname)s: %(message)s"))
     root.addHandler(handler)
 
 
@@ -203,7 +213,10 @@ def main(instance: str) -> int:
     except (InstanceHaError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    _beat(service, worker)
+    heart = Heart(service, worker)
+    worker.alive = heart.beat
+    heart.beat()
+    heart.start()
     taken = looked = None   # the resource's parameters as the CIB had them when they were taken, and when they were last looked at
     while not stop.is_set():
         if reload.is_set():
@@ -216,8 +229,9 @@ def main(instance: str) -> int:
             LOG.exception("a turn failed; trying again")
             worker.health.problems["bug"] = "the worker met a bug; its log has a traceback"
             pause = BUG_PAUSE
+        tell_unreadable(worker)
         teller.look(worker)
-        _beat(service, worker)
+        heart.beat()
         now = worker.parameters
         taken = taken or now
         # Pacemaker's own reload waits for whatever it is at, such as the 60 s of a start of the dead host's connection.
@@ -229,6 +243,7 @@ def main(instance: str) -> int:
     with contextlib.suppress(InstanceHaError):
         worker.leave()
     teller.close()
+    heart.stop()
     LOG.info("stopped")
     return 0
 
@@ -254,7 +269,6 @@ def _build(service: Service, instance: str, old: tuple[Worker, Teller] | None) -
         token = f"{node}.{os.getpid()}.{start_time(os.getpid())}"
         LOG.info("started, as %s", token)
         worker = Worker(cluster, nova, policy, token, values["domain"])
-        worker.alive = lambda: _beat(service, worker)
         teller = Teller(service.name, node, cluster, values)
     worker.patience = max(HEARTBEAT_LIMIT, ANSWERS * float(values["api_timeout"]))
     return worker, teller
@@ -287,13 +301,77 @@ def _not_taken(worker: Worker, error: Exception) -> None:
     worker.problem("settings", f"the new parameters were not taken: {error}")
 
 
-def _beat(service: Service, worker: Worker) -> None:
-    words = {"beat": time.clock_gettime(time.CLOCK_BOOTTIME), "limit": worker.patience, "sentence": worker.health.sentence,
-             "problems": worker.health.problems}
-    draft = service.health.with_suffix(".health.new")
-    with contextlib.suppress(OSError):
-        draft.write_text(json.dumps(words))
-        draft.replace(service.health)
+def tell_unreadable(worker: Worker) -> None:
+    """Make what could not be read of Nova's answers a problem, which monitor shows, for as long as it cannot."""
+    now = {f"unreadable {what}": sentence for what, sentence in worker.nova.unreadable.items()}
+    for subject in [one for one in worker.health.problems if one.startswith("unreadable ") and one not in now]:
+        worker.solved(subject)
+    for subject, sentence in now.items():
+        worker.problem(subject, sentence)
+
+
+class Heart:
+    """Writes the heartbeat. While a turn takes long, a thread of its own writes what is waited for: an answer that
+    comes, however late, is a sign of life, and an endless wait is one that monitor can tell of before it gives up."""
+
+    def __init__(self, service: Service, worker: Worker, quiet: float = QUIET) -> None:
+        self._service, self._worker, self._quiet = service, worker, quiet
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._turn = self._life = _boottime()
+        self._answered = PENDING.ended
+        self._told = False
+
+    def beat(self) -> None:
+        """Write that the worker lives."""
+        with self._lock:
+            self._turn = self._life = _boottime()
+            self._told = False
+            _beat(self._service, self._worker)
+
+    def start(self) -> None:
+        """Look on from now."""
+        threading.Thread(target=self._run, name="heart", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look on no more."""
+        self._over.set()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._quiet / 6):
+            self.look()
+
+    def look(self) -> None:
+        """Write what is waited for if the turn takes long."""
+        with self._lock:
+            if self._answered != PENDING.ended:
+                self._answered, self._life = PENDING.ended, _boottime()
+            since = _boottime() - self._turn
+            if since < self._quiet:
+                return
+            what = PENDING.oldest()
+            said = f"no answer yet to {what}" if what else "it waits for no answer of OpenStack"
+            said = f"this turn of the worker goes on for {since:.0f} s: {said}"
+            if not self._told:
+                LOG.warning("%s", said)
+            self._told = True
+            _beat(self._service, self._worker, {HANGS: said}, self._life)
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _beat(service: Service, worker: Worker, more: Mapping[str, str] | None = None, life: float | None = None) -> None:
+    words = {"beat": _boottime() if life is None else life, "limit": worker.patience, "sentence": worker.health.sentence,
+             "problems": {**(more or {}), **worker.health.problems}}
+    try:
+        write_whole(service.health, json.dumps(words))
+    except OSError as error:
+        if not service.unwritable:
+            LOG.warning("%s cannot be written: %s; the evacuations go on", service.health, error.strerror)
+        service.unwritable = True
+    else:
+        service.unwritable = False
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def _failure(element: Any) -> Failure:
     code = element.get("exitcode", "")
     reason = html.unescape(element.get("exitreason", ""))     # Pacemaker 2.1's crm_mon escapes it twice
     return Failure(key.group(1).split(":")[0] if key else "", key.group(2) if key else "", element.get("node", ""),
-                   int(code) if code.isdigit() else None, reason or element.get("exitstatus") or "")
+                   int(code) if re.fullmatch("[0-9]{1,9}", code) else None, reason or element.get("exitstatus") or "")
 
 
 def not_installed(cib: Any, resource: str) -> dict[str, str]:

@@ -33,7 +33,7 @@ def test_the_log_line_is_key_value_and_a_shell_splits_it_as_it_was_meant() -> No
 
 def test_a_command_gets_variables_of_one_line() -> None:
     assert environment({"event": "partly", "left": 2, "sentence": "a\nb\0c"}) == {
-        "INSTANCE_HA_EVENT": "partly", "INSTANCE_HA_LEFT": "2", "INSTANCE_HA_SENTENCE": "a b c"}
+        "INSTANCE_HA_EVENT": "partly", "INSTANCE_HA_LEFT": "2", "INSTANCE_HA_SENTENCE": "a b?c"}
 
 
 def test_an_unknown_time_is_none() -> None:

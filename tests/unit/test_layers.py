@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[2] / "agents" / "instance_ha"
 PACKAGES = {"engine": {""}, "planning": {"", "engine"}, "reporting": {"", "engine"}, "configuring": {"", "engine"},
             "doctor": {"", "engine", "configuring"}, "cli": {"", "engine", "planning", "reporting", "configuring", "doctor"}}
 RANKS = {
-    "incident": 0, "events": 0, "metrics": 0, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 9,
-    "answers": 1, "progress": 8, "chronicle": 8, "drawing": 2, "page": 9,
+    "incident": 1, "events": 1, "metrics": 1, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 9,
+    "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "progress": 8, "chronicle": 8, "drawing": 2, "page": 9,
     "errors": 0, "process": 1,
     "membership": 0, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
     "rows": 2, "pulse": 2, "naming": 2, "attempts": 2,
@@ -34,7 +34,8 @@ PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"
         "decide": {"attempts", "model", "places", "pulse", "scene", "selection", "states"},
         "looked": {"decide", "model", "scene"}, "scene": {"attempts", "model", "selection"},
         "params": {"errors", "model"}, "membership": set(), "cib": {"errors", "membership", "model"},
-        "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
+        "answers": {"errors", "text"}, "text": set(), "incident": {"text"}, "events": {"text"}, "metrics": {"text"},
+        "tale": {"model", "events", "incident"},
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},

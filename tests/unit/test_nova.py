@@ -119,9 +119,22 @@ def test_groups_of_all_projects_page_by_page(fake: Fake, monkeypatch: pytest.Mon
            "project_id": "p", "user_id": "u"}
     fake.says(200, {"server_groups": [row, {**row, "id": "g2", "rules": {}}]})
     fake.says(200, {"server_groups": [{**row, "id": "g3", "policy": "affinity", "rules": {}, "members": []}]})
+    fake.says(200, {"server_groups": []})
     assert [(group.id, group.policy, group.most) for group in fake.nova.groups()] == [
         ("g1", "anti-affinity", 2), ("g2", "anti-affinity", 1), ("g3", "affinity", 1)]
-    assert [path for _, path, _, _ in fake.asked] == [f"/os-server-groups?all_projects=true&limit=2&offset={n}" for n in (0, 2)]
+    assert [path for _, path, _, _ in fake.asked] == [f"/os-server-groups?all_projects=true&limit=2&offset={n}" for n in (0, 2, 3)]
+
+
+def test_pages_are_followed_where_nova_has_a_lower_limit_than_ours(fake: Fake) -> None:
+    """[api]max_limit: of server groups Nova gives no link to the next page, of hypervisors it does."""
+    group = {"id": "g1", "name": "apart", "policy": "affinity", "rules": {}, "members": ["a1"]}
+    for rows in ([group], [{**group, "id": "g2"}], []):
+        fake.says(200, {"server_groups": rows})
+    assert [one.id for one in fake.nova.groups()] == ["g1", "g2"]
+    for number in (1, 2):
+        fake.says(200, {"hypervisors": [{"id": f"r-{number}", "service": {"host": f"cmp-{number}", "id": 7}}],
+                        **({"hypervisors_links": [{"rel": "next", "href": "x"}]} if number == 1 else {})})
+    assert fake.nova.compute_nodes() == {"r-1": "cmp-1", "r-2": "cmp-2"} and "marker=r-1" in fake.asked[-1][1]
 
 
 def test_whether_a_server_is_pinned_to_its_zone_is_asked_at_a_version_that_tells(fake: Fake) -> None:

@@ -52,9 +52,10 @@ class World:
     def __init__(self, fake: Fake) -> None:
         self.fake, self.servers = fake, dict[str, list[Server]]()
         fake.says_always("/resource_providers", {"resource_providers": [provider(f"r-{host}", host) for host in HOSTS]})
-        fake.says_always("/os-hypervisors/detail", {"hypervisors": [
+        fake.says_always("/os-hypervisors/detail?limit=500", {"hypervisors": [
             {"id": f"r-{host}", "hypervisor_hostname": host, "service": {"host": host, "id": 7}} for host in HOSTS]})
         fake.says_always(NOVA_GROUPS, {"server_groups": []})
+        fake.says_always(NOVA_GROUPS.replace("offset=0", "offset=1"), {"server_groups": []})
 
     def has(self, name: str, ram: int = 40, host: str = "cmp-1", **fields: object) -> None:
         """A server that holds so much memory on its host."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import InstanceHaError
+from ..logs import clean_handlers
+from ..text import printable, without_password
 from . import configure, dismiss, doctor, evacuate, gate, history, hosts, maintenance, plan, release, report, status
-from .common import NOTHING_TRIED, add_cloud_options
+from .common import NOTHING_TRIED, Screen, add_cloud_options
 
 COMMANDS = (status, history, report, hosts, plan, doctor, evacuate, release, dismiss, maintenance, gate, configure)
 
@@ -29,12 +32,18 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 0: all that was asked is so; 1: some of it is not; 2: nothing was tried."""
+    with contextlib.redirect_stdout(Screen(sys.stdout)), contextlib.redirect_stderr(Screen(sys.stderr)):
+        return _run(argv)
+
+
+def _run(argv: Sequence[str] | None) -> int:
     args = make_parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if args.debug else logging.ERROR, format="%(levelname)s: %(message)s")
+    clean_handlers()
     try:
         return int(args.run(args))
     except InstanceHaError as error:
-        print(f"instance-ha: {error}", file=sys.stderr)
+        print(f"instance-ha: {without_password(printable(str(error)))}", file=sys.stderr)
         return NOTHING_TRIED
     except KeyboardInterrupt:
         print("instance-ha: interrupted; what Nova has accepted goes on", file=sys.stderr)
@@ -42,5 +51,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        print(f"instance-ha: {error}", file=sys.stderr)
+        print(f"instance-ha: {printable(str(error))}", file=sys.stderr)
         return 1

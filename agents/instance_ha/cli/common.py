@@ -8,9 +8,11 @@ import functools
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .. import credentials, params
 from ..cluster import Cluster
@@ -18,10 +20,14 @@ from ..errors import FORBIDDEN, CloudRefused, ClusterError, ConfigurationError, 
 from ..model import Aggregate, ClusterView
 from ..nova import Nova
 from ..process import CLEAN_ENVIRONMENT, run
+from ..text import printable
 
 ALL_DONE, SOME_LEFT, NOTHING_TRIED = 0, 1, 2
 FORMATS = ("table", "json", "yaml", "csv")
 TOOL_TIMEOUT = 10.0
+CLEAR = "\033[H\033[2J"       # the terminal's own words for an empty screen
+FORMULA = ("=", "+", "-", "@")
+_NUMBER = re.compile(r"[+-]?[0-9.]*")
 _NOT_CREDENTIALS = ("domain", "evacuate_attribute", "api_timeout")
 _ENVIRONMENT = {
     "OS_CLOUD": "cloud", "OS_AUTH_URL": "auth_url", "OS_USERNAME": "username", "OS_PASSWORD": "password",
@@ -29,6 +35,27 @@ _ENVIRONMENT = {
     "OS_PROJECT_DOMAIN_NAME": "project_domain", "OS_REGION_NAME": "region_name", "OS_CACERT": "cacert",
     "OS_INTERFACE": "endpoint_type", "OS_ENDPOINT_TYPE": "endpoint_type",
 }
+
+
+class Screen:
+    """A stream for people, to which no text from outside can send a command of a terminal. It takes CLEAR when it comes alone."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, said: str) -> int:
+        """Write the text with what does not print replaced, but for the ends of lines."""
+        if said != CLEAR and not said.isprintable():
+            said = "".join(part if part in _KEPT else printable(part) for part in _ENDS.split(said))
+        self._stream.write(said)
+        return len(said)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+_KEPT = ("\n", "\r", "\t")
+_ENDS = re.compile(r"([\n\r\t])")
 
 
 def add_cloud_options(parser: argparse.ArgumentParser) -> None:
@@ -146,9 +173,17 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], how: st
     elif how == "csv":
         writer = csv.writer(sys.stdout)
         writer.writerow(columns)
-        writer.writerows(rows)
+        writer.writerows([[_of_csv(cell) for cell in row] for row in rows])
     else:
-        print_table(columns, [["" if cell is None else str(cell) for cell in row] for row in rows])
+        print_table(columns, [["" if cell is None else printable(str(cell)) for cell in row] for row in rows])
+
+
+def _of_csv(cell: object) -> object:
+    """A cell as CSV may hold it: spreadsheets carry out what begins like a formula."""
+    if cell is None or isinstance(cell, (bool, int, float)):
+        return cell
+    said = printable(str(cell))
+    return f"'{said}" if said[:1] in FORMULA and not _NUMBER.fullmatch(said) else said
 
 
 def print_value(value: object, how: str) -> None:
@@ -160,7 +195,10 @@ def print_value(value: object, how: str) -> None:
         import yaml  # type: ignore[import-untyped]
     except ImportError as error:
         raise HostError(f"-f yaml needs PyYAML, which comes with openstacksdk: {error}") from None
-    print(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), end="")
+    said = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    if not said.replace("\n", "").isprintable():
+        said = yaml.safe_dump(value, sort_keys=False)     # with an escape for whatever is not ASCII
+    print(said, end="")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -18,11 +18,10 @@ from ..errors import ClusterError, ConfigurationError, InstanceHaError
 from ..events import iso
 from ..model import Record
 from ..nova import Nova
-from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows, seconds
+from .common import ALL_DONE, CLEAR, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows, seconds
 
 COLUMNS = ("Host", "Server", "Name", "From", "To", "State", "Attempt", "Seconds", "Reason")
 WATCH = 2.0              # seconds between two looks
-CLEAR = "\033[H\033[2J"  # the terminal's own words for an empty screen
 
 
 def add(commands: Any) -> None:
@@ -105,7 +104,9 @@ def watch(look: Callable[[], int], pause: float, how: str) -> int:
                     code = NOTHING_TRIED
                     print(json.dumps({"time": iso(time.time()), "error": str(error)}) if how == "json" else f"instance-ha: {error}")
             head = "" if how == "json" else "---\n" if how == "yaml" else iso(time.time()) + "\n"
-            print(CLEAR * screen + head + text.getvalue(), end="", flush=True)
+            if screen:
+                print(CLEAR, end="")
+            print(head + text.getvalue(), end="", flush=True)
             time.sleep(pause)
     except KeyboardInterrupt:
         return code

@@ -10,6 +10,8 @@ from typing import Any
 
 from lxml import etree
 
+from ..text import printable
+
 WIDTH, LABELS, RIGHT = 1000, 250, 20    # of the whole, of the column of labels, of the margin
 ROW, TALL = 20, 22                      # height of a row and of a heading
 BREAK_ABOVE = 3.0                       # a gap that is longer than so many times the rest is cut out
@@ -127,7 +129,7 @@ def _row(svg: Any, axis: Axis, row: Row, y: int) -> int:
             wide = max(3.0, axis.place(bar.end) - x)
             shape = etree.SubElement(svg, "rect", x=f"{x:.1f}", y=str(y + 4), width=f"{wide:.1f}", height=str(ROW - 8), rx="2")
         shape.set("class", bar.kind)
-        etree.SubElement(shape, "title").text = bar.text
+        etree.SubElement(shape, "title").text = printable(bar.text)
     return ROW
 
 
@@ -139,5 +141,5 @@ def _line(svg: Any, x1: float, y1: float, x2: float, y2: float, kind: str) -> No
 def _text(svg: Any, x: float, y: float, words: str, kind: str) -> None:
     text = etree.SubElement(svg, "text", x=f"{x:.1f}", y=f"{y:.1f}")
     text.set("class", kind)
-    text.text = words
+    text.text = printable(words)
 

@@ -15,6 +15,7 @@ from .. import __version__
 from ..errors import HostError
 from ..events import environment
 from ..process import tell
+from ..text import printable
 
 LIMIT = 20.0       # seconds that one call may take
 
@@ -43,7 +44,7 @@ class Hook:
             make = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
             connection = make(url.hostname or "", url.port, timeout=self.limit)
         except (ValueError, http.client.HTTPException) as error:
-            raise HostError(f"{self.name} is no address: {error}") from None
+            raise HostError(f"{self.name} is no address ({type(error).__name__})") from None
         # The connection's own limit counts from one packet to the next.
         late = threading.Event()
         watch = threading.Timer(self.limit, _cut, [connection, late])
@@ -54,13 +55,19 @@ class Hook:
             connection.request("POST", path, text.encode(), {"Content-Type": "application/json", "User-Agent": f"instance-ha/{__version__}"})
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException, ValueError) as error:
-            why = f"no answer within {self.limit:g} s" if late.is_set() else str(error) or type(error).__name__
+            why = f"no answer within {self.limit:g} s" if late.is_set() else _why(error)
             raise HostError(f"{self.name} cannot be told: {why}") from None
         finally:
             watch.cancel()
             connection.close()
         if not 200 <= status < 300:
             raise HostError(f"{self.name} answered {status}")
+
+
+def _why(error: Exception) -> str:
+    """What may be shown of an error: one about the URL has the whole path in it, which may be a key."""
+    shown = isinstance(error, OSError) and str(error)
+    return printable(str(error)) if shown else type(error).__name__
 
 
 def _cut(connection: http.client.HTTPConnection, late: threading.Event) -> None:

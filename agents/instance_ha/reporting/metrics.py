@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
+from ..text import printable
+
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)   # seconds
 PREFIX = "instance_ha_"
@@ -116,7 +118,8 @@ def _braces(labels: Labels) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    parts = (printable(part).replace("\\", "\\\\").replace('"', '\\"') for part in text.split("\n"))
+    return "\\n".join(parts)      # the format has an escape of its own for a line break
 
 
 def _number(value: float) -> str:

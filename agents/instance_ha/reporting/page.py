@@ -11,6 +11,7 @@ from lxml import etree
 from .. import __version__
 from ..incident import IN_SERVICE, Incident
 from ..model import ARRIVED, FAILED
+from ..text import printable
 from .chronicle import Chronicle, Moved, fenced_at, settings, state_of
 from .drawing import Bar, Row, draw
 
@@ -49,12 +50,12 @@ def page(chronicle: Chronicle, now: float) -> str:
     head, body = etree.SubElement(root, "head"), etree.SubElement(root, "body")
     etree.SubElement(head, "meta", charset="utf-8")
     etree.SubElement(head, "meta", name="viewport", content="width=device-width, initial-scale=1")
-    etree.SubElement(head, "title").text = f"{one.node}, incident {one.id}"
+    etree.SubElement(head, "title").text = printable(f"{one.node}, incident {one.id}")
     etree.SubElement(head, "style").text = STYLE
     _add(body, "h1", f"{one.node}: incident {one.id}")
     lead = _add(body, "p", "", "lead")
     _add(lead, "span", *_verdict(one))
-    lead[-1].tail = ". " + _counts(one)
+    lead[-1].tail = printable(". " + _counts(one))
     _section(body, "Timeline")
     drawn = draw(rows_of(chronicle))
     if drawn is None:
@@ -196,7 +197,7 @@ def _table(body: Any, columns: Sequence[str], rows: Iterable[Sequence[str]], mar
 
 def _add(parent: Any, tag: str, text: str, kind: str = "") -> Any:
     element = etree.SubElement(parent, tag)
-    element.text = "".join(char if char.isprintable() else " " for char in text)
+    element.text = printable(text)
     if kind:
         element.set("class", kind)
     return element
