@@ -181,8 +181,8 @@ def migration_of(row: Any) -> Migration:
     """Read a migration. Raises OddRow."""
     row = table(row)
     number = row.get("id")
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise OddRow("id is no number")
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise OddRow("id is no number of Nova's")      # one below 1 would stand for an incident of long ago
     return Migration(number, text(row, "instance_uuid"), text(row, "status"), text(row, "source_compute", ""),
                      _or_none(row, "dest_compute"), _lax(row, "created_at"), _lax(row, "updated_at"))
 
@@ -191,7 +191,7 @@ def migration_in_part(row: Any) -> Migration | None:
     """A migration of a server that is known and of which the rest is not: it counts as in progress, so that its server
     is not sent anywhere again."""
     number = row.get("id") if isinstance(row, Mapping) else None
-    if isinstance(number, bool) or not isinstance(number, int):
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         return None
     server = _lax(row, "instance_uuid")
     return Migration(number, server, UNREADABLE, _lax(row, "source_compute"), _lax(row, "dest_compute") or None) if server else None

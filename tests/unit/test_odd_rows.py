@@ -68,11 +68,11 @@ def test_a_word_of_a_migration_that_nobody_knows_is_no_end_of_it(fake: Fake) -> 
     fake.says(200, {"migrations": [{**MIGRATION, "status": "of-a-newer-nova"}]})
     assert [row.in_progress for row in fake.nova.evacuations("cmp-1")] == [True]
     fake.says(200, {"migrations": [{**MIGRATION, "id": number, "status": word} for number, word in enumerate(
-        ("done", "completed", "finished", "confirmed", "failed", "error", "cancelled", "reverted"))]})
+        ("done", "completed", "finished", "confirmed", "failed", "error", "cancelled", "reverted"), 1)]})
     assert not [row for row in fake.nova.evacuations("cmp-1") if row.in_progress]
 
 
-@pytest.mark.parametrize("row", [None, 7, {}, {**MIGRATION, "instance_uuid": None}, {**MIGRATION, "id": "x"}], ids=repr)
+@pytest.mark.parametrize("row", [None, 7, {}, {**MIGRATION, "instance_uuid": None}, {**MIGRATION, "id": "x"}, {**MIGRATION, "id": -1}], ids=repr)
 def test_a_migration_of_nobody_knows_whom_leaves_open_what_is_in_progress(fake: Fake, row: object) -> None:
     fake.says(200, {"migrations": [row, MIGRATION]})
     with pytest.raises(CloudUnreachable, match="nobody knows what is in progress"):
