@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..configuring import holdback
-from ..configuring.banned import is_banned, is_true
+from ..configuring.banned import NEVER, is_true
 from ..configuring.changes import Ban, DeleteConstraint, SetAttribute, Update
 from ..configuring.inventory import Resource
 from ..configuring.provisioning import AT_ONCE, COMPUTE, ONCE
@@ -40,7 +40,7 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
         yield Finding("monitor-on-fail", device.id, f"{device.id}'s monitor has not on-fail=ignore",
                       operation(device, "monitor", **{**ONCE, **device.operations["monitor"], "on-fail": "ignore"}))
     yield from failure_timeout(device)
-    open_to = [name for name in scene.members if not is_banned(scene.has, device, scene.has.nodes[name])]
+    open_to = scene.open_to(device, scene.members)
     if open_to:
         yield Finding("fence-nova-on-compute", device.id, f"nothing keeps {device.id} off {', '.join(open_to)}",
                       keep_off(scene, device, open_to, True))
@@ -50,18 +50,26 @@ def _nova_compute(scene: Scene, resource: Resource) -> Iterator[Finding]:
     wanted = resource.meta.get("requires") or scene.has.defaults.get("requires", "")
     if wanted not in HELD:
         yield Finding("nova-compute-not-held", resource.id, f"{resource.id} requires {wanted}", meta(resource, "requires", "unfencing"))
-    kept_off = [name for name in scene.computes if is_banned(scene.has, resource, scene.has.nodes[name])]
+    reached = scene.open_to(resource, scene.computes)
+    kept_off = [name for name in scene.computes if name not in reached]
     if kept_off:
         yield Finding("nova-compute-kept-off", resource.id, f"a constraint keeps {resource.id} off {', '.join(kept_off)}",
                       _let_on(scene, resource, kept_off))
 
 
 def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
-    """The attribute that a rule misses."""
+    """Return the commands that give hosts the attribute that a rule misses.
+
+    Not where the attribute is a node's state, nor where a host has another value of it."""
     for location in scene.has.locations:
         for rule in location.rules if location.resources & {resource.id, *resource.within} else ():
             part = rule.parts[0] if len(rule.parts) == 1 else None
-            if isinstance(part, tuple) and part[1] in ("not_defined", "ne") and all(is_true(rule, scene.has.nodes[name]) for name in nodes):
+            never = rule.score.upper() == NEVER
+            if not isinstance(part, tuple) or not never or scene.is_state(part[0]):
+                continue
+            hosts = [scene.has.nodes[name] for name in nodes]
+            missing = all(is_true(rule, host) and part[0] not in host.attributes for host in hosts)
+            if part[1] in ("not_defined", "ne") and missing:
                 return by(*(SetAttribute(name, part[0], part[2] or COMPUTE) for name in nodes))
     return to_do("see its constraints: pcs constraint location")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .. import params
-from ..configuring.banned import NEVER, is_banned
+from ..configuring.banned import NEVER
 from ..configuring.changes import Ban, Delete, SetAttribute
 from ..configuring.identity import CLOUD, credentials_in
 from ..configuring.inventory import Resource, Rule
@@ -62,34 +62,62 @@ def _state(scene: Scene, worker: Resource) -> Iterator[Finding]:
 
 
 def _place(scene: Scene, worker: Resource) -> Iterator[Finding]:
-    open_to = [name for name in scene.computes if not is_banned(scene.has, worker, scene.has.nodes[name])]
+    open_to = scene.open_to(worker, scene.computes)
     if open_to:
         yield Finding("worker-on-compute", worker.id, f"nothing keeps {worker.id} off {', '.join(open_to)}", keep_off(scene, worker, open_to))
 
 
 def keep_off(scene: Scene, resource: Resource, nodes: Sequence[str], discovery: bool = False) -> Mend:
-    """The attribute for the nodes that lack it, and the constraint where there is none or it is not enough."""
-    rules = [rule for location in scene.has.locations if location.resources & {resource.id, *resource.within} for rule in location.rules]
-    existing = next((mark for rule in rules if rule.score.upper() == NEVER and (mark := _mark(rule))), None)
+    """Return the commands that keep a resource off compute hosts.
+
+    They are a mark for the hosts that lack it, and a constraint where none uses it. A host that has
+    another value of the mark keeps it, and gets a constraint by its name.
+    """
+    placed = [one for one in scene.has.locations if one.resources & {resource.id, *resource.within}]
+    rules = [rule for location in placed for rule in location.rules if rule.score.upper() == NEVER]
+    marks = [mark for rule in rules if (mark := _mark(rule))]
+    existing = next((mark for mark in marks if _is_of_computes(scene, mark)), None)
     attribute, value = existing or _common(scene) or (ROLE, COMPUTE)
     lacking = [name for name in scene.computes if scene.has.nodes[name].attributes.get(attribute) != value]
-    marks = [SetAttribute(name, attribute, value) for name in lacking]
+    others = [name for name in lacking if attribute in scene.has.nodes[name].attributes]
+    if others:
+        avoid = f"pcs constraint location {resource.outermost} avoids {' '.join(nodes)}"
+        crm = f"crm -F configure location {resource.outermost}-not-"
+        apart = tuple(f"{crm}{name} {resource.outermost} -inf: {name}" for name in nodes)
+        why = f"{some(others)} has another {attribute} than {value}, which stays; by name:"
+        return to_do(why) + Mend((avoid,), apart)
+    sets = [SetAttribute(name, attribute, value) for name in lacking]
     if existing and set(nodes) <= set(lacking):
-        return by(*marks)
-    return by(*marks, Ban(f"{resource.outermost}-place", resource.outermost, [attribute, "eq", value], discovery))
+        return by(*sets)
+    rule = [attribute, "eq", value]
+    return by(*sets, Ban(f"{resource.outermost}-place", resource.outermost, rule, discovery))
 
 
 def _mark(rule: Rule) -> tuple[str, str] | None:
-    """The attribute and the value for which a rule is true, when it is as simple as that."""
+    """Return the attribute and the value for which a rule is true, when it is as simple as that."""
     only = rule.parts[0] if len(rule.parts) == 1 else None
-    return (only[0], only[2]) if isinstance(only, tuple) and only[1] == "eq" and not only[0].startswith("#") else None
+    return (only[0], only[2]) if isinstance(only, tuple) and only[1] == "eq" else None
+
+
+def _is_of_computes(scene: Scene, mark: tuple[str, str]) -> bool:
+    """Return whether a constraint's pair marks compute hosts as such, unlike one about a site.
+
+    Most of them have it, and no other node. For the usual mark the second is enough.
+    """
+    if scene.is_state(mark[0]):
+        return False
+    having = [name for name, node in scene.has.nodes.items() if mark in node.attributes.items()]
+    computes = [name for name in having if name in scene.computes]
+    usual = mark == (ROLE, COMPUTE)
+    return having == computes and (usual or 2 * len(computes) > len(scene.computes))
 
 
 def _common(scene: Scene) -> tuple[str, str] | None:
-    """An attribute that compute hosts have with one value, and no other node has."""
+    """Return an attribute that all compute hosts have with one value, and no other node has."""
     others = {pair for name, node in scene.has.nodes.items() if name not in scene.computes for pair in node.attributes.items()}
-    pairs = [pair for name in scene.computes for pair in scene.has.nodes[name].attributes.items() if pair not in others]
-    return max(pairs, key=lambda pair: (pairs.count(pair), pair == (ROLE, COMPUTE)), default=None)
+    all_have = [set(scene.stateless(name).attributes.items()) for name in scene.computes]
+    shared = sorted(set.intersection(*all_have) - others) if all_have else []
+    return (ROLE, COMPUTE) if (ROLE, COMPUTE) in shared or not shared else shared[0]
 
 
 def _actions(worker: Resource) -> Iterator[Finding]:
