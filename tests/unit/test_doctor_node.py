@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from instance_ha import cluster as door
-from instance_ha import process, service
+from instance_ha import process
 from instance_ha.doctor import examine
 from instance_ha.doctor.examine import Examiner
 from instance_ha.doctor.finding import Finding
@@ -103,7 +103,7 @@ def worker_of(seconds: float) -> Callable[[Node], object]:
         folder = node.base / "run/resource-agents"
         node.monkeypatch.setenv("HA_RSCTMP", str(folder))
         pid = os.getpid()
-        (folder / "NovaEvacuate-nova-evacuate.pid").write_text(f"{pid} {service.start_time(pid)}")
+        (folder / "NovaEvacuate-nova-evacuate.pid").write_text(f"{pid} {process.start_time(pid)}")
         ticks = (time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * os.sysconf("SC_CLK_TCK")
         node.set(examine, "start_time", lambda pid: str(int(ticks)))
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import HostError
-from ..process import run
-from ..service import Service, start_time
+from ..process import run, start_time
+from ..service import Service
 
 LIBRARIES = ("keystoneauth1", "lxml", "openstacksdk")
 AGENTS = (("usr/sbin/fence_nova", ("-o", "metadata")), ("usr/lib/ocf/resource.d/openstack/NovaEvacuate", ("meta-data",)))
