@@ -117,6 +117,8 @@ class Visit:
         resources = [trial.resource for trial, _ in tried if trial.resource]
         scene = known.scene if known else None
         self.report.findings += cloud.check(seen, scene.view if scene else None, meant(scene.has) if scene else (), values["domain"], resources)
+        tag = policy_from(values).selection.tag
+        self.report.findings += servers.disagreeing(seen.aggregates or (), tag)
         if seen.servers is not None:
             self.report.findings += servers.check(seen.servers, policy_from(values), next(iter(scene.workers), None) if scene else None)
         return seen, values["domain"]
