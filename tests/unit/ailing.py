@@ -144,6 +144,12 @@ PACEMAKER = (
     Ill("level-no-power", "cmp-2", ((LEVEL_2, 'devices="fence-nova" target-attribute="rack" target-value="2"'),
                                     (RECORD, f'{RECORD}<nvpair id="k" {pair("rack", "2")}/>'))),
     Ill("level-no-power", "cmp-2", ((LEVEL_2, 'devices="fence-nova" target-pattern="cmp-[2-9]"'),)),
+    Ill("level-no-power", "cmp-2", (('<primitive id="fence-cmp-2" class="stonith" type="fence_ipmilan"',
+                                     '<primitive id="fence-cmp-2" class="stonith" type="fence_dummy"'),),
+        pcs=False, crm=False),
+    Ill("agent-unknown", "fence-cmp-2", (
+        ('<primitive id="fence-cmp-2" class="stonith" type="fence_ipmilan"',
+         '<primitive id="fence-cmp-2" class="stonith" type="fence_of_the_site"'),), pcs=False, crm=False),
     Ill("level-no-record", "cmp-2", ((LEVEL_2, 'devices="fence-cmp-2" target="cmp-2"'),)),
     Ill("level-device", "fence-gone", ((LEVEL_2, 'devices="fence-cmp-2,fence-gone,fence-nova" target="cmp-2"'),), pcs=False, crm=False),
     Ill("level-device", "fence-nova", (disabled("fence-nova", UNFENCING),)),

@@ -14,7 +14,7 @@ PACKAGES = {"engine": {""}, "planning": {"", "engine"}, "reporting": {"", "engin
 RANKS = {
     "incident": 0, "events": 0, "metrics": 0, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 8,
     "answers": 1, "progress": 7, "chronicle": 7, "drawing": 2, "page": 8,
-    "booleans": 0,
+    "booleans": 0, "fence_agents": 1,
     "errors": 0, "process": 1, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
     "rows": 2, "pulse": 2, "naming": 2, "decide": 4, "looked": 5, "window": 3, "nova": 3, "cib": 1, "cluster": 2, "credentials": 4,
     "placing": 5, "evacuation": 6, "reserve": 6,
@@ -28,7 +28,8 @@ RANKS = {
     "service": 11, "ocf": 12, "doctor": 12, "cli": 13, "manual": 14, "fence": 12,
 }
 PURE = {"model": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
-        "proof": {"model"}, "limits": {"booleans", "model"}, "rows": {"model"}, "pulse": {"model"},
+        "proof": {"fence_agents", "model"}, "fence_agents": {"model"},
+        "limits": {"booleans", "model"}, "rows": {"model"}, "pulse": {"model"},
         "naming": {"model"}, "window": {"model", "selection"}, "decide": {"model", "selection", "states", "remains", "scene"},
         "looked": {"decide", "model", "scene"}, "remains": {"model"}, "scene": {"model", "selection"},
         "params": {"booleans", "errors", "model"}, "cib": {"errors", "model"},
@@ -37,12 +38,12 @@ PURE = {"model": set(), "booleans": set(), "selection": {"booleans", "model"}, "
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
         "inventory": {"incident"}, "banned": {"booleans", "inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
-        "powering": {"cib", "inventory", "model"},
+        "powering": {"cib", "fence_agents", "inventory", "model"},
         "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
 DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
-DOCTOR_JUDGES_BY = {"booleans",
+DOCTOR_JUDGES_BY = {"booleans", "fence_agents",
                     "banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof",
                     "provisioning", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))

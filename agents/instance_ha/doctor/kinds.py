@@ -40,8 +40,11 @@ _PACEMAKER = (
     ("level-missing", ERROR, "a compute host has no fencing level",
      "Any one device that can fence it is enough for Pacemaker then, fence_nova alone too, which cuts no power. The worker evacuates nothing "
      "from it."),
-    ("level-no-power", ERROR, "a fencing level of a compute host has no power device before fence_nova",
-     "fence_nova cuts no power: the host would pass for fenced while it runs. The worker does not believe that, and evacuates nothing from it."),
+    ("level-no-power", ERROR,
+     "a fencing level of a compute host has no device before fence_nova that stops its guests",
+     "fence_nova cuts no power, nor does a device for tests, or one that cuts off storage: the host "
+     "would pass for fenced while it runs. The worker does not believe that, and evacuates nothing "
+     "from it."),
     ("level-no-record", ERROR, "no fencing level of a compute host has fence_nova",
      "Its fencing is not put on record, and nothing is evacuated from it."),
     ("level-device", ERROR, "a fencing level names a device that does not exist or is disabled",
@@ -78,6 +81,9 @@ _PACEMAKER = (
     ("record-unreadable", ERROR, "the fencing record of a node cannot be read", "Nothing is evacuated from it, and it is not let in."),
     ("level-unrecorded", WARNING, "one fencing level of a compute host lacks fence_nova, another has it",
      "A fencing by that level is put on record by the worker, seconds later, and not at all when the host is a full member and no worker runs."),
+    ("agent-unknown", WARNING,
+     "a fencing level of a compute host has a fence agent that is not known",
+     "It is taken to cut the power. If it does not, servers run twice."),
     ("list-unknown", WARNING, "fence_nova's pcmk_host_list or pcmk_host_map names what is no node of the cluster",
      "It does no harm; is it a name that was mistyped, and a host that is not protected?"),
     ("off-timeout", WARNING, "a power device has a long pcmk_reboot_timeout and no pcmk_off_timeout",

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 from ..configuring.banned import is_banned
 from ..configuring.inventory import Inventory, Level, Node, Resource
-from ..configuring.powering import FENCE_NOVA, has_list, host_list, host_map, names_node
+from ..configuring.powering import FENCE_NOVA, agent_of, has_list, host_list, host_map, names_node
 from ..configuring.provisioning import NOVA_EVACUATE, is_nova_compute
+from ..fence_agents import Effect, effect_of
 from ..model import HELD, RECORD, RECORDERS, ClusterView, FenceEvent
 from ..params import boolean
 from ..standing import Standing
 
 REMOTE = "ocf:pacemaker:remote"
-NO_POWER = frozenset((*RECORDERS, "fence_watchdog"))
 # Node attributes that say how a node is at the moment, and not what kind of node it is.
 STATES = frozenset(("standby", "maintenance", "terminate", "shutdown"))
 STATIC = ("", "static-list")
@@ -50,8 +50,16 @@ class Scene:
 
     @property
     def powers(self) -> list[Resource]:
-        """The devices that may cut a node's power."""
-        return [resource for resource in self.has.resources.values() if resource.device and resource.type not in NO_POWER]
+        """The devices that cut a node's power, and those of agents that are not known."""
+        devices = [resource for resource in self.has.resources.values() if resource.device]
+        return [one for one in devices if effect_of(one.type) in (Effect.POWER, Effect.UNKNOWN)]
+
+    @property
+    def fencers(self) -> list[Resource]:
+        """The devices that Pacemaker may fence a controller with, which runs no guests."""
+        devices = [resource for resource in self.has.resources.values() if resource.device]
+        no_fencing = (Effect.RECORD, Effect.NOTHING)
+        return [one for one in devices if effect_of(one.type) not in no_fencing]
 
     @property
     def nova_computes(self) -> list[Resource]:
@@ -80,8 +88,7 @@ class Scene:
 
     def type_of(self, device: str) -> str:
         """The agent of a device, "" when there is no such device."""
-        resource = self.has.resources.get(device)
-        return resource.type if resource and resource.device else ""
+        return agent_of(self.has, device)
 
     def is_state(self, attribute: str) -> bool:
         """Return whether an attribute is a node's state: standby, a fencing record and the like."""
