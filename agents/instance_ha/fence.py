@@ -12,7 +12,7 @@ from typing import Any
 from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
-from .engine.naming import host_of
+from .engine.naming import host_of, is_ours
 from .errors import CloudError, ConfigurationError, InstanceHaError
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, Record, Service
 from .process import within
@@ -114,7 +114,8 @@ class Agent:
             nova = credentials.connect(self.values)
             service = self._service(nova.services(), record.host or record.node)
             nova.force_down(service, True)
-            if service.enabled:
+            # Fenced again before it was back: the reason names the record that counts now.
+            if service.enabled or (is_ours(service) and f"({record.id})" not in service.reason):
                 when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, recorded by {record.by} at {when} ({record.id})")
             logging.info("%s is marked down in Nova", service.host)

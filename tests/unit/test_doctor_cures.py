@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from instance_ha.configuring.inventory import Resource
+from instance_ha.doctor.asking import Cloud
+from instance_ha.doctor.cloud import check
+from instance_ha.model import ClusterNode, ClusterView, Service
 
-from tests.unit.ailing import BAN_WORKER, RECORD, WELL, Tools, pair
+from tests.unit.ailing import BAN_WORKER, DOWN, MONITOR, PACEMAKER, RECORD, WELL, Tools, pair
 from tests.unit.cibs import changed
 from tests.unit.test_doctor_cluster import Row, Said, examined
 
@@ -136,3 +140,52 @@ def test_a_rule_on_a_hosts_state_does_not_keep_nova_compute_off(
     )
     _, rows = examined(monkeypatch, capsys, Tools(changed(WELL, stopped)))
     assert "nova-compute-kept-off" not in {row["Finding"] for row in rows}
+
+
+@pytest.mark.parametrize("levels", [{"fence-nova": "1"}, {"nova-evacuate": "1"}], ids=str)
+def test_no_cure_takes_the_need_of_a_power_device_away(
+    monkeypatch: pytest.MonkeyPatch, capsys: Said, levels: dict[str, str]
+) -> None:
+    changes = []
+    for agent, level in levels.items():
+        cloud = f'<nvpair id="{agent}-instance_attributes-cloud" name="cloud" value="lab"/>'
+        more = f'<nvpair id="q-{agent}" {pair("quick_evacuate_level", level)}/>'
+        changes.append((cloud, cloud + more))
+    _, rows = examined(monkeypatch, capsys, Tools(changed(WELL, *changes)))
+    lines = [line for row in rows for line in row["Mend"]]  # type: ignore[attr-defined]
+    assert [line for line in lines if "quick_evacuate_level" in line] == [
+        f"pcs {'stonith' if agent == 'fence-nova' else 'resource'} update {agent}"
+        " quick_evacuate_level=2"
+        for agent in levels
+    ]
+
+
+def test_devices_that_start_nowhere_have_their_cause(
+    monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    """Pacemaker starts no device on a member that it cannot unfence."""
+    ill = {one.kind: one for one in PACEMAKER if one.on in ("ctl-2", "fence-cmp-2")}
+    cib = changed(WELL, *ill["controller-no-power"].cib)
+    _, rows = examined(monkeypatch, capsys, Tools(cib, changed(MONITOR, DOWN)))
+    kinds = [row["Finding"] for row in rows]
+    assert kinds.index("controller-no-power") < kinds.index("device-down")
+    lines = rows[kinds.index("device-down")]["Mend"]
+    assert lines == [
+        "# first controller-no-power: nothing starts on ctl-2, whose unfencing fails; then:",
+        "pcs stonith cleanup fence-cmp-2",
+    ]
+
+
+def test_a_domain_that_takes_others_their_hosts_is_no_cure() -> None:
+    view = ClusterView(
+        {name: ClusterNode(name, True, True) for name in ("cmp-1", "cmp-2")}, {}, {}, True
+    )
+    agents = [Resource("fence-nova", "stonith:fence_nova")]
+    cures = {}
+    for names in (("cmp-1.a", "cmp-1.b", "cmp-2.b", "cmp-2.c"), ("cmp-1.a", "cmp-2.b", "cmp-2.c")):
+        services = [Service(name, "nova-compute", name, True, True, False) for name in names]
+        found = check(Cloud(services), view, ("cmp-1", "cmp-2"), "a", agents)
+        (cures[names[1]],) = (one.mend.lines for one in found if one.kind == "host-unknown")
+    assert cures["cmp-1.b"][0].startswith("# the domain b would take other nodes their hosts")
+    assert "pcmk_host_map='cmp-2:cmp-2.b;...'" in cures["cmp-1.b"][0]
+    assert cures["cmp-2.b"][-1] == "pcs stonith update fence-nova domain=b"

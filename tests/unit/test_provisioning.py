@@ -321,3 +321,17 @@ def test_a_device_that_another_nodes_level_names_stays() -> None:
     level = '<fencing-level index="1" devices="fence-nova" target="cmp-9" id="fl-cmp-9"/>'
     proposal = propose(read(FENCE_COMPUTE, ("<fencing-topology>", f"<fencing-topology>{level}")), MIGRATE)
     assert Delete("fence-nova", True) not in changes(proposal, Delete) and "a level for cmp-9 names it" in proposal.notes[0]
+
+
+@pytest.mark.parametrize(("verbose", "given", "level"), [
+    ("true", "", "debug"), ("1", "", "debug"), ("false", "", None), ("yes", "warning", None)])
+def test_verbose_of_the_old_agent_becomes_a_level_of_the_log(
+        verbose: str, given: str, level: str | None) -> None:
+    name = '<nvpair id="nova-evacuate-instance_attributes-cloud" name="cloud" value="lab"/>'
+    more = f'<nvpair id="v" name="verbose" value="{verbose}"/>'
+    more += f'<nvpair id="l" name="log_level" value="{given}"/>' if given else ""
+    has = read(PROTECTED, (name, name + more))
+    assert propose(has, WISH) == Proposal(), "without --migrate nothing is changed"
+    (change,) = changes(propose(has, MIGRATE), Update)
+    assert isinstance(change, Update) and change.params == {
+        "verbose": "", **({"log_level": level} if level else {})}

@@ -240,6 +240,10 @@ class _Proposer:
         usual = {"interval": "10s", "timeout": "20s"}
         for resource in self.evacuates:
             wanted = self._credentials(resource)
+            if self.wish.migrate and "verbose" in resource.params:   # of the old agent
+                loud = params.boolean(resource.params["verbose"])
+                level = {"log_level": "debug"} if loud and not resource.params.get("log_level") else {}
+                wanted = {**wanted, "verbose": "", **level}
             monitor = resource.operations.get("monitor", {})
             operations = {"monitor": {**monitor, **usual}} if self.wish.migrate and seconds(monitor.get("timeout", "")) > 60 else {}
             meta = {} if resource.meta.get("failure-timeout") else {"failure-timeout": "60s"}

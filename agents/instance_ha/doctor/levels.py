@@ -128,7 +128,9 @@ def _no_device(scene: Scene, node: str) -> Mend:
         all_off = f"pcs stonith level add 1 {node} {' '.join(several)} {scene.recorders[0].id}"
         return to_do(f"{some(several)} fence it: where all of them have to be off (two power "
                      f"supplies): {all_off}; where one is enough: each in a level of its own")
-    return to_do(f"create a power device for {node}, such as: pcs stonith create fence-{node} fence_ipmilan ip=ADDRESS lanplus=1 username=USER "
+    free = (f"{word}-{node}" for word in ("fence", "power", "power2", "power3"))
+    name = next((one for one in free if one not in scene.has.ids), f"power4-{node}")
+    return to_do(f"create a power device for {node}, such as: pcs stonith create {name} fence_ipmilan ip=ADDRESS lanplus=1 username=USER "
                  f"password=PASSWORD pcmk_host_list={node} op monitor interval=60s; then look again")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..configuring import holdback
 from ..configuring.banned import NEVER, is_true
@@ -10,11 +11,12 @@ from ..configuring.changes import Ban, DeleteConstraint, SetAttribute, Update
 from ..configuring.inventory import Resource
 from ..configuring.provisioning import AT_ONCE, COMPUTE, ONCE
 from ..model import RECORD
-from .finding import Finding, Mend, by, meta, operation, param, to_do
+from .finding import Finding, Mend, by, meta, operation, param, some, to_do
 from .scene import Scene, is_watched
 from .worker import failure_timeout, keep_off
 
 HELD = ("", "unfencing")     # meta requires: where it is not given, Pacemaker takes unfencing as soon as a device provides it
+NOWHERE = "runs nowhere"     # how device-down says that a device has failed nowhere either
 EVACUATED = "evacuated"      # let_in, as it is by default
 
 
@@ -29,6 +31,25 @@ def check(scene: Scene) -> Iterator[Finding]:
     for resource in scene.nova_computes:
         yield from _nova_compute(scene, resource)
     yield from _let_in(scene)
+
+
+def explained(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings, devices that start nowhere with the cause: a member's unfencing.
+
+    Pacemaker unfences a member before it starts a device there. Without a power device that fails.
+    """
+    bare = [one.subject for one in findings if one.kind == "controller-no-power"]
+    return [_because(one, bare) if bare and one.kind == "device-down" else one for one in findings]
+
+
+def _because(finding: Finding, bare: Sequence[str]) -> Finding:
+    if not finding.what.endswith(NOWHERE):
+        return finding
+    why = f"nothing starts on {some(bare)}, whose unfencing fails"
+    cause = to_do(f"first controller-no-power: {why}; then:")
+    lines, crm = ([line for line in old if not line.startswith("#")]
+                  for old in (finding.mend.lines, finding.mend.crm))
+    return replace(finding, mend=cause + Mend(tuple(lines), tuple(crm)))
 
 
 def _device(scene: Scene, device: Resource) -> Iterator[Finding]:

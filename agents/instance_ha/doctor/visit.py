@@ -96,8 +96,8 @@ class Visit:
                   if device in scene.has.resources and scene.covers(scene.has.resources[device], name) is None]
         capable = {name: frozenset(self.cluster.capable_of(name)) for name in dict.fromkeys(unsure)}
         scene = replace(scene, standing=standing, events=events, capable={name: found for name, found in capable.items() if found})
-        for subject in SUBJECTS:
-            yield from subject.check(scene)
+        found = [one for subject in SUBJECTS for one in subject.check(scene)]
+        yield from unfencing.explained(found)
 
     def _cloud(self, known: Known | None) -> tuple[Cloud | None, str]:
         """The cloud, None when it could not be read; and the parameter domain."""

@@ -151,12 +151,15 @@ def _parameters(scene: Scene) -> Iterator[Finding]:
     daring = [resource for resource, values in known if values["quick_evacuate_level"] == "1"]
     if daring:
         mend = Mend()
+        safe = next((one["quick_evacuate_level"] for _, one in known
+                     if one["quick_evacuate_level"] != "1"), "2")
         for resource in daring:
-            mend += param(resource, quick_evacuate_level="2")
+            mend += param(resource, quick_evacuate_level=safe)
         yield Finding("power-not-required", daring[0].id, f"{some(resource.id for resource in daring)}: quick_evacuate_level=1", mend)
     for resource, values in known[1:]:
         for name in SHARED:
-            if values[name] != right[name]:
+            level = name == "quick_evacuate_level" and "1" in (values[name], right[name])
+            if values[name] != right[name] and not level:   # power-not-required mends that
                 yield Finding("parameters-differ", resource.id, f"{name} is {values[name]!r} for {resource.id} and {right[name]!r} for {first.id}",
                               param(resource, **_in_place(resource, name, right[name])))
 
