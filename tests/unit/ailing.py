@@ -200,6 +200,8 @@ PACEMAKER = (
     Ill("worker-limits", "nova-evacuate", ((START_WORKER, START_WORKER.replace("30s", "10s")),)),
     Ill("failure-timeout", "nova-evacuate", (
         ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', ""),)),
+    Ill("failure-timeout", "nova-compute", (
+        ('<nvpair id="nova-compute-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', ""),)),
     Ill("monitor-on-fail", "fence-nova", ((' on-fail="ignore"', ""),)),
     Ill("fencing-one-by-one", "cluster", ((pair("concurrent-fencing", "true"), pair("concurrent-fencing", "false")),)),
     Ill("fencing-one-by-one", "fence-nova", ((LIMIT, ""),)),

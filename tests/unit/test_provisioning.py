@@ -39,7 +39,8 @@ def test_a_bare_cluster_lacks_all_that_the_quick_start_has() -> None:
     assert list(creates) == ["fence-nova", "nova-compute", "nova-evacuate"]
     assert creates["fence-nova"].params == {"cloud": "lab", "pcmk_host_list": "cmp-1 cmp-2", "pcmk_action_limit": "-1", "let_in": "at_once"}
     assert creates["fence-nova"].meta == {"provides": "unfencing", "failure-timeout": "60s"}
-    assert creates["nova-compute"].meta == {"requires": "unfencing", "resource-stickiness": "100000"}
+    assert creates["nova-compute"].meta == {
+        "requires": "unfencing", "resource-stickiness": "100000", "failure-timeout": "60s"}
     assert creates["nova-compute"].clone == {"interleave": "true"}
     assert changes(proposal, SetAttribute) == [SetAttribute("cmp-1", "osprole", "compute"), SetAttribute("cmp-2", "osprole", "compute")]
     assert [(change.resource, tuple(change.rule)) for change in changes(proposal, Ban)] == [

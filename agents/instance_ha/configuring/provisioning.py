@@ -17,6 +17,7 @@ from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
 AT_ONCE = "at_once"
+FORGET = {"failure-timeout": "60s"}    # else a start that failed keeps it off the host for ever
 CONNECT_LIMIT = 20.0         # seconds that the start of a remote's connection may take without holding up the fencing of others for long
 UNFENCED = "Pacemaker unfences every compute host anew for it, and restarts nova-compute there once; servers run on"
 ONCE = {"interval": "60s", "timeout": "30s", "on-fail": "ignore"}
@@ -213,6 +214,9 @@ class _Proposer:
             if (resource.meta.get("requires") or self.has.defaults.get("requires")) != "unfencing":
                 yield Step(f"{resource.id} does not start on a host that is back before its old servers have been moved",
                            Update(resource.id, False, meta={"requires": "unfencing"}), True)
+            if not resource.meta.get("failure-timeout") and "failure-timeout" not in self.has.defaults:
+                yield Step(f"{resource.id} is started again where a start of it has failed once",
+                           Update(resource.id, False, meta=FORGET))
             if resource.within:
                 yield from self._place(resource, self.others, rule, f"{resource.outermost} runs on compute hosts only")
             yield from self._hold_back(resource)
@@ -221,7 +225,7 @@ class _Proposer:
             patience = {"timeout": "120s"}
             yield Step("Pacemaker starts nova-compute, and not before the old servers of its host have been moved: systemctl disable it on the hosts",
                        Create(name, self.wish.nova_compute, {}, {"start": patience, "stop": patience, "monitor": {"interval": "60s"}},
-                              {"requires": "unfencing", **holdback.STICKY}, {"interleave": "true"}, self.wish.unseen), True)
+                              {"requires": "unfencing", **holdback.STICKY, **FORGET}, {"interleave": "true"}, self.wish.unseen), True)
             made = Resource(name, self.wish.nova_compute, meta=holdback.STICKY, within=(f"{name}-clone",))
             yield from self._place(made, self.others, rule, f"{name}-clone runs on compute hosts only")
             yield from self._hold_back(made)

@@ -93,7 +93,7 @@ _PACEMAKER = (
     ("failed-action", WARNING, "crm_mon shows a failed action of a resource that matters here", "It may be over; look at its reason, and clean up."),
     ("worker-complains", WARNING, "the monitor of NovaEvacuate is degraded", "The worker says that a person should look."),
     ("worker-limits", WARNING, "an action of NovaEvacuate has too short a timeout", "Pacemaker ends it in the middle and counts that as a failure."),
-    ("failure-timeout", WARNING, "fence_nova or NovaEvacuate has no failure-timeout",
+    ("failure-timeout", WARNING, "fence_nova, NovaEvacuate or nova-compute has no failure-timeout",
      "A failure that is over counts until somebody cleans up, and may keep it from being started."),
     ("monitor-on-fail", WARNING, "fence_nova's monitor has not on-fail=ignore",
      "While Nova cannot be asked Pacemaker stops and starts the device, and bans it at last."),

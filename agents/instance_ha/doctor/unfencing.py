@@ -60,7 +60,7 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
     if is_watched(device) and device.operations["monitor"].get("on-fail") != "ignore":
         yield Finding("monitor-on-fail", device.id, f"{device.id}'s monitor has not on-fail=ignore",
                       operation(device, "monitor", **{**ONCE, **device.operations["monitor"], "on-fail": "ignore"}))
-    yield from failure_timeout(device)
+    yield from failure_timeout(scene, device)
     open_to = scene.open_to(device, scene.members)
     if open_to:
         yield Finding("fence-nova-on-compute", device.id, f"nothing keeps {device.id} off {', '.join(open_to)}",
@@ -68,6 +68,7 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
 
 
 def _nova_compute(scene: Scene, resource: Resource) -> Iterator[Finding]:
+    yield from failure_timeout(scene, resource)
     wanted = resource.meta.get("requires") or scene.has.defaults.get("requires", "")
     if wanted not in HELD:
         yield Finding("nova-compute-not-held", resource.id, f"{resource.id} requires {wanted}", meta(resource, "requires", "unfencing"))

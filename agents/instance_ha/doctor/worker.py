@@ -26,7 +26,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     for worker in scene.workers:
         yield from _state(scene, worker)
         yield from _place(scene, worker)
-        yield from _actions(worker)
+        yield from _actions(scene, worker)
     yield from _parameters(scene)
 
 
@@ -120,7 +120,7 @@ def _common(scene: Scene) -> tuple[str, str] | None:
     return (ROLE, COMPUTE) if (ROLE, COMPUTE) in shared or not shared else shared[0]
 
 
-def _actions(worker: Resource) -> Iterator[Finding]:
+def _actions(scene: Scene, worker: Resource) -> Iterator[Finding]:
     if not is_watched(worker):
         yield Finding("worker-unwatched", worker.id, f"{worker.id} has no recurring monitor",
                       operation(worker, "monitor", interval="10s", timeout="20s"))
@@ -128,12 +128,12 @@ def _actions(worker: Resource) -> Iterator[Finding]:
         given = option(worker, action, "timeout")
         if (ACTION_TIMEOUT if given is None else given) <= least and (action != "monitor" or is_watched(worker)):
             yield Finding("worker-limits", worker.id, f"its {action} has {given:g} s", operation(worker, action, timeout=enough))
-    yield from failure_timeout(worker)
+    yield from failure_timeout(scene, worker)
 
 
-def failure_timeout(resource: Resource) -> Iterator[Finding]:
-    """Of both agents."""
-    if not resource.meta.get("failure-timeout"):
+def failure_timeout(scene: Scene, resource: Resource) -> Iterator[Finding]:
+    """Of both agents, and of nova-compute."""
+    if not resource.meta.get("failure-timeout") and "failure-timeout" not in scene.has.defaults:
         yield Finding("failure-timeout", resource.id, f"{resource.id} has no failure-timeout", meta(resource, "failure-timeout", "60s"))
 
 
