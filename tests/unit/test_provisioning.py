@@ -336,3 +336,28 @@ def test_verbose_of_the_old_agent_becomes_a_level_of_the_log(
     (change,) = changes(propose(has, MIGRATE), Update)
     assert isinstance(change, Update) and change.params == {
         "verbose": "", **({"log_level": level} if level else {})}
+
+
+OPT_IN = ('name="cluster-infrastructure" value="corosync"/>',
+          'name="cluster-infrastructure" value="corosync"/>'
+          '<nvpair id="oi" name="symmetric-cluster" value="false"/>')
+ALLOWED = "".join(
+    f'<rsc_location id="a-{name}-{node}" rsc="{name}" node="{node}" score="0"/>'
+    for name, nodes in (("fence-nova", ("ctl-1", "ctl-2")), ("nova-evacuate", ("ctl-1", "ctl-2")),
+                        ("nova-compute-clone", ("cmp-1", "cmp-2"))) for node in nodes)
+
+
+@pytest.mark.parametrize(("cib", "names"), [
+    (BARE, ["fence-nova", "nova-evacuate", "nova-compute"]),
+    (PROTECTED, ["fence-nova", "nova-evacuate", "nova-compute-clone"])])
+def test_in_an_opt_in_cluster_no_level_gets_a_device_that_may_run_nowhere(
+        cib: str, names: list[str]) -> None:
+    proposal = propose(read(cib, OPT_IN), WISH)
+    assert not proposal.steps
+    assert [fault.split()[0] for fault in proposal.faults] == names
+    assert all("symmetric-cluster=false" in fault for fault in proposal.faults)
+
+
+def test_an_opt_in_cluster_that_allows_each_is_configured() -> None:
+    allowed = ("    </constraints>", f"{ALLOWED}    </constraints>")
+    assert propose(read(PROTECTED, OPT_IN, allowed), WISH) == Proposal()

@@ -116,7 +116,23 @@ class _Proposer:
             yield "every node is a compute host, and NovaEvacuate has to run on one that is none: name those that are to be protected with --hosts"
         if not self.wish.nova_compute and self.computes:
             yield f"nova-compute is Pacemaker's here ({self.computes[0].id}): leave --no-nova-compute out, or delete that resource"
+        if params.boolean(self.has.properties.get("symmetric-cluster", "true")) is False:
+            yield from self._not_allowed()
         yield from identity.faults(self.novas, self.evacuates, self.wish.cloud, self.wish.migrate)
+
+    def _not_allowed(self) -> Iterable[str]:
+        """Yield what may run nowhere in an opt-in cluster, where a level with it would always fail."""
+        computes = [] if self.elsewhere else self.computes or [Resource("nova-compute", "")]
+        placed = [(self.novas or [Resource(self.nova, "")], self.others),
+                  (self.evacuates or [Resource("nova-evacuate", "")], self.others),
+                  (computes, self.wish.hosts)]
+        for resources, nodes in placed:
+            for one in resources:
+                if all(is_banned(self.has, one, self.has.nodes[name]) for name in nodes):
+                    there = "" if one.agent else "create it as the README says, and "
+                    yield (f"{one.outermost} may run nowhere, this cluster being opt-in "
+                           f"(symmetric-cluster=false): {there}allow it first: pcs constraint "
+                           f"location {one.outermost} prefers {' '.join(nodes)}")
 
     # The steps
 
