@@ -168,6 +168,8 @@ _NODE = (
      "The worker cannot start, or could be deceived."),
     ("guests-resume", ERROR, "resume_guests_state_on_host_boot is true on this compute host",
      "A returned host starts guests that run elsewhere by then."),
+    ("guests-autostart", ERROR, "libvirt itself starts guests when this compute host boots",
+     "A returned host starts guests that run elsewhere by then."),
     ("nova-compute-at-boot", ERROR, "nova-compute's unit starts at boot on this compute host, and does not wait",
      "It starts while the host's servers are still being moved."),
     ("not-root", UNKNOWN, "this was not run as root", "Files that only root may read were not looked at."),
