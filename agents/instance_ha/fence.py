@@ -12,10 +12,10 @@ from typing import Any
 from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
-from .engine.naming import crossed_with, host_of
+from .engine.naming import crossed_with, host_of, is_ours
 from .errors import CloudError, ConfigurationError, InstanceHaError
 from .logs import clean_handlers
-from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, Record, Service
+from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, ClusterView, Record, Service
 from .process import within
 from .text import printable
 
@@ -90,11 +90,13 @@ class Agent:
     def __init__(self, values: Mapping[str, str], plug: str, nodename: str, separator: str) -> None:
         self.values, self.plug, self.nodename, self.separator = values, plug, nodename, separator
         self.cluster = Cluster(values["evacuate_attribute"])
+        self._view: ClusterView | None = None  # as `off` saw it
 
     def off(self) -> int:
         """Store the record and read it back; then mark the service down, as far as Nova can be had in time."""
         view = self.cluster.view()
         node = self._node(set(view.nodes))
+        self._view = view
         other = crossed_with(view, node, self.plug or node)
         if other:
             raise ConfigurationError(f"{node} is not recorded: {self.plug} is the host of {other}, which is another node; correct pcmk_host_map")
@@ -119,10 +121,11 @@ class Agent:
         try:
             nova = credentials.connect(self.values)
             service = self._service(nova.services(), record.host or record.node)
-            if other := crossed_with(self.cluster.view(), record.node, service.host):
+            if self._view and (other := crossed_with(self._view, record.node, service.host)):
                 raise ConfigurationError(f"Nova's {service.host} is the host of {other}, which is another node")
             nova.force_down(service, True)
-            if service.enabled:
+            # Fenced again before it was back: the reason names the record that counts now.
+            if service.enabled or (is_ours(service) and f"({record.id})" not in service.reason):
                 when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, recorded by {record.by} at {when} ({record.id})")
             logging.info("%s is marked down in Nova", service.host)

@@ -25,6 +25,7 @@ FENCE_LONG = (
     "of the compute nodes."
 )
 FENCING_HAS = ("login", "passwd", "ssl_insecure")  # fencing.py declares these itself
+ONE_WORKER_EACH = "evacuate_attribute"    # two workers must not share the records
 # (name, timeout, interval, depth)
 OCF_ACTIONS = (
     ("start", "30s", "", ""),
@@ -32,7 +33,8 @@ OCF_ACTIONS = (
     ("monitor", "20s", "10s", "0"),
     ("monitor", "40s", "60s", "10"),
     ("reload-agent", "20s", "", ""),
-    ("validate-all", "40s", "", ""),
+    ("validate-all", "40s", "", "0"),
+    ("validate-all", "40s", "", "10"),
     ("meta-data", "5s", "", ""),
 )
 _OCF_KIND = {"second": "string", "string": "string", "boolean": "boolean", "integer": "integer", "select": "select"}
@@ -54,6 +56,7 @@ def ocf_xml() -> str:
         action = etree.SubElement(actions, "action", name=name, timeout=timeout)
         if interval:
             action.set("interval", interval)
+        if depth:
             action.set("depth", depth)
     # Without an XML declaration: crmsh parses the text, and refuses one that names an encoding.
     document: str = etree.tostring(root, pretty_print=True, encoding="unicode")
@@ -64,6 +67,8 @@ def _ocf_parameter(param: params.Param) -> Any:
     element = etree.Element("parameter", name=param.name)
     if param.reloadable:
         element.set("reloadable", "1")
+    if param.name == ONE_WORKER_EACH:
+        element.set("unique-group", "records")
     etree.SubElement(element, "longdesc", lang="en").text = param.long or f"{param.short}."
     etree.SubElement(element, "shortdesc", lang="en").text = param.short
     content = etree.SubElement(element, "content", type=_OCF_KIND[param.kind])

@@ -13,6 +13,7 @@ SUCCESS, GENERIC, ARGS, UNIMPLEMENTED, PERM, INSTALLED, CONFIGURED, NOT_RUNNING,
 REASON_LENGTH = 128      # bytes; Pacemaker drops what is beyond, a part of a letter too
 LEAST_ROOM = 24          # of one problem among many: what it is about
 PREFIX = "OCF_RESKEY_"
+API_MAJOR = "1"          # of OCF's resource agent API
 
 
 def main(argv: list[str], environment: Mapping[str, str]) -> int:
@@ -24,6 +25,11 @@ def main(argv: list[str], environment: Mapping[str, str]) -> int:
     if action not in actions:
         print(f"usage: NovaEvacuate {{{'|'.join(actions)}}}", file=sys.stderr)
         return UNIMPLEMENTED
+    major = environment.get("OCF_RA_VERSION_MAJOR") or API_MAJOR
+    if major != API_MAJOR and action in ("start", "monitor", "reload-agent", "validate-all"):
+        return _fail(INSTALLED, f"OCF's agent API {major} is unknown; this agent has {API_MAJOR}")
+    if action in ("start", "stop", "reload-agent") and os.geteuid():
+        return _fail(PERM, f"{action} needs root, and this is user {os.geteuid()}")
     try:
         return actions[action](environment)
     except ConfigurationError as error:
@@ -89,20 +95,24 @@ def _service(environment: Mapping[str, str]):  # type: ignore[no-untyped-def]
 def _start(environment: Mapping[str, str]) -> int:
     service = _service(environment)
     values = _values(environment)
-    if service.status().running:
+    status = service.status()
+    if status.running:
         return SUCCESS
+    left = "" if status.running is False else service.stop(1.0)
+    if left:
+        return _fail(GENERIC, left)
     try:
         service.start(values, _instance(environment))
     except HostError as error:
-        service.stop(1.0)
-        return _fail(GENERIC, str(error))
+        left = service.stop(1.0)
+        return _fail(GENERIC, f"{error}; {left}" if left else str(error))
     return SUCCESS
 
 
 def _stop(environment: Mapping[str, str]) -> int:
     budget = _number(environment.get(PREFIX + "CRM_meta_timeout"), 20000) / 1000
-    _service(environment).stop(min(budget, 20.0))
-    return SUCCESS
+    left = _service(environment).stop(min(budget, 20.0))
+    return _fail(GENERIC, left) if left else SUCCESS
 
 
 def _monitor(environment: Mapping[str, str]) -> int:
@@ -112,8 +122,8 @@ def _monitor(environment: Mapping[str, str]) -> int:
         return NOT_RUNNING
     if status.running is None:
         if probe:
-            _service(environment).stop(1.0)
-            return NOT_RUNNING
+            left = _service(environment).stop(1.0)
+            return _fail(GENERIC, left) if left else NOT_RUNNING
         return _fail(GENERIC, "the worker has died; its log says why")
     if status.age > status.limit:
         why = (status.problems or {}).get("hangs", "")
@@ -122,8 +132,20 @@ def _monitor(environment: Mapping[str, str]) -> int:
         return SUCCESS
     problems = dict(status.problems or {})
     if _number(environment.get("OCF_CHECK_LEVEL"), 0) >= 10:
+        problems.update(_local_faults(environment))
         problems.update(_ask_nova(environment))
     return _fail(DEGRADED, _in_one(problems.values())) if problems else SUCCESS
+
+
+def _local_faults(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what parameters name and this node has not, by parameter."""
+    from .reporting.hook import hook_fault
+    from .reporting.telling import directory_fault
+
+    values = _values(environment)
+    directory = directory_fault(values["metrics_directory"])
+    found = {"hook": hook_fault(values["hook"]), "metrics": directory}
+    return {name: fault for name, fault in found.items() if fault}
 
 
 def _ask_nova(environment: Mapping[str, str]) -> dict[str, str]:
@@ -154,6 +176,9 @@ def _validate(environment: Mapping[str, str]) -> int:
         return SUCCESS
     from . import credentials
 
+    faults = _local_faults(environment)
+    if faults:
+        return _fail(INSTALLED, _in_one(faults.values()))
     try:
         credentials.connect(values).services()
     except CloudError as error:

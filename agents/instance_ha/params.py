@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from . import booleans
 from .errors import ConfigurationError
 from .model import RECORD
 
-TRUE = frozenset(("1", "true", "yes", "on", "y"))
-FALSE = frozenset(("0", "false", "no", "off", "n", ""))
 SILENT = frozenset(("2", "disabled"))    # record_only: the agent is switched off
 FENCE = "fence"
 OCF = "ocf"
@@ -179,9 +178,8 @@ def of(agent: str) -> list[Param]:
 
 
 def boolean(text: str) -> bool | None:
-    """What a user's word means as yes or no; None when it means neither."""
-    word = text.strip().lower()
-    return True if word in TRUE else False if word in FALSE else None
+    """Return what a parameter's text means as yes or no, an empty one as no; None for neither."""
+    return booleans.boolean(text) if text.strip() else False
 
 
 def check(param: Param, text: str) -> str:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .errors import HostError
 
@@ -17,6 +18,7 @@ from .errors import HostError
 CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 CHILD_PAUSE = 0.02    # seconds between two looks at a child
 KILL_GRACE = 2.0      # seconds for the kernel to end what was killed
+STARTED_BY = "INSTANCE_HA_WORKER"    # variable of what `tell` starts: the mark of who did
 SAID_ROOM = 10000     # bytes of what somebody else's command says that are looked at
 
 
@@ -63,8 +65,9 @@ def tell(argv: Sequence[str], text: str, more: Mapping[str, str], timeout: float
         given.write(text.encode())
         given.seek(0)
         try:
-            process = subprocess.Popen(list(argv), stdin=given, stdout=said, stderr=said, cwd="/", env={**CLEAN_ENVIRONMENT, **more},
-                                       start_new_session=True, close_fds=True)
+            environment = {**CLEAN_ENVIRONMENT, **more, STARTED_BY: mark_of(os.getpid())}
+            process = subprocess.Popen(list(argv), stdin=given, stdout=said, stderr=said, cwd="/",
+                                       env=environment, start_new_session=True, close_fds=True)
         except OSError as error:
             raise HostError(f"{argv[0]} cannot be run: {error.strerror}") from None
         try:
@@ -77,6 +80,54 @@ def tell(argv: Sequence[str], text: str, more: Mapping[str, str], timeout: float
             raise HostError(f"{argv[0]} did not end within {timeout:g} s") from None
         said.seek(0)
         return Outcome(code, said.read(SAID_ROOM).decode(errors="replace"), "")
+
+
+def start_time(pid: int) -> str | None:
+    """Return the kernel's start time of a process in ticks; None for none, or only its zombie."""
+    fields = _stat(pid)
+    return None if not fields or fields[0] in "ZX" else fields[19]
+
+
+def state_of(pid: int) -> str:
+    """Return the kernel's letter for the state of a process, "" when there is none."""
+    return (_stat(pid) or [""])[0]
+
+
+def _stat(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def mark_of(pid: int, started: str | None = None) -> str:
+    """Return what no other process of this boot has: the pid and the start time."""
+    return f"{pid}.{started or start_time(pid)}"
+
+
+def end_started_by(mark: str, seconds: float) -> list[int]:
+    """Kill all that the process with this mark has started by `tell` and that still runs.
+
+    Children of those count too. Returns the processes that are still there after `seconds`.
+    """
+    limit = time.monotonic() + seconds
+    while left := _started_by(mark):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > limit:
+            return left
+        time.sleep(CHILD_PAUSE)
+    return []
+
+
+def _started_by(mark: str) -> list[int]:
+    wanted, found = f"{STARTED_BY}={mark}".encode(), []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if wanted in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+    return [pid for pid in found if start_time(pid) is not None]
 
 
 def within(seconds: float, work: Callable[[], None]) -> bool:

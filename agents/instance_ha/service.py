@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from .errors import HostError, InstanceHaError
 from .files import check_folder, why_unwritable, write_whole
 from .http_limits import PENDING
 from .logs import CLEAN, Lines
-from .process import spawn_detached
+from .process import end_started_by, mark_of, spawn_detached, start_time, state_of
 from .text import printable
 from .trail import TRAIL
 
@@ -31,10 +31,10 @@ if TYPE_CHECKING:  # stop and the probe must work where lxml or keystoneauth1 ar
 
 HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long is stuck
 ANSWERS = 10               # answers of Nova, each as late as can be, that one host's turn may wait for
-START_LIMIT = 15.0         # how long a new worker may take to its first heartbeat
-STOP_GRACE = 5.0           # between TERM and KILL
+START_LIMIT, STOP_GRACE = 15.0, 5.0   # how long a new worker may take to its first heartbeat; between TERM and KILL
 QUIET = 30.0               # seconds that a turn may take before monitor says what it waits for
 HANGS = "hangs"            # the problem that says so
+HOOK_GRACE = 2.0           # for what the hook has started to end when it is killed
 BUG_PAUSE = 1.0            # after a turn that failed by a bug
 LOG = logging.getLogger(__name__)
 
@@ -133,17 +133,34 @@ class Service:
                 raise HostError(f"{self.settings} cannot be written: {error.strerror}") from None
             os.kill(status.pid, signal.SIGHUP)
 
-    def stop(self, budget: float) -> None:
-        """End the worker within `budget` seconds, KILL at last, and remove what it left. Never fails for one that is gone."""
+    def stop(self, budget: float) -> str:
+        """End the worker and what its hook has started, KILL at last, and remove what they left.
+
+        Takes `budget` seconds, and never fails for what is gone. Returns "", or what is left:
+        then the pid file stays, so that the next stop and the next start find it.
+        """
         status = self.status()
         grace = max(0.5, min(STOP_GRACE, budget / 2))
         damaged = status.running is None and not status.pid
-        for pid in [status.pid] if status.running else self._unlisted() if damaged else []:
-            _end(pid, grace)
+        pids = [status.pid] if status.running else self._unlisted() if damaged else []
+        marks = [mark_of(pid) for pid in pids] + self._marks()
+        left = [pid for pid in pids if not _end(pid, grace)]
+        for mark in dict.fromkeys(marks):
+            left += end_started_by(mark, min(grace, HOOK_GRACE))
+        kept = (self.pidfile, self.health) if left else ()
         for path in (self.pidfile, self.health, self.settings, self.output):
-            for name in (path, path.with_name(path.name + ".new")):
+            for name in (path, path.with_name(path.name + ".new")) if path not in kept else ():
                 with contextlib.suppress(OSError):
                     name.unlink()
+        return _why_left(left)
+
+    def _marks(self) -> list[str]:
+        """Return the mark of the worker in the pid file, who may be dead, in a list."""
+        try:
+            pid, started = self.pidfile.read_text().split()
+            return [mark_of(int(pid), started)]
+        except (OSError, ValueError):
+            return []
 
     def _unlisted(self) -> list[int]:
         """This instance's workers by their command lines, for a pid file that cannot be read."""
@@ -155,26 +172,30 @@ class Service:
         return found
 
 
-def _end(pid: int, grace: float) -> None:
-    """TERM, then KILL, each with `grace` seconds to take effect."""
+def _end(pid: int, grace: float) -> bool:
+    """Send TERM, then KILL, and wait `grace` seconds after each. Returns whether it has ended."""
     started = start_time(pid)
     for how in (signal.SIGTERM, signal.SIGKILL):
         if started is None or start_time(pid) != started:
-            return
+            return True
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, how)
+            # A worker leads a group, in which are the tools of Pacemaker that it waits for.
+            if how == signal.SIGKILL and os.getpgid(pid) == pid:
+                os.killpg(pid, how)
+            else:
+                os.kill(pid, how)
         limit = time.monotonic() + grace
         while start_time(pid) == started and time.monotonic() < limit:
             time.sleep(0.05)
+    return start_time(pid) != started
 
 
-def start_time(pid: int) -> str | None:
-    """The kernel's start time of a process in ticks, as text; None when there is none, or only its zombie."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
+def _why_left(pids: Sequence[int]) -> str:
+    if not pids:
+        return ""
+    state = state_of(pids[0])
+    return (f"process {pids[0]} was killed and does not end (state {state}): it hangs in "
+            "the kernel, at a disk or a network file system")
 
 
 def _last_line(path: Path) -> str:
@@ -244,6 +265,7 @@ def main(instance: str) -> int:
         worker.leave()
     teller.close()
     heart.stop()
+    end_started_by(mark_of(os.getpid()), HOOK_GRACE)
     LOG.info("stopped")
     return 0
 

@@ -56,7 +56,7 @@ def commands(size: Size) -> Iterator[str]:
     yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
     yield "pcs resource enable nova-evacuate"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
-           "meta requires=unfencing resource-stickiness=100000 clone interleave=true --disabled")
+           "meta requires=unfencing resource-stickiness=100000 failure-timeout=60s clone interleave=true --disabled")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
     yield "pcs constraint location nova-compute-clone rule score=-10000 evacuate-held eq true"
     yield "pcs constraint location nova-compute-clone rule score=-INFINITY evacuate-held eq stop"

@@ -144,6 +144,12 @@ PACEMAKER = (
     Ill("level-no-power", "cmp-2", ((LEVEL_2, 'devices="fence-nova" target-attribute="rack" target-value="2"'),
                                     (RECORD, f'{RECORD}<nvpair id="k" {pair("rack", "2")}/>'))),
     Ill("level-no-power", "cmp-2", ((LEVEL_2, 'devices="fence-nova" target-pattern="cmp-[2-9]"'),)),
+    Ill("level-no-power", "cmp-2", (('<primitive id="fence-cmp-2" class="stonith" type="fence_ipmilan"',
+                                     '<primitive id="fence-cmp-2" class="stonith" type="fence_dummy"'),),
+        pcs=False, crm=False),
+    Ill("agent-unknown", "fence-cmp-2", (
+        ('<primitive id="fence-cmp-2" class="stonith" type="fence_ipmilan"',
+         '<primitive id="fence-cmp-2" class="stonith" type="fence_of_the_site"'),), pcs=False, crm=False),
     Ill("level-no-record", "cmp-2", ((LEVEL_2, 'devices="fence-cmp-2" target="cmp-2"'),)),
     Ill("level-device", "fence-gone", ((LEVEL_2, 'devices="fence-cmp-2,fence-gone,fence-nova" target="cmp-2"'),), pcs=False, crm=False),
     Ill("level-device", "fence-nova", (disabled("fence-nova", UNFENCING),)),
@@ -196,6 +202,8 @@ PACEMAKER = (
     Ill("worker-limits", "nova-evacuate", ((START_WORKER, START_WORKER.replace("30s", "10s")),)),
     Ill("failure-timeout", "nova-evacuate", (
         ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', ""),)),
+    Ill("failure-timeout", "nova-compute", (
+        ('<nvpair id="nova-compute-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', ""),)),
     Ill("monitor-on-fail", "fence-nova", ((' on-fail="ignore"', ""),)),
     Ill("fencing-one-by-one", "cluster", ((pair("concurrent-fencing", "true"), pair("concurrent-fencing", "false")),)),
     Ill("fencing-one-by-one", "fence-nova", ((LIMIT, ""),)),

@@ -49,6 +49,7 @@ class LittleNova:
             {"id": f"s-{binary}-{host}", "binary": binary, "host": host, "status": "enabled", "state": "up", "forced_down": False,
              "disabled_reason": None, "updated_at": "2026-11-25T04:00:01.000000", "zone": "nova"}
             for binary, host in [*(("nova-compute", host) for host in hosts), ("nova-conductor", "c"), ("nova-scheduler", "c")]]
+        self.aggregates: list[dict[str, Any]] = []
         self.servers: dict[str, dict[str, Any]] = {}
         self.migrations: list[dict[str, Any]] = []
         self.actions: dict[str, list[dict[str, Any]]] = {}
@@ -162,7 +163,7 @@ class LittleNova:
                                         and query.get("source_compute") in (None, m["source_compute"])
                                         and query.get("instance_uuid") in (None, m["instance_uuid"])]}
         if url.path == "/os-aggregates":
-            return 200, {"aggregates": []}
+            return 200, {"aggregates": self.aggregates}
         return self._of_server(method, url.path, body, request)
 
     def _of_server(self, method: str, path: str, body: Any, request: str) -> tuple[int, Any]:

@@ -104,6 +104,10 @@ CLOUD = (
     Ill("policy", "os_compute_api:os-migrations:index", refuse("/os-migrations", "os_compute_api:os-migrations:index")),
     Ill("policies-unseen", "Nova", lambda cloud: setattr(cloud, "roles", ["member", "instance-ha"])),
     Ill("aggregates-hidden", "Nova", refuse("/os-aggregates", "os_compute_api:os-aggregates:index")),
+    Ill("aggregates-disagree", "aaa, zzz", lambda cloud: cloud.aggregates.extend(
+        {"name": name, "hosts": ["cmp-2"], "metadata": {"evacuable": word}}
+        for name, word in (("zzz", "no"), ("aaa", "t"))),
+        mend="openstack aggregate unset --property evacuable zzz"),
     Ill("placement", "Placement", lambda cloud: cloud.refused.update({"/allocation_candidates": (503, IMAGE_DOWN)})),
     Ill("no-scheduler", "nova-scheduler", of_binary("nova-scheduler", state="down"), mend="start it on c"),
     Ill("no-scheduler", "nova-conductor", of_binary("nova-conductor", state="down")),

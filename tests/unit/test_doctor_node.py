@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from instance_ha import cluster as door
-from instance_ha import process, service
+from instance_ha import process
 from instance_ha.doctor import examine
 from instance_ha.doctor.examine import Examiner
 from instance_ha.doctor.finding import Finding
@@ -87,6 +87,11 @@ def unit(node: Node, name: str = "nova-compute.service", text: str = "") -> None
         node.write(f"etc/systemd/system/{name}.d/instance-ha.conf", text)
 
 
+def on_boot(node: Node, word: str) -> None:
+    unit(node, "libvirt-guests.service")
+    node.write("etc/default/libvirt-guests", f"#ON_BOOT=start\nON_BOOT={word}\n")
+
+
 def no_room(node: Node) -> None:
     whole = os.statvfs(node.base)
     node.set(os, "statvfs", lambda path: os.statvfs_result((whole.f_bsize, 4096, whole.f_blocks, 0, 0, *whole[5:])))
@@ -103,7 +108,7 @@ def worker_of(seconds: float) -> Callable[[Node], object]:
         folder = node.base / "run/resource-agents"
         node.monkeypatch.setenv("HA_RSCTMP", str(folder))
         pid = os.getpid()
-        (folder / "NovaEvacuate-nova-evacuate.pid").write_text(f"{pid} {service.start_time(pid)}")
+        (folder / "NovaEvacuate-nova-evacuate.pid").write_text(f"{pid} {process.start_time(pid)}")
         ticks = (time.clock_gettime(time.CLOCK_BOOTTIME) - seconds) * os.sysconf("SC_CLK_TCK")
         node.set(examine, "start_time", lambda pid: str(int(ticks)))
 
@@ -137,6 +142,10 @@ NODE = (
     Ill("worker-outdated", worker_of(10 * 365 * 86400.0), "worker"),
     Ill("guests-resume", on_compute(lambda node: node.write("etc/nova/nova.conf", CONF + "[DEFAULT]\nresume_guests_state_on_host_boot = True\n"))),
     Ill("guests-resume", on_compute(lambda node: node.write("etc/nova/nova-compute.conf", "[DEFAULT]\nresume_guests_state_on_host_boot=yes\n"))),
+    Ill("guests-autostart", on_compute(lambda node: node.write(
+        "etc/libvirt/qemu/autostart/instance-0000000a.xml", "<domain/>")),
+        "libvirt starts instance-0000000a at boot"),
+    Ill("guests-autostart", on_compute(lambda node: on_boot(node, "start")), "ON_BOOT=start"),
     Ill("nova-compute-at-boot", on_compute(unit), "nova-compute.service"),
     Ill("nova-compute-at-boot", on_compute(lambda node: unit(node, "openstack-nova-compute.service")), "openstack-nova-compute.service"),
     Ill("instances-local", on_compute(lambda node: node.write("proc/mounts", "overlay / overlay rw 0 0\n")), "overlay"),
@@ -206,3 +215,11 @@ def test_the_sum_tells_installations_apart(tmp_path: Path) -> None:
     assert before == examine.fingerprint(files, tmp_path)
     files[0].write_text("changed")
     assert examine.fingerprint(files, tmp_path) != before
+
+
+def test_a_libvirt_that_starts_no_guests_is_well(node: Node) -> None:
+    """Its networks and pools may start, and so may libvirt-guests where it leaves guests alone."""
+    node.write("etc/libvirt/storage/autostart/default.xml", "<pool/>")
+    node.write("etc/libvirt/qemu/networks/autostart/default.xml", "<network/>")
+    on_compute(lambda one: on_boot(one, "ignore"))(node)
+    assert "guests-autostart" not in {found.kind for found in node.look().findings}

@@ -14,7 +14,7 @@ PACKAGES = {"engine": {""}, "planning": {"", "engine"}, "reporting": {"", "engin
 RANKS = {
     "incident": 1, "events": 1, "metrics": 1, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 9,
     "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "progress": 8, "chronicle": 8, "drawing": 2, "page": 9,
-    "errors": 0, "process": 1,
+    "booleans": 0, "fence_agents": 1, "errors": 0, "process": 1,
     "membership": 0, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
     "rows": 2, "pulse": 2, "naming": 2, "attempts": 2,
     "places": 4, "decide": 5, "evidence": 5, "looked": 6, "window": 3, "nova": 3, "cib": 1, "cluster": 2, "credentials": 4,
@@ -28,24 +28,27 @@ RANKS = {
     "standing": 0,
     "service": 12, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
 }
-PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
+PURE = {"model": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
+        "proof": {"fence_agents", "model"}, "fence_agents": {"model"},
+        "limits": {"booleans", "model"}, "rows": {"model"}, "pulse": {"model"},
         "naming": {"model"}, "window": {"model", "selection"}, "attempts": {"model"},
         "places": {"attempts", "model", "pulse", "scene", "selection", "states"},
         "decide": {"attempts", "model", "places", "pulse", "scene", "selection", "states"},
         "looked": {"decide", "model", "scene"}, "scene": {"attempts", "model", "selection"},
-        "params": {"errors", "model"}, "membership": set(), "cib": {"errors", "membership", "model"},
+        "params": {"booleans", "errors", "model"}, "membership": set(), "cib": {"errors", "membership", "model"},
         "answers": {"errors", "text"}, "text": set(), "incident": {"text"}, "events": {"text"}, "metrics": {"text"},
         "tale": {"model", "events", "incident"},
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
-        "inventory": {"incident"}, "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
-        "powering": {"cib", "inventory", "model"},
+        "inventory": {"incident"}, "banned": {"booleans", "inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
+        "powering": {"cib", "fence_agents", "inventory", "model"},
         "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
 DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
-DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof",
+DOCTOR_JUDGES_BY = {"booleans", "fence_agents",
+                    "banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof",
                     "provisioning", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
 WHOLE = ("doctor", "cli")     # packages that have one rank

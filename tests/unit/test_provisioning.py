@@ -39,7 +39,8 @@ def test_a_bare_cluster_lacks_all_that_the_quick_start_has() -> None:
     assert list(creates) == ["fence-nova", "nova-compute", "nova-evacuate"]
     assert creates["fence-nova"].params == {"cloud": "lab", "pcmk_host_list": "cmp-1 cmp-2", "pcmk_action_limit": "-1", "let_in": "at_once"}
     assert creates["fence-nova"].meta == {"provides": "unfencing", "failure-timeout": "60s"}
-    assert creates["nova-compute"].meta == {"requires": "unfencing", "resource-stickiness": "100000"}
+    assert creates["nova-compute"].meta == {
+        "requires": "unfencing", "resource-stickiness": "100000", "failure-timeout": "60s"}
     assert creates["nova-compute"].clone == {"interleave": "true"}
     assert changes(proposal, SetAttribute) == [SetAttribute("cmp-1", "osprole", "compute"), SetAttribute("cmp-2", "osprole", "compute")]
     assert [(change.resource, tuple(change.rule)) for change in changes(proposal, Ban)] == [
@@ -321,3 +322,42 @@ def test_a_device_that_another_nodes_level_names_stays() -> None:
     level = '<fencing-level index="1" devices="fence-nova" target="cmp-9" id="fl-cmp-9"/>'
     proposal = propose(read(FENCE_COMPUTE, ("<fencing-topology>", f"<fencing-topology>{level}")), MIGRATE)
     assert Delete("fence-nova", True) not in changes(proposal, Delete) and "a level for cmp-9 names it" in proposal.notes[0]
+
+
+@pytest.mark.parametrize(("verbose", "given", "level"), [
+    ("true", "", "debug"), ("1", "", "debug"), ("false", "", None), ("yes", "warning", None)])
+def test_verbose_of_the_old_agent_becomes_a_level_of_the_log(
+        verbose: str, given: str, level: str | None) -> None:
+    name = '<nvpair id="nova-evacuate-instance_attributes-cloud" name="cloud" value="lab"/>'
+    more = f'<nvpair id="v" name="verbose" value="{verbose}"/>'
+    more += f'<nvpair id="l" name="log_level" value="{given}"/>' if given else ""
+    has = read(PROTECTED, (name, name + more))
+    assert propose(has, WISH) == Proposal(), "without --migrate nothing is changed"
+    (change,) = changes(propose(has, MIGRATE), Update)
+    assert isinstance(change, Update) and change.params == {
+        "verbose": "", **({"log_level": level} if level else {})}
+
+
+OPT_IN = ('name="cluster-infrastructure" value="corosync"/>',
+          'name="cluster-infrastructure" value="corosync"/>'
+          '<nvpair id="oi" name="symmetric-cluster" value="false"/>')
+ALLOWED = "".join(
+    f'<rsc_location id="a-{name}-{node}" rsc="{name}" node="{node}" score="0"/>'
+    for name, nodes in (("fence-nova", ("ctl-1", "ctl-2")), ("nova-evacuate", ("ctl-1", "ctl-2")),
+                        ("nova-compute-clone", ("cmp-1", "cmp-2"))) for node in nodes)
+
+
+@pytest.mark.parametrize(("cib", "names"), [
+    (BARE, ["fence-nova", "nova-evacuate", "nova-compute"]),
+    (PROTECTED, ["fence-nova", "nova-evacuate", "nova-compute-clone"])])
+def test_in_an_opt_in_cluster_no_level_gets_a_device_that_may_run_nowhere(
+        cib: str, names: list[str]) -> None:
+    proposal = propose(read(cib, OPT_IN), WISH)
+    assert not proposal.steps
+    assert [fault.split()[0] for fault in proposal.faults] == names
+    assert all("symmetric-cluster=false" in fault for fault in proposal.faults)
+
+
+def test_an_opt_in_cluster_that_allows_each_is_configured() -> None:
+    allowed = ("    </constraints>", f"{ALLOWED}    </constraints>")
+    assert propose(read(PROTECTED, OPT_IN, allowed), WISH) == Proposal()

@@ -343,6 +343,25 @@ def test_a_directory_that_is_not_there_hinders_nothing_and_is_said_once(stage: S
     assert caplog.text.count("the metrics cannot be written to /nowhere/instance_ha_nova-evacuate.prom: No such file or directory") == 1
 
 
+def test_what_parameters_name_and_is_not_there_degrades_the_monitor(stage: Stage) -> None:
+    stage.values.update(metrics_directory="/nowhere", hook="/nowhere/hook")
+    stage.start()
+    _until(stage, {"metrics", "hook"})
+    problems = stage.worker.health.problems
+    assert problems["hook"] == "hook=/nowhere/hook is not there"
+    assert problems["metrics"].startswith("the metrics cannot be written to /nowhere/")
+    stage.teller.configure({**stage.values, "metrics_directory": "", "hook": ""})
+    _until(stage, set())
+
+
+def _until(stage: Stage, subjects: set[str]) -> None:
+    """Go on until the worker has these problems, of the two."""
+    end = time.monotonic() + 10
+    while {"metrics", "hook"} & {*stage.worker.health.problems} != subjects:
+        assert time.monotonic() < end, stage.worker.health.problems
+        stage.turns()
+
+
 def test_a_bug_in_telling_hinders_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(Teller, "_sight", lambda *_: 1 / 0)
     until_evacuating(stage)

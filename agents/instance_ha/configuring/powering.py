@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from .. import cib
+from ..fence_agents import IMPLICIT_WATCHDOG, Effect, effect_of, proves
 from ..model import RECORDERS
 from .inventory import Inventory, Level, Resource
 
@@ -35,7 +36,8 @@ def has_list(device: Resource) -> bool:
 
 def devices_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]]) -> list[str]:
     """The devices that cut a node's power: those that name it; where none does, those that the fencer has said can fence it."""
-    power = [resource for resource in has.resources.values() if resource.device and resource.type not in RECORDERS]
+    devices = [resource for resource in has.resources.values() if resource.device]
+    power = [one for one in devices if effect_of(one.type) in (Effect.POWER, Effect.UNKNOWN)]
     named = [device.id for device in power if names_node(device, node)]
     return named or [device.id for device in power if device.id in capable.get(node, ()) and not has_list(device)]
 
@@ -47,7 +49,20 @@ def unnamed(has: Inventory) -> list[str]:
 
 def types_of(has: Inventory, level: Level) -> list[str]:
     """The fence agents of a level's devices; "" for one that is not there."""
-    return [has.resources[device].type if device in has.resources else "" for device in level.devices]
+    return [agent_of(has, device) for device in level.devices]
+
+
+def agent_of(has: Inventory, device: str) -> str:
+    """Return the fence agent of a device, "" where there is no such device.
+
+    With a stonith-watchdog-timeout Pacemaker has one of its own, which no resource stands for.
+    """
+    resource = has.resources.get(device)
+    if resource is not None:
+        return resource.type if resource.device else ""
+    watchdog = has.properties.get("stonith-watchdog-timeout", "")
+    own = device == IMPLICIT_WATCHDOG and watchdog.strip("0smin ") != ""
+    return "fence_watchdog" if own else ""
 
 
 def is_right(has: Inventory, level: Level) -> bool:
@@ -55,7 +70,8 @@ def is_right(has: Inventory, level: Level) -> bool:
     types = types_of(has, level)
     powers = [position for position, agent in enumerate(types) if agent not in RECORDERS]
     novas = [position for position, agent in enumerate(types) if agent == FENCE_NOVA]
-    return bool(powers and novas) and max(powers) < min(novas) and len(powers) + len(novas) == len(types)
+    ordered = bool(powers and novas) and max(powers) < min(novas)
+    return ordered and any(map(proves, types)) and len(powers) + len(novas) == len(types)
 
 
 def fault_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]], migrate: bool) -> str:
@@ -65,11 +81,16 @@ def fault_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]], 
         for device, agent in zip(level.devices, types_of(has, level)):
             if not agent:
                 return f"{node}: its fencing level {level.index} names {device}, which is not there: create it, or take it out of the level"
-            if has.resources[device].disabled and agent not in OLD:
+            if device in has.resources and has.resources[device].disabled and agent not in OLD:
                 return f"{node}: {device} in its fencing level {level.index} is disabled: pcs stonith enable {device}"
             if agent in OLD and not migrate:
                 return f"{node}: {device} in its fencing level {level.index} is {agent}: --migrate puts fence_nova in its place"
-    if any(agent not in RECORDERS for level in levels for agent in types_of(has, level)):
+        others = [agent for agent in types_of(has, level) if agent not in RECORDERS]
+        if others and not any(map(proves, others)):
+            return (f"{node}: its fencing level {level.index} has only {others[0]}, which "
+                    f"{effect_of(others[0]).value}: put a power device into it, or delete it: "
+                    f"pcs stonith level delete {level.index} target {node}")
+    if any(proves(agent) for level in levels for agent in types_of(has, level)):
         return ""
     power = devices_of(has, node, capable)
     if not power:

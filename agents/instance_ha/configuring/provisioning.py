@@ -17,6 +17,7 @@ from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
 AT_ONCE = "at_once"
+FORGET = {"failure-timeout": "60s"}    # else a start that failed keeps it off the host for ever
 CONNECT_LIMIT = 20.0         # seconds that the start of a remote's connection may take without holding up the fencing of others for long
 UNFENCED = "Pacemaker unfences every compute host anew for it, and restarts nova-compute there once; servers run on"
 ONCE = {"interval": "60s", "timeout": "30s", "on-fail": "ignore"}
@@ -115,7 +116,23 @@ class _Proposer:
             yield "every node is a compute host, and NovaEvacuate has to run on one that is none: name those that are to be protected with --hosts"
         if not self.wish.nova_compute and self.computes:
             yield f"nova-compute is Pacemaker's here ({self.computes[0].id}): leave --no-nova-compute out, or delete that resource"
+        if params.boolean(self.has.properties.get("symmetric-cluster", "true")) is False:
+            yield from self._not_allowed()
         yield from identity.faults(self.novas, self.evacuates, self.wish.cloud, self.wish.migrate)
+
+    def _not_allowed(self) -> Iterable[str]:
+        """Yield what may run nowhere in an opt-in cluster, where a level with it would always fail."""
+        computes = [] if self.elsewhere else self.computes or [Resource("nova-compute", "")]
+        placed = [(self.novas or [Resource(self.nova, "")], self.others),
+                  (self.evacuates or [Resource("nova-evacuate", "")], self.others),
+                  (computes, self.wish.hosts)]
+        for resources, nodes in placed:
+            for one in resources:
+                if all(is_banned(self.has, one, self.has.nodes[name]) for name in nodes):
+                    there = "" if one.agent else "create it as the README says, and "
+                    yield (f"{one.outermost} may run nowhere, this cluster being opt-in "
+                           f"(symmetric-cluster=false): {there}allow it first: pcs constraint "
+                           f"location {one.outermost} prefers {' '.join(nodes)}")
 
     # The steps
 
@@ -213,6 +230,9 @@ class _Proposer:
             if (resource.meta.get("requires") or self.has.defaults.get("requires")) != "unfencing":
                 yield Step(f"{resource.id} does not start on a host that is back before its old servers have been moved",
                            Update(resource.id, False, meta={"requires": "unfencing"}), True)
+            if not resource.meta.get("failure-timeout") and "failure-timeout" not in self.has.defaults:
+                yield Step(f"{resource.id} is started again where a start of it has failed once",
+                           Update(resource.id, False, meta=FORGET))
             if resource.within:
                 yield from self._place(resource, self.others, rule, f"{resource.outermost} runs on compute hosts only")
             yield from self._hold_back(resource)
@@ -221,7 +241,7 @@ class _Proposer:
             patience = {"timeout": "120s"}
             yield Step("Pacemaker starts nova-compute, and not before the old servers of its host have been moved: systemctl disable it on the hosts",
                        Create(name, self.wish.nova_compute, {}, {"start": patience, "stop": patience, "monitor": {"interval": "60s"}},
-                              {"requires": "unfencing", **holdback.STICKY}, {"interleave": "true"}, self.wish.unseen), True)
+                              {"requires": "unfencing", **holdback.STICKY, **FORGET}, {"interleave": "true"}, self.wish.unseen), True)
             made = Resource(name, self.wish.nova_compute, meta=holdback.STICKY, within=(f"{name}-clone",))
             yield from self._place(made, self.others, rule, f"{name}-clone runs on compute hosts only")
             yield from self._hold_back(made)
@@ -240,6 +260,10 @@ class _Proposer:
         usual = {"interval": "10s", "timeout": "20s"}
         for resource in self.evacuates:
             wanted = self._credentials(resource)
+            if self.wish.migrate and "verbose" in resource.params:   # of the old agent
+                loud = params.boolean(resource.params["verbose"])
+                level = {"log_level": "debug"} if loud and not resource.params.get("log_level") else {}
+                wanted = {**wanted, "verbose": "", **level}
             monitor = resource.operations.get("monitor", {})
             operations = {"monitor": {**monitor, **usual}} if self.wish.migrate and seconds(monitor.get("timeout", "")) > 60 else {}
             meta = {} if resource.meta.get("failure-timeout") else {"failure-timeout": "60s"}

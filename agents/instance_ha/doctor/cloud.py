@@ -76,7 +76,8 @@ def _names(cloud: Cloud, view: ClusterView, meant: Sequence[str], domain: str, a
     for node in meant:
         if node not in hosts:
             yield Finding("host-unknown", node, f"Nova knows no compute host for the node {node}; it knows "
-                          + (", ".join(s.host for s in computes(cloud.services)) or "none"), _domain_for(node, cloud.services, agents))
+                          + (", ".join(s.host for s in computes(cloud.services)) or "none"),
+                          _domain_for(node, cloud, view, domain, agents))
     for service in computes(cloud.services):
         if service.host not in hosts.values():
             yield Finding("host-unprotected", service.host, f"Nova's compute host {service.host} is no node of this cluster",
@@ -84,15 +85,26 @@ def _names(cloud: Cloud, view: ClusterView, meant: Sequence[str], domain: str, a
                                 f"instance-ha doctor --ignore host-unprotected={service.host}"))
 
 
-def _domain_for(node: str, services: Sequence[Service], agents: Sequence[Resource]) -> Mend:
-    """Where Nova has a host of that short name: the domain that makes it this node's."""
-    for service in computes(services):
+def _domain_for(
+        node: str, cloud: Cloud, view: ClusterView, given: str, agents: Sequence[Resource]) -> Mend:
+    """Return how Nova's host of that short name becomes this node's.
+
+    By its domain, where every node keeps its host with that; else by the node's name alone.
+    `given` is the domain that the agents have now.
+    """
+    now = hosts_of(view, cloud.services, given)
+    for service in computes(cloud.services):
         short, _, domain = service.host.partition(".")
-        if domain and short.lower() == node.split(".")[0].lower():
-            mend = Mend()
-            for agent in agents:
-                mend += param(agent, domain=domain)
-            return mend
+        if not domain or short.lower() != node.split(".")[0].lower():
+            continue
+        then = hosts_of(view, cloud.services, domain)
+        if then != {**then, **now, node: service.host}:
+            return to_do(f"the domain {domain} would take other nodes their hosts; for this one: "
+                         f"pcmk_host_map='{node}:{service.host};...' of fence_nova, of all its hosts")
+        mend = Mend()
+        for agent in agents:
+            mend += param(agent, domain=domain)
+        return mend
     return to_do(f"start nova-compute on {node} once, so that Nova knows it (on record it is held: instance-ha dismiss {node});"
                  f" or take {node} out of fence_nova's pcmk_host_list and its levels")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import HostError
-from ..process import run
-from ..service import Service, start_time
+from ..process import run, start_time
+from ..service import Service
 
 LIBRARIES = ("keystoneauth1", "lxml", "openstacksdk")
 AGENTS = (("usr/sbin/fence_nova", ("-o", "metadata")), ("usr/lib/ocf/resource.d/openstack/NovaEvacuate", ("meta-data",)))
@@ -27,6 +27,9 @@ SECRETS = tuple(f"{folder}/{name}" for folder in ("etc/openstack", "root/.config
 SPACES = ("var/lib/pacemaker", "run/resource-agents", "var/log")
 STATE_FOLDER = "run/resource-agents"
 UNITS = ("nova-compute.service", "openstack-nova-compute.service", "tripleo_nova_compute.service", "kolla-nova_compute-container.service")
+HYPERVISORS = ("qemu", "libxl", "lxc")     # libvirt has networks and pools that start beside them
+GUESTS_FILES = ("etc/default/libvirt-guests", "etc/sysconfig/libvirt-guests")
+_ON_BOOT = re.compile(r"""^\s*(?:export\s+)?ON_BOOT=["']?start["']?\s*(?:#.*)?$""", re.MULTILINE)
 GATE = "wait-until-evacuated"
 # As packages have it, and as Kolla and TripleO give it to their containers.
 NOVA_CONFIGURATIONS = ("etc/nova", "etc/kolla/nova-compute", "var/lib/config-data/puppet-generated/nova_libvirt/etc/nova")
@@ -74,6 +77,8 @@ class Compute:
     filesystem: str = ""
     unit: str = ""
     waits: bool = False
+    autostarts: tuple[str, ...] = ()     # guests that libvirt itself starts at boot
+    guests_file: str = ""                # has libvirt-guests start at boot what ran before it
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,20 @@ class Examiner:
         options = self._nova_options()
         path = (options or {}).get(("default", "instances_path"), "/var/lib/nova/instances")
         unit = next((name for name in UNITS if any((self.base / "etc/systemd/system").glob(f"*.wants/{name}"))), "")
-        return Compute(options, self._filesystem(path), unit, bool(unit) and self._waits(unit))
+        return Compute(options, self._filesystem(path), unit, bool(unit) and self._waits(unit),
+                       self._autostarts(), self._guests_file())
+
+    def _autostarts(self) -> tuple[str, ...]:
+        folders = (self.base / "etc/libvirt" / name / "autostart" for name in HYPERVISORS)
+        return tuple(sorted({link.stem for folder in folders for link in folder.glob("*.xml")}))
+
+    def _guests_file(self) -> str:
+        wanted = any((self.base / "etc/systemd/system").glob("*.wants/libvirt-guests.service"))
+        for name in GUESTS_FILES if wanted else ():
+            with contextlib.suppress(OSError):
+                if _ON_BOOT.search((self.base / name).read_text(errors="replace")):
+                    return f"/{name}"
+        return ""
 
     def _nova_options(self) -> dict[tuple[str, str], str] | None:
         parser = configparser.ConfigParser(interpolation=None, strict=False, allow_no_value=True, default_section="")

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..configuring.changes import SetProperties
 from ..configuring.inventory import ATTRIBUTE, NAME, PATTERN, Resource
-from ..configuring.powering import host_list, host_map
+from ..configuring.powering import host_list, host_map, names_node
 from ..engine.naming import crossed_with
+from ..fence_agents import Effect, effect_of, level_fault, proves
 from ..model import RECORDERS
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
-from .scene import NO_POWER, Scene, is_watched, listed, seconds
+from .scene import Scene, is_watched, listed, seconds
 
 FILE = "/root/instance-ha-levels.xml"   # the CIB holds passwords, and nobody else reads there
 BEFORE = "/root/instance-ha-before.xml"
@@ -33,8 +34,12 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _crossed(scene)
     for device in scene.used:
         yield from _device(scene, device)
-        if device.type not in NO_POWER:
+        if device in scene.powers:
             yield from _power(scene, device)
+        if effect_of(device.type) is Effect.UNKNOWN:
+            ignore = f"instance-ha doctor --ignore agent-unknown={device.id}"
+            yield Finding("agent-unknown", device.id, f"{device.id} is {device.type}",
+                          to_do(f"where its success means that the host is off: {ignore}"))
     for device in scene.recorders:
         yield from _list(scene, device)
         yield from _time(scene, device)
@@ -48,10 +53,10 @@ def _fault(scene: Scene, node: str) -> tuple[str, str] | None:
     recorded = []
     for level in levels:
         types = [scene.type_of(device) for device in level.devices]
-        first = next((number for number, agent in enumerate(types) if agent in RECORDERS), None)
-        recorded.append(first is not None)
-        if first is not None and not any(agent and agent not in NO_POWER for agent in types[:first]):
-            return "level-no-power", f"level {level.index} of {node} has no power device before {level.devices[first]}"
+        recorded.append(any(agent in RECORDERS for agent in types))
+        fault = level_fault(types)
+        if fault:
+            return "level-no-power", f"level {level.index} of {node} {fault}"
     if not any(recorded):
         return "level-no-record", f"no level of {node} has fence_nova"
     missing = [str(level.index) for level, there in zip(levels, recorded) if not there]
@@ -59,17 +64,36 @@ def _fault(scene: Scene, node: str) -> tuple[str, str] | None:
 
 
 def _proposed(scene: Scene, node: str) -> Levels:
-    """Its levels with the power devices first in each and fence_nova after them; () where a device is missing for that."""
-    covering = [device.id for device in scene.powers if scene.covers(device, node)]
-    recorder = next((device.id for device in scene.recorders if scene.covers(device, node) is not False), "")
+    """Return its levels with the power devices first in each and fence_nova after them.
+
+    Returns () where a device is missing for that, and where it has several and only a person knows
+    whether one of them is enough.
+    """
+    covering = _covering(scene, node)
+    able = [device.id for device in scene.recorders if scene.covers(device, node) is not False]
+    recorder = able[0] if able else ""
     found = []
     for devices in [level.devices for level in scene.levels(node)] or [()]:
-        powers = [device for device in devices if scene.type_of(device) not in {"", *NO_POWER}] or covering[:1]
-        recorders = [device for device in devices if scene.type_of(device) in RECORDERS] or [recorder]
-        if not powers or not all(recorders):
+        types = {device: scene.type_of(device) for device in devices}
+        powers = [device for device, agent in types.items() if agent and _is_kept(agent)]
+        if not any(proves(types[device]) for device in powers):
+            powers += covering if len(covering) == 1 else []
+        recorders = [device for device in devices if types[device] in RECORDERS] or [recorder]
+        if not any(proves(scene.type_of(device)) for device in powers) or not all(recorders):
             return ()
         found.append((*powers, *recorders))
     return tuple(found)
+
+
+def _is_kept(agent: str) -> bool:
+    return effect_of(agent) not in (Effect.RECORD, Effect.NOTHING)
+
+
+def _covering(scene: Scene, node: str) -> list[str]:
+    """Return the power devices of a host: those that name it, else those that can fence it."""
+    covering = [device for device in scene.powers if scene.covers(device, node)]
+    named = [device for device in covering if names_node(device, node)]
+    return [device.id for device in named or covering]
 
 
 def _replace(scene: Scene, node: str, wanted: Mapping[str, Levels]) -> Mend:
@@ -101,7 +125,14 @@ def _topology(scene: Scene, wanted: Mapping[str, Levels]) -> str:
 def _no_device(scene: Scene, node: str) -> Mend:
     if not scene.recorders:
         return to_do("create the device of fence_nova; then look again")
-    return to_do(f"create a power device for {node}, such as: pcs stonith create fence-{node} fence_ipmilan ip=ADDRESS lanplus=1 username=USER "
+    several = _covering(scene, node)
+    if len(several) > 1:
+        all_off = f"pcs stonith level add 1 {node} {' '.join(several)} {scene.recorders[0].id}"
+        return to_do(f"{some(several)} fence it: where all of them have to be off (two power "
+                     f"supplies): {all_off}; where one is enough: each in a level of its own")
+    free = (f"{word}-{node}" for word in ("fence", "power", "power2", "power3"))
+    name = next((one for one in free if one not in scene.has.ids), f"power4-{node}")
+    return to_do(f"create a power device for {node}, such as: pcs stonith create {name} fence_ipmilan ip=ADDRESS lanplus=1 username=USER "
                  f"password=PASSWORD pcmk_host_list={node} op monitor interval=60s; then look again")
 
 
@@ -109,7 +140,8 @@ def _controllers(scene: Scene) -> Iterator[Finding]:
     if scene.has.properties.get("stonith-watchdog-timeout", "0") not in ("", "0", "0s"):
         return                                 # its own watchdog may be what fences it
     for name, node in scene.has.nodes.items():
-        if not node.remote and name not in scene.computes and all(scene.covers(device, name) is False for device in scene.powers):
+        alone = all(scene.covers(device, name) is False for device in scene.fencers)
+        if not node.remote and name not in scene.computes and alone:
             yield Finding("controller-no-power", name, f"no power device fences {name}", _no_device(scene, name))
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 
 from ..params import boolean
 from .examine import Compute, Facts
-from .finding import Finding, shell, to_do, tools
+from .finding import Finding, shell, some, to_do, tools
 
 PYTHON = (3, 9)
 LEAST = {"keystoneauth1": (4, 3), "lxml": (4, 6), "openstacksdk": (0, 55)}
@@ -82,6 +83,13 @@ def _compute(host: Compute, node: str, managed: bool) -> Iterator[Finding]:
                       to_do("see that resume_guests_state_on_host_boot is not true there"))
     else:
         yield from _options(host, host.options, node)
+    if host.autostarts:
+        names = " ".join(map(shlex.quote, host.autostarts))
+        yield Finding("guests-autostart", node, f"libvirt starts {some(host.autostarts)} at boot",
+                      shell(f"for guest in {names}; do virsh autostart --disable $guest; done"))
+    if host.guests_file:
+        yield Finding("guests-autostart", node, f"{host.guests_file} has ON_BOOT=start",
+                      shell(f"sed -i 's/^\\s*ON_BOOT=.*/ON_BOOT=ignore/' {host.guests_file}"))
     if host.unit and not host.waits:
         name = host.unit.removesuffix(".service")
         yield Finding("nova-compute-at-boot", node, f"{host.unit} starts at boot and does not wait", shell(f"systemctl disable {name}") if managed

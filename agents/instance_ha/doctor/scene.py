@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..configuring.inventory import Inventory, Level, Resource
-from ..configuring.powering import FENCE_NOVA, has_list, host_list, host_map, names_node
+from ..configuring.banned import is_banned
+from ..configuring.inventory import Inventory, Level, Node, Resource
+from ..configuring.powering import FENCE_NOVA, agent_of, has_list, host_list, host_map, names_node
 from ..configuring.provisioning import NOVA_EVACUATE, is_nova_compute
-from ..model import RECORDERS, ClusterView, FenceEvent
+from ..fence_agents import Effect, effect_of
+from ..model import HELD, RECORD, RECORDERS, ClusterView, FenceEvent
 from ..params import boolean
 from ..standing import Standing
 
 REMOTE = "ocf:pacemaker:remote"
-NO_POWER = frozenset((*RECORDERS, "fence_watchdog"))
+# Node attributes that say how a node is at the moment, and not what kind of node it is.
+STATES = frozenset(("standby", "maintenance", "terminate", "shutdown"))
 STATIC = ("", "static-list")
 ACTION_TIMEOUT = 20.0      # Pacemaker's own, where an action has none
 FENCING_TIMEOUT = 60.0     # the same of stonith-timeout
@@ -47,8 +50,16 @@ class Scene:
 
     @property
     def powers(self) -> list[Resource]:
-        """The devices that may cut a node's power."""
-        return [resource for resource in self.has.resources.values() if resource.device and resource.type not in NO_POWER]
+        """The devices that cut a node's power, and those of agents that are not known."""
+        devices = [resource for resource in self.has.resources.values() if resource.device]
+        return [one for one in devices if effect_of(one.type) in (Effect.POWER, Effect.UNKNOWN)]
+
+    @property
+    def fencers(self) -> list[Resource]:
+        """The devices that Pacemaker may fence a controller with, which runs no guests."""
+        devices = [resource for resource in self.has.resources.values() if resource.device]
+        no_fencing = (Effect.RECORD, Effect.NOTHING)
+        return [one for one in devices if effect_of(one.type) not in no_fencing]
 
     @property
     def nova_computes(self) -> list[Resource]:
@@ -77,8 +88,24 @@ class Scene:
 
     def type_of(self, device: str) -> str:
         """The agent of a device, "" when there is no such device."""
-        resource = self.has.resources.get(device)
-        return resource.type if resource and resource.device else ""
+        return agent_of(self.has, device)
+
+    def is_state(self, attribute: str) -> bool:
+        """Return whether an attribute is a node's state: standby, a fencing record and the like."""
+        agents = (*self.recorders, *self.workers)
+        records = {RECORD, *(one.params.get("evacuate_attribute") or RECORD for one in agents)}
+        states = {*STATES, *records, *map(HELD.format, records)}
+        return attribute in states or attribute.startswith("#")
+
+    def stateless(self, name: str) -> Node:
+        """Return a node without the attributes that are its state."""
+        node = self.has.nodes[name]
+        kept = {word: value for word, value in node.attributes.items() if not self.is_state(word)}
+        return Node(node.name, node.remote, kept)
+
+    def open_to(self, resource: Resource, nodes: Sequence[str]) -> list[str]:
+        """Return the nodes that no constraint keeps a resource off, whatever their state is."""
+        return [name for name in nodes if not is_banned(self.has, resource, self.stateless(name))]
 
     def off_timeout(self, device: Resource) -> float:
         """How long Pacemaker waits for its off, in seconds."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
+from ..booleans import boolean
 from ..configuring.inventory import Resource
 from ..engine.selection import Policy
 from ..engine.states import LEAVE, state_of
-from ..model import Server
+from ..model import Aggregate, Server
 from .asking import Judged
-from .finding import Finding, Mend, param, some, to_do
+from .finding import Finding, Mend, param, shell, some, to_do
 
 TPM = "has an emulated TPM, which Nova does not evacuate"
 GONE = ("soft-deleted", "being deleted", "shelved and offloaded")    # nobody misses them on another host
@@ -40,6 +42,20 @@ def check(servers: Sequence[Judged], policy: Policy, worker: Resource | None) ->
     if local:
         yield Finding("local-disks", "Nova", f"{len(local)} of {len(protected)} protected servers were not booted from a volume: {names(local)}",
                       to_do("on a compute host: instance-ha doctor --only node tells whether its disks are shared"))
+
+
+def disagreeing(aggregates: Sequence[Aggregate], tag: str) -> Iterator[Finding]:
+    """Yield a finding for each two aggregates that share a host and disagree on protection."""
+    words = {one.name: boolean(one.metadata[tag]) for one in aggregates if tag in one.metadata}
+    for yes in (one for one in aggregates if words.get(one.name) is True):
+        for no in (one for one in aggregates if words.get(one.name) is False):
+            both = sorted(yes.hosts & no.hosts)
+            if both:
+                what = f"{yes.name} says {tag}={yes.metadata[tag]}, {no.name} {no.metadata[tag]}"
+                yield Finding(
+                    "aggregates-disagree", f"{yes.name}, {no.name}",
+                    f"{what}; both have {some(both)}",
+                    shell(f"openstack aggregate unset --property {tag} {shlex.quote(no.name)}"))
 
 
 def hindrance(one: Judged, policy: Policy) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ..configuring import holdback
-from ..configuring.banned import is_banned, is_true
+from ..configuring.banned import NEVER, is_true
 from ..configuring.changes import Ban, DeleteConstraint, SetAttribute, Update
 from ..configuring.inventory import Resource
 from ..configuring.provisioning import AT_ONCE, COMPUTE, ONCE
 from ..model import RECORD
-from .finding import Finding, Mend, by, meta, operation, param, to_do
+from .finding import Finding, Mend, by, meta, operation, param, some, to_do
 from .scene import Scene, is_watched
 from .worker import failure_timeout, keep_off
 
 HELD = ("", "unfencing")     # meta requires: where it is not given, Pacemaker takes unfencing as soon as a device provides it
+NOWHERE = "runs nowhere"     # how device-down says that a device has failed nowhere either
 EVACUATED = "evacuated"      # let_in, as it is by default
 
 
@@ -31,6 +33,25 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _let_in(scene)
 
 
+def explained(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings, devices that start nowhere with the cause: a member's unfencing.
+
+    Pacemaker unfences a member before it starts a device there. Without a power device that fails.
+    """
+    bare = [one.subject for one in findings if one.kind == "controller-no-power"]
+    return [_because(one, bare) if bare and one.kind == "device-down" else one for one in findings]
+
+
+def _because(finding: Finding, bare: Sequence[str]) -> Finding:
+    if not finding.what.endswith(NOWHERE):
+        return finding
+    why = f"nothing starts on {some(bare)}, whose unfencing fails"
+    cause = to_do(f"first controller-no-power: {why}; then:")
+    lines, crm = ([line for line in old if not line.startswith("#")]
+                  for old in (finding.mend.lines, finding.mend.crm))
+    return replace(finding, mend=cause + Mend(tuple(lines), tuple(crm)))
+
+
 def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
     if device.meta.get("provides") != "unfencing":
         yield Finding("no-unfencing", device.id, f"{device.id} has not meta provides=unfencing", meta(device, "provides", "unfencing"))
@@ -39,29 +60,38 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
     if is_watched(device) and device.operations["monitor"].get("on-fail") != "ignore":
         yield Finding("monitor-on-fail", device.id, f"{device.id}'s monitor has not on-fail=ignore",
                       operation(device, "monitor", **{**ONCE, **device.operations["monitor"], "on-fail": "ignore"}))
-    yield from failure_timeout(device)
-    open_to = [name for name in scene.members if not is_banned(scene.has, device, scene.has.nodes[name])]
+    yield from failure_timeout(scene, device)
+    open_to = scene.open_to(device, scene.members)
     if open_to:
         yield Finding("fence-nova-on-compute", device.id, f"nothing keeps {device.id} off {', '.join(open_to)}",
                       keep_off(scene, device, open_to, True))
 
 
 def _nova_compute(scene: Scene, resource: Resource) -> Iterator[Finding]:
+    yield from failure_timeout(scene, resource)
     wanted = resource.meta.get("requires") or scene.has.defaults.get("requires", "")
     if wanted not in HELD:
         yield Finding("nova-compute-not-held", resource.id, f"{resource.id} requires {wanted}", meta(resource, "requires", "unfencing"))
-    kept_off = [name for name in scene.computes if is_banned(scene.has, resource, scene.has.nodes[name])]
+    reached = scene.open_to(resource, scene.computes)
+    kept_off = [name for name in scene.computes if name not in reached]
     if kept_off:
         yield Finding("nova-compute-kept-off", resource.id, f"a constraint keeps {resource.id} off {', '.join(kept_off)}",
                       _let_on(scene, resource, kept_off))
 
 
 def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
-    """The attribute that a rule misses."""
+    """Return the commands that give hosts the attribute that a rule misses.
+
+    Not where the attribute is a node's state, nor where a host has another value of it."""
     for location in scene.has.locations:
         for rule in location.rules if location.resources & {resource.id, *resource.within} else ():
             part = rule.parts[0] if len(rule.parts) == 1 else None
-            if isinstance(part, tuple) and part[1] in ("not_defined", "ne") and all(is_true(rule, scene.has.nodes[name]) for name in nodes):
+            never = rule.score.upper() == NEVER
+            if not isinstance(part, tuple) or not never or scene.is_state(part[0]):
+                continue
+            hosts = [scene.has.nodes[name] for name in nodes]
+            missing = all(is_true(rule, host) and part[0] not in host.attributes for host in hosts)
+            if part[1] in ("not_defined", "ne") and missing:
                 return by(*(SetAttribute(name, part[0], part[2] or COMPUTE) for name in nodes))
     return to_do("see its constraints: pcs constraint location")
 

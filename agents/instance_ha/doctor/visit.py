@@ -96,8 +96,8 @@ class Visit:
                   if device in scene.has.resources and scene.covers(scene.has.resources[device], name) is None]
         capable = {name: frozenset(self.cluster.capable_of(name)) for name in dict.fromkeys(unsure)}
         scene = replace(scene, standing=standing, events=events, capable={name: found for name, found in capable.items() if found})
-        for subject in SUBJECTS:
-            yield from subject.check(scene)
+        found = [one for subject in SUBJECTS for one in subject.check(scene)]
+        yield from unfencing.explained(found)
 
     def _cloud(self, known: Known | None) -> tuple[Cloud | None, str]:
         """The cloud, None when it could not be read; and the parameter domain."""
@@ -117,6 +117,8 @@ class Visit:
         resources = [trial.resource for trial, _ in tried if trial.resource]
         scene = known.scene if known else None
         self.report.findings += cloud.check(seen, scene.view if scene else None, meant(scene.has) if scene else (), values["domain"], resources)
+        tag = policy_from(values).selection.tag
+        self.report.findings += servers.disagreeing(seen.aggregates or (), tag)
         if seen.servers is not None:
             self.report.findings += servers.check(seen.servers, policy_from(values), next(iter(scene.workers), None) if scene else None)
         return seen, values["domain"]

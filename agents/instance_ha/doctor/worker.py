@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .. import params
-from ..configuring.banned import NEVER, is_banned
+from ..configuring.banned import NEVER
 from ..configuring.changes import Ban, Delete, SetAttribute
 from ..configuring.identity import CLOUD, credentials_in
 from ..configuring.inventory import Resource, Rule
@@ -26,7 +26,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     for worker in scene.workers:
         yield from _state(scene, worker)
         yield from _place(scene, worker)
-        yield from _actions(worker)
+        yield from _actions(scene, worker)
     yield from _parameters(scene)
 
 
@@ -62,37 +62,65 @@ def _state(scene: Scene, worker: Resource) -> Iterator[Finding]:
 
 
 def _place(scene: Scene, worker: Resource) -> Iterator[Finding]:
-    open_to = [name for name in scene.computes if not is_banned(scene.has, worker, scene.has.nodes[name])]
+    open_to = scene.open_to(worker, scene.computes)
     if open_to:
         yield Finding("worker-on-compute", worker.id, f"nothing keeps {worker.id} off {', '.join(open_to)}", keep_off(scene, worker, open_to))
 
 
 def keep_off(scene: Scene, resource: Resource, nodes: Sequence[str], discovery: bool = False) -> Mend:
-    """The attribute for the nodes that lack it, and the constraint where there is none or it is not enough."""
-    rules = [rule for location in scene.has.locations if location.resources & {resource.id, *resource.within} for rule in location.rules]
-    existing = next((mark for rule in rules if rule.score.upper() == NEVER and (mark := _mark(rule))), None)
+    """Return the commands that keep a resource off compute hosts.
+
+    They are a mark for the hosts that lack it, and a constraint where none uses it. A host that has
+    another value of the mark keeps it, and gets a constraint by its name.
+    """
+    placed = [one for one in scene.has.locations if one.resources & {resource.id, *resource.within}]
+    rules = [rule for location in placed for rule in location.rules if rule.score.upper() == NEVER]
+    marks = [mark for rule in rules if (mark := _mark(rule))]
+    existing = next((mark for mark in marks if _is_of_computes(scene, mark)), None)
     attribute, value = existing or _common(scene) or (ROLE, COMPUTE)
     lacking = [name for name in scene.computes if scene.has.nodes[name].attributes.get(attribute) != value]
-    marks = [SetAttribute(name, attribute, value) for name in lacking]
+    others = [name for name in lacking if attribute in scene.has.nodes[name].attributes]
+    if others:
+        avoid = f"pcs constraint location {resource.outermost} avoids {' '.join(nodes)}"
+        crm = f"crm -F configure location {resource.outermost}-not-"
+        apart = tuple(f"{crm}{name} {resource.outermost} -inf: {name}" for name in nodes)
+        why = f"{some(others)} has another {attribute} than {value}, which stays; by name:"
+        return to_do(why) + Mend((avoid,), apart)
+    sets = [SetAttribute(name, attribute, value) for name in lacking]
     if existing and set(nodes) <= set(lacking):
-        return by(*marks)
-    return by(*marks, Ban(f"{resource.outermost}-place", resource.outermost, [attribute, "eq", value], discovery))
+        return by(*sets)
+    rule = [attribute, "eq", value]
+    return by(*sets, Ban(f"{resource.outermost}-place", resource.outermost, rule, discovery))
 
 
 def _mark(rule: Rule) -> tuple[str, str] | None:
-    """The attribute and the value for which a rule is true, when it is as simple as that."""
+    """Return the attribute and the value for which a rule is true, when it is as simple as that."""
     only = rule.parts[0] if len(rule.parts) == 1 else None
-    return (only[0], only[2]) if isinstance(only, tuple) and only[1] == "eq" and not only[0].startswith("#") else None
+    return (only[0], only[2]) if isinstance(only, tuple) and only[1] == "eq" else None
+
+
+def _is_of_computes(scene: Scene, mark: tuple[str, str]) -> bool:
+    """Return whether a constraint's pair marks compute hosts as such, unlike one about a site.
+
+    Most of them have it, and no other node. For the usual mark the second is enough.
+    """
+    if scene.is_state(mark[0]):
+        return False
+    having = [name for name, node in scene.has.nodes.items() if mark in node.attributes.items()]
+    computes = [name for name in having if name in scene.computes]
+    usual = mark == (ROLE, COMPUTE)
+    return having == computes and (usual or 2 * len(computes) > len(scene.computes))
 
 
 def _common(scene: Scene) -> tuple[str, str] | None:
-    """An attribute that compute hosts have with one value, and no other node has."""
+    """Return an attribute that all compute hosts have with one value, and no other node has."""
     others = {pair for name, node in scene.has.nodes.items() if name not in scene.computes for pair in node.attributes.items()}
-    pairs = [pair for name in scene.computes for pair in scene.has.nodes[name].attributes.items() if pair not in others]
-    return max(pairs, key=lambda pair: (pairs.count(pair), pair == (ROLE, COMPUTE)), default=None)
+    all_have = [set(scene.stateless(name).attributes.items()) for name in scene.computes]
+    shared = sorted(set.intersection(*all_have) - others) if all_have else []
+    return (ROLE, COMPUTE) if (ROLE, COMPUTE) in shared or not shared else shared[0]
 
 
-def _actions(worker: Resource) -> Iterator[Finding]:
+def _actions(scene: Scene, worker: Resource) -> Iterator[Finding]:
     if not is_watched(worker):
         yield Finding("worker-unwatched", worker.id, f"{worker.id} has no recurring monitor",
                       operation(worker, "monitor", interval="10s", timeout="20s"))
@@ -100,12 +128,12 @@ def _actions(worker: Resource) -> Iterator[Finding]:
         given = option(worker, action, "timeout")
         if (ACTION_TIMEOUT if given is None else given) <= least and (action != "monitor" or is_watched(worker)):
             yield Finding("worker-limits", worker.id, f"its {action} has {given:g} s", operation(worker, action, timeout=enough))
-    yield from failure_timeout(worker)
+    yield from failure_timeout(scene, worker)
 
 
-def failure_timeout(resource: Resource) -> Iterator[Finding]:
-    """Of both agents."""
-    if not resource.meta.get("failure-timeout"):
+def failure_timeout(scene: Scene, resource: Resource) -> Iterator[Finding]:
+    """Of both agents, and of nova-compute."""
+    if not resource.meta.get("failure-timeout") and "failure-timeout" not in scene.has.defaults:
         yield Finding("failure-timeout", resource.id, f"{resource.id} has no failure-timeout", meta(resource, "failure-timeout", "60s"))
 
 
@@ -123,12 +151,15 @@ def _parameters(scene: Scene) -> Iterator[Finding]:
     daring = [resource for resource, values in known if values["quick_evacuate_level"] == "1"]
     if daring:
         mend = Mend()
+        safe = next((one["quick_evacuate_level"] for _, one in known
+                     if one["quick_evacuate_level"] != "1"), "2")
         for resource in daring:
-            mend += param(resource, quick_evacuate_level="2")
+            mend += param(resource, quick_evacuate_level=safe)
         yield Finding("power-not-required", daring[0].id, f"{some(resource.id for resource in daring)}: quick_evacuate_level=1", mend)
     for resource, values in known[1:]:
         for name in SHARED:
-            if values[name] != right[name]:
+            level = name == "quick_evacuate_level" and "1" in (values[name], right[name])
+            if values[name] != right[name] and not level:   # power-not-required mends that
                 yield Finding("parameters-differ", resource.id, f"{name} is {values[name]!r} for {resource.id} and {right[name]!r} for {first.id}",
                               param(resource, **_in_place(resource, name, right[name])))
 

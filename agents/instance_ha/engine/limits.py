@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..booleans import boolean
 from ..model import RETURNING, Aggregate, Record, Service
 
 MAX_FAILURES = ("instance-ha:max_failures", "instanceha:max_failures")  # metadata of a host aggregate
@@ -59,9 +60,17 @@ def reserve_for(host: Service, services: Iterable[Service], aggregates: Sequence
 
 
 def aggregate_metadata(host: str, aggregates: Iterable[Aggregate]) -> Mapping[str, str]:
-    """What the aggregates of a host say, by key; where two differ, the last by name."""
-    found: dict[str, str] = {}
-    for aggregate in sorted(aggregates, key=lambda a: a.name):
-        if host in aggregate.hosts:
-            found.update(aggregate.metadata)
-    return found
+    """Return what the aggregates of a host say, by key.
+
+    Where two differ, one that says yes counts, then one that says no, and then the text: a name
+    never decides, so that nobody takes protection away who renames an aggregate.
+    """
+    found: dict[str, list[str]] = {}
+    for aggregate in aggregates:
+        for key, text in aggregate.metadata.items() if host in aggregate.hosts else ():
+            found.setdefault(key, []).append(text)
+    return {key: min(texts, key=_weight) for key, texts in found.items()}
+
+
+def _weight(text: str) -> tuple[int, str]:
+    return {True: 0, False: 1, None: 2}[boolean(text)], text

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from ..model import RECORDERS, ClusterNode, FenceEvent, Record, Service
+from .. import fence_agents
+from ..model import ClusterNode, FenceEvent, Record, Service
 
 OFF_ACTIONS = frozenset(("off", "reboot"))
 GOES_ON = "Pacemaker is still fencing it"
@@ -54,8 +55,7 @@ def level_fault(levels: Sequence[Sequence[str]]) -> str:
     if not levels:
         return "it has no fencing level; give it one: pcs stonith level add 1 NODE POWER_DEVICE fence-nova"
     for number, agents in enumerate(levels, 1):
-        powers = [position for position, agent in enumerate(agents) if agent and agent not in RECORDERS]
-        recorders = [position for position, agent in enumerate(agents) if agent in RECORDERS]
-        if recorders and (not powers or powers[0] > recorders[0]):
-            return f"its fencing level {number} has no power device before {agents[recorders[0]]}; instance-ha doctor prints the commands"
+        fault = fence_agents.level_fault(agents)
+        if fault:
+            return f"its fencing level {number} {fault}; instance-ha doctor prints the commands"
     return ""

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ..booleans import boolean
 from ..model import Server
 
 HA_ENABLED = "HA_Enabled"
-PRIORITY = "restart_priority"
-GROUP = "restart_group"
+# Server metadata, and its name for those who come from infra-operator's instanceha.
+PRIORITY = ("restart_priority", "instanceha:restart_priority")
+GROUP = ("restart_group", "instanceha:restart_group")
 MIDDLE = 500            # the priority of a server that names none
 _INTEGER = re.compile("-?[0-9]{1,9}")
-_YES = frozenset(("true", "1", "yes", "on"))
-_NO = frozenset(("false", "0", "no", "off"))
 
 
 @dataclass(frozen=True)
@@ -75,22 +75,27 @@ def rule_for(server: Server, image: Mapping[str, Any] | None, selection: Selecti
 
 def _word(words: list[tuple[str, Any]]) -> Ruling | None:
     for where, word in words:
-        if word is not None and str(word).lower() in _YES | _NO:
-            return Ruling(str(word).lower() in _YES, f"{where}={word}")
+        protected = boolean(word)
+        if word is not None and protected is not None:
+            return Ruling(protected, f"{where}={word}")
     return None
 
 
 def rank_of(server: Server) -> tuple[int, int]:
     """Sort key: highest restart_priority first, then those that HA_Enabled marks."""
-    text = server.metadata.get(PRIORITY, "").strip()
+    text = _given(server, PRIORITY)
     priority = int(text) if _INTEGER.fullmatch(text) else MIDDLE   # a user's own text
-    marked = server.metadata.get(HA_ENABLED, "").lower() in _YES
+    marked = boolean(server.metadata.get(HA_ENABLED, "")) is True
     return (-priority, 0 if marked else 1)
 
 
 def group_of(server: Server) -> str:
     """Its restart group, "" for none."""
-    return server.metadata.get(GROUP, "").strip()
+    return _given(server, GROUP)
+
+
+def _given(server: Server, names: tuple[str, ...]) -> str:
+    return next((text for name in names if (text := server.metadata.get(name, "").strip())), "")
 
 
 def order_key(server: Server) -> tuple[int, int, str]:

@@ -70,6 +70,16 @@ def _why(error: Exception) -> str:
     return printable(str(error)) if shown else type(error).__name__
 
 
+def hook_fault(target: str) -> str:
+    """Return why a command cannot be called on this node, "" for nothing. A URL is not asked."""
+    if not target.startswith("/"):
+        return ""
+    if not os.path.isfile(target):
+        return f"hook={target} is not there"
+    runs = os.access(target, os.X_OK)
+    return "" if runs else f"hook={target} may not be executed: chmod 755 {target}"
+
+
 def _cut(connection: http.client.HTTPConnection, late: threading.Event) -> None:
     late.set()
     if connection.sock is not None:

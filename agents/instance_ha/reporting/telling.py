@@ -22,7 +22,7 @@ from ..errors import ClusterError, HostError
 from ..events import Event
 from ..incident import Incident
 from ..model import CONFIRMED, EVACUATED, FAILED, PARTLY, ClusterView, Record
-from .hook import Hook
+from .hook import Hook, hook_fault
 from .lane import Lane
 from .metrics import Metrics
 from .tale import ARRIVED, LEFT, MOVING, STANDS, WAITING, Seen, Sight, Tale
@@ -55,15 +55,18 @@ class Teller:
         self._due: dict[str, Incident] = {}                  # what the history should hold and does not, as far as is known
         self._writing = self._news = False
         self._history_after = self._written = float("-inf")
-        self._file = self._file_fault = self._broken = ""
+        self._file = self._file_fault = self._hook_fault = self._broken = ""
         self.configure(values)
 
     def configure(self, values: Mapping[str, str]) -> None:
         """Take new parameters."""
         self.settings = params.in_force(values)
         self.hook = Hook(values["hook"]) if values["hook"] else None
+        self._hook_lane.put(partial(self._check_hook, values["hook"]))
         directory = values["metrics_directory"]
         path = os.path.join(directory, f"instance_ha_{self.name}.prom") if directory else ""
+        if self._file != path:
+            self._file_fault = ""
         if self._file and self._file != path:
             self._file_lane.put(partial(_remove, self._file))
         self._file = path
@@ -76,6 +79,11 @@ class Teller:
             if self._broken != repr(error):
                 LOG.exception("what happens is not told as it should be")
             self._broken = repr(error)
+        for subject, fault in (("metrics", self._file_fault), ("hook", self._hook_fault)):
+            if fault:
+                worker.problem(subject, fault)
+            else:
+                worker.solved(subject)
 
     def close(self) -> None:
         """Before the worker ends."""
@@ -203,9 +211,15 @@ class Teller:
         try:
             hook.call(payload)
             self.metrics.count("hook_calls_total", result="ok")
+            self._hook_fault = ""
         except HostError as error:
             LOG.warning("the hook was not told of %s of %s: %s", payload["event"], payload["incident"], error)
             self.metrics.count("hook_calls_total", result="failed")
+            self._hook_fault = hook_fault(hook.target)
+
+    def _check_hook(self, target: str) -> None:
+        """In the lane, since a file system may hang."""
+        self._hook_fault = hook_fault(target)
 
     def _mark(self, phase: str, seconds: float) -> None:
         if phase == "server":
@@ -234,9 +248,8 @@ class Teller:
             write_whole(path, text)
         except OSError as error:
             said = f"the metrics cannot be written to {path}: {error.strerror}"
-        if said and said != self._file_fault:
-            LOG.warning("%s", said)
-        self._file_fault = said
+        if path == self._file:
+            self._file_fault = said
 
 
 _COUNTED = {events.CONFIRMED: "fencings_confirmed_total", events.SERVER_ARRIVED: "servers_arrived_total",
@@ -262,6 +275,14 @@ def fill(metrics: Metrics, worker: Worker, tales: Mapping[str, Tale], now: float
         metrics.set("host_held", int(f"held {node}" in problems), node=node)
         for stands in STANDS:
             metrics.set("host_servers", sum(1 for one in tale.servers.values() if one.stands == stands), node=node, state=stands)
+
+
+def directory_fault(directory: str) -> str:
+    """Return why metrics cannot be written into a directory of this node, "" for nothing."""
+    if not directory or (os.path.isdir(directory) and os.access(directory, os.W_OK)):
+        return ""
+    there = os.path.isdir(directory)
+    return f"metrics_directory={directory} {'cannot be written to' if there else 'is not there'}"
 
 
 def write_whole(path: str, text: str) -> None:
