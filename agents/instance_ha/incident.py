@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from urllib.parse import quote, unquote
+
+from .text import decode, encode
 
 HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
 OPEN = ""                  # still on record
@@ -68,7 +69,7 @@ class Incident:
             elif value is None:
                 value = ""
             else:
-                value = quote(str(value)[:REASON_ROOM], safe=_PLAIN)
+                value = encode(str(value)[:REASON_ROOM], _PLAIN)
             if value:
                 pairs.append(f"{one.name}={value}")
         return ";".join(pairs)
@@ -78,7 +79,7 @@ def _settings_text(settings: Mapping[str, str]) -> str:
     """Those that fit, by name."""
     text = ""
     for name, value in sorted(settings.items()):
-        pair = f"{name}:{quote(value, safe=_PAIR)}"
+        pair = f"{name}:{encode(value, _PAIR)}"
         if len(text) + len(pair) < SETTINGS_ROOM:
             text += ("," if text else "") + pair
     return text
@@ -101,9 +102,9 @@ def parse_incident(text: str) -> Incident | None:
         elif one.name in _COUNTS:
             values[one.name] = int(word) if word.isdecimal() else None
         elif one.name == "settings":
-            values[one.name] = {name: unquote(value) for name, _, value in (pair.partition(":") for pair in word.split(",")) if name}
+            values[one.name] = {name: decode(value) for name, _, value in (pair.partition(":") for pair in word.split(",")) if name}
         else:
-            values[one.name] = unquote(word)
+            values[one.name] = decode(word)
     return Incident(**values)  # type: ignore[arg-type]
 
 

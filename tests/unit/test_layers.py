@@ -14,6 +14,7 @@ PACKAGES = {"engine": {""}, "planning": {"", "engine"}, "reporting": {"", "engin
 RANKS = {
     "incident": 0, "events": 0, "metrics": 0, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 8,
     "answers": 1, "progress": 7, "chronicle": 7, "drawing": 2, "page": 8,
+    "text": -1,
     "errors": 0, "process": 1, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
     "rows": 2, "pulse": 2, "naming": 2, "decide": 4, "looked": 5, "window": 3, "nova": 3, "cib": 1, "cluster": 2, "credentials": 4,
     "placing": 5, "evacuation": 6, "reserve": 6,
@@ -26,11 +27,12 @@ RANKS = {
     "standing": 0,
     "service": 11, "ocf": 12, "doctor": 12, "cli": 13, "manual": 14, "fence": 12,
 }
-PURE = {"model": set(), "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
+PURE = {"text": set(), "model": {"text"},
+        "selection": {"model"}, "states": {"model"}, "proof": {"model"}, "limits": {"model"}, "rows": {"model"}, "pulse": {"model"},
         "naming": {"model"}, "window": {"model", "selection"}, "decide": {"model", "selection", "states", "remains", "scene"},
         "looked": {"decide", "model", "scene"}, "remains": {"model"}, "scene": {"model", "selection"},
         "params": {"errors", "model"}, "cib": {"errors", "model"},
-        "answers": {"errors"}, "incident": set(), "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
+        "answers": {"errors"}, "incident": {"text"}, "events": set(), "metrics": set(), "tale": {"model", "events", "incident"},
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},

@@ -119,7 +119,9 @@ def test_what_fence_compute_wrote_is_taken_over(fake: Fake, monkeypatch: pytest.
 
 def test_a_dismissal_ends_when_the_host_is_back(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = turns(fake, monkeypatch, Pacemaker(cib(ONLINE, "no")), UP)
-    assert changes and "--delete" in changes[0] and "@value='no'" in changes[0]
+    swap, delete = changes[:2]
+    assert "--modify" in swap and 'value=""' in swap and swap.endswith("@value='no']")
+    assert "--delete" in delete and delete.endswith("@value='']")
 
 
 def test_the_newest_fencing_counts() -> None:
