@@ -23,7 +23,7 @@ RANKS = {
     "fit": 2, "certain": 3,
     "loss": 3, "worst": 4,
     "survey": 5,
-    "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
+    "properties": 1, "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
     "standing": 0,
     "service": 11, "ocf": 12, "doctor": 12, "cli": 13, "manual": 14, "fence": 12,
 }
@@ -36,13 +36,15 @@ PURE = {"text": set(), "model": {"text"},
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
-        "inventory": {"incident"}, "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
+        "properties": set(),
+        "inventory": {"incident", "properties"}, "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
         "powering": {"cib", "inventory", "model"},
-        "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
+        "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "properties", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
 DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
-DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof",
+DOCTOR_JUDGES_BY = {"banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering",
+                    "proof", "properties",
                     "provisioning", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
 WHOLE = ("doctor", "cli")     # packages that have one rank

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from .inventory import Inventory, Location, Node, Resource, Rule
 
 NEVER = "-INFINITY"
-FALSE = frozenset(("false", "no", "off", "0", "n"))
 
 
 def is_banned(has: Inventory, resource: Resource, node: Node) -> bool:
@@ -21,7 +20,7 @@ def is_banned(has: Inventory, resource: Resource, node: Node) -> bool:
     chosen = [location for location, score in scores.items() if score != ""]   # those that speak of this node, or may
     if any(location.exclusive for location in constraints) and not any(location.exclusive for location in chosen):
         return True
-    return has.properties.get("symmetric-cluster", "true").lower() in FALSE and not chosen
+    return not has.properties.is_true("symmetric-cluster") and not chosen
 
 
 def weight(has: Inventory, resource: Resource, node: Node) -> float:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .. import params
 from ..model import RECORD
 from . import holdback, identity
 from .banned import is_banned
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
 from .inventory import NAME, Inventory, Level, Node, Resource, seconds
 from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
+from .properties import CONCURRENT_FENCING, FENCING_ENABLED
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
@@ -190,12 +190,9 @@ class _Proposer:
             yield Step(f"{', '.join(hosts)}: the power device first, then fence_nova, which cuts no power", SetLevels(before, after, others))
 
     def _properties(self) -> Iterable[Step]:
-        have, wanted = self.has.properties, {}
-        if params.boolean(have.get("stonith-enabled", "true")) is not True:
-            wanted["stonith-enabled"] = "true"
-        if params.boolean(have.get("concurrent-fencing", "false")) is not True:
-            wanted["concurrent-fencing"] = "true"
-        if "load-threshold" not in have:
+        have = self.has.properties
+        wanted = {have.name(name): "true" for name in (FENCING_ENABLED, CONCURRENT_FENCING) if not have.is_true(name)}
+        if not have.value("load-threshold"):
             wanted["load-threshold"] = "1000%"
         if wanted:
             yield Step("fencing is on, of several hosts at once, and a controller with much to do does not delay it", SetProperties(wanted))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..configuring.changes import SetProperties
 from ..configuring.inventory import ATTRIBUTE, NAME, PATTERN, Resource
 from ..configuring.powering import host_list, host_map
+from ..configuring.properties import FENCING_TIMEOUT, FENCING_WATCHDOG_TIMEOUT
 from ..model import RECORDERS
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
 from .scene import NO_POWER, Scene, is_watched, listed, seconds
@@ -104,7 +105,7 @@ def _no_device(scene: Scene, node: str) -> Mend:
 
 
 def _controllers(scene: Scene) -> Iterator[Finding]:
-    if scene.has.properties.get("stonith-watchdog-timeout", "0") not in ("", "0", "0s"):
+    if scene.has.properties.value(FENCING_WATCHDOG_TIMEOUT) not in ("", "0", "0s"):
         return                                 # its own watchdog may be what fences it
     for name, node in scene.has.nodes.items():
         if not node.remote and name not in scene.computes and all(scene.covers(device, name) is False for device in scene.powers):
@@ -188,4 +189,4 @@ def _time(scene: Scene, device: Resource) -> Iterator[Finding]:
     own = "pcmk_off_timeout" in device.params
     yield Finding("fencing-time", device.id,
                   f"{device.id} may take {longest:g} s (nova_timeout, delay, {WRITES:g} s for the record), and Pacemaker ends it after {limit:g} s",
-                  param(device, pcmk_off_timeout=enough) if own else by(SetProperties({"stonith-timeout": enough})))
+                  param(device, pcmk_off_timeout=enough) if own else by(SetProperties({scene.has.properties.name(FENCING_TIMEOUT): enough})))
