@@ -7,15 +7,12 @@ SBINDIR   = $(PREFIX)/sbin
 BINDIR    = $(PREFIX)/bin
 OCFDIR    = $(PREFIX)/lib/ocf/resource.d/openstack
 MANDIR    = $(PREFIX)/share/man
-HERE      = $(DESTDIR)$(PYTHONDIR)/instance_ha
 FENCEAGENTSLIBDIR ?= /usr/share/fence
-PACKAGES  = cli configuring doctor engine planning reporting
 
 LAB = /usr/bin/python3 -m tests.lab
 LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
 SEED   ?= 1
 ROUNDS ?= 20
-FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
 
 .PHONY: demo test test-slow test-configure stress faults chaos bench check install uninstall lab-down
 
@@ -61,16 +58,8 @@ lab-down:
 	@$(LAB) down
 
 install:
-	@'$(PYTHON)' -I -c 'import lxml' || { echo 'make install: $(PYTHON) has no lxml: see "Install" in README.md' >&2; exit 1; }
-	rm -rf '$(HERE).new' '$(HERE).old'
-	umask 022 && install -d '$(HERE).new' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
-	install -m 0644 agents/instance_ha/*.py '$(HERE).new/'
-	for package in $(PACKAGES); do install -d '$(HERE).new/'$$package && install -m 0644 agents/instance_ha/$$package/*.py '$(HERE).new/'$$package/ || exit 1; done
-	if [ -e '$(HERE)' ]; then mv '$(HERE)' '$(HERE).old'; fi && mv '$(HERE).new' '$(HERE)' && rm -rf '$(HERE).old'
-	$(FILL) agents/fence_nova > '$(DESTDIR)$(SBINDIR)/fence_nova' && chmod 0755 '$(DESTDIR)$(SBINDIR)/fence_nova'
-	$(FILL) agents/instance-ha > '$(DESTDIR)$(BINDIR)/instance-ha' && chmod 0755 '$(DESTDIR)$(BINDIR)/instance-ha'
-	$(FILL) ocf/openstack/NovaEvacuate > '$(DESTDIR)$(OCFDIR)/NovaEvacuate' && chmod 0755 '$(DESTDIR)$(OCFDIR)/NovaEvacuate'
-	umask 022 && PYTHONPATH=agents PYTHONDONTWRITEBYTECODE=1 '$(PYTHON)' -m instance_ha.manual '$(DESTDIR)$(MANDIR)'
+	@DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' PYTHONDIR='$(PYTHONDIR)' SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' \
+	OCFDIR='$(OCFDIR)' MANDIR='$(MANDIR)' FENCEAGENTSLIBDIR='$(FENCEAGENTSLIBDIR)' sh packaging/install.sh
 
 uninstall:
 	rm -rf '$(DESTDIR)$(PYTHONDIR)'
