@@ -1,4 +1,4 @@
-# Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | stress | faults | chaos | bench | check | install
+# Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | stress | faults | chaos | bench | check | install | dist | deb | rpm
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -13,8 +13,9 @@ LAB = /usr/bin/python3 -m tests.lab
 LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
 SEED   ?= 1
 ROUNDS ?= 20
+RELEASE ?= 1
 
-.PHONY: demo test test-slow test-configure stress faults chaos bench check install uninstall lab-down
+.PHONY: demo test test-slow test-configure stress faults chaos bench check install uninstall dist deb rpm lab-down
 
 demo:
 	@$(LAB) install
@@ -65,3 +66,12 @@ uninstall:
 	rm -rf '$(DESTDIR)$(PYTHONDIR)'
 	rm -f '$(DESTDIR)$(MANDIR)/man8/fence_nova.8' '$(DESTDIR)$(MANDIR)/man8/instance-ha.8' '$(DESTDIR)$(MANDIR)/man7/ocf_openstack_NovaEvacuate.7'
 	rm -f '$(DESTDIR)$(SBINDIR)/fence_nova' '$(DESTDIR)$(BINDIR)/instance-ha' '$(DESTDIR)$(OCFDIR)/NovaEvacuate'
+
+dist:
+	@sh packaging/dist.sh
+
+deb:
+	@RELEASE='$(RELEASE)' sh packaging/deb.sh
+
+rpm:
+	@RELEASE='$(RELEASE)' sh packaging/rpm.sh
