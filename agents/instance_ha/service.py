@@ -162,7 +162,7 @@ def _end(pid: int, grace: float) -> None:
 def start_time(pid: int) -> str | None:
     """The kernel's start time of a process in ticks, as text; None when there is none, or only its zombie."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
     return None if fields[0] in "ZX" else fields[19]

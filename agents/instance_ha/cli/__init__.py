@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 0: all that was asked is so; 1: some of it is not; 2: nothing was tried."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")   # a name may have letters that the terminal's encoding has not
     args = make_parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if args.debug else logging.ERROR, format="%(levelname)s: %(message)s")
     try:
