@@ -130,7 +130,8 @@ def disabled(resource: str, meta: str) -> tuple[str, str]:
 PACEMAKER = (
     Ill("no-quorum", "cluster", (('have-quorum="1"', 'have-quorum="0"'),), pcs=False, crm=False),
     Ill("stonith-disabled", "cluster", ((STONITH, pair("stonith-enabled", "false")),)),
-    Ill("stonith-disabled", "cluster", ((STONITH, STONITH + f'/><nvpair id="f" {pair("fencing-enabled", "false")}'), V3_0_3)),
+    Ill("stonith-disabled", "cluster", ((STONITH, STONITH + f'/><nvpair id="f" {pair("fencing-enabled", "false")}'), V3_0_3),
+        pcs=False),    # pcs knows only the properties of the Pacemaker beside it
     Ill("maintenance-mode", "cluster", ((STONITH, STONITH + f'/><nvpair id="m" {pair("maintenance-mode", "true")}'),)),
     Ill("maintenance-mode", "nova-evacuate", (
         ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout"',
