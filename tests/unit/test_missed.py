@@ -124,6 +124,19 @@ def test_a_dismissal_ends_when_the_host_is_back(fake: Fake, monkeypatch: pytest.
     assert "--delete" in delete and delete.endswith("@value='']")
 
 
+def test_a_dismissal_that_a_person_changes_meanwhile_is_no_fault_of_the_cluster(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Changed(Pacemaker):
+        def __call__(self, argv: list[str], timeout: float) -> Outcome:
+            done = super().__call__(argv, timeout)
+            return Outcome(105, "", "Call failed: No such device or address") if "--modify" in argv else done
+
+    monkeypatch.setattr(door, "run", Changed(cib(ONLINE, "no")))
+    fake.says(200, {"services": [UP]})
+    worker = Worker(Cluster(), fake.nova, Policy(), "me")
+    worker.turn()
+    assert not worker.health.problems
+
+
 def test_the_newest_fencing_counts() -> None:
     events = [FenceEvent("cmp-1", "on", "failed", "3"), FenceEvent("cmp-1", "off", "success", "2"), FenceEvent("cmp-1", "reboot", "failed", "1")]
     assert newest_succeeded(events) and not newest_succeeded(events[2:]) and not newest_succeeded([])
