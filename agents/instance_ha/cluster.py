@@ -98,14 +98,17 @@ class Cluster:
         """Store a record where there is none. Raises ConflictError when there is one by now."""
         root = _xml(_must(["cibadmin", "--query", "--scope", "nodes"]))
         entry = next((node for node in root.iterfind("node") if node.get("uname") == record.node), None)
-        pairs = [] if entry is None else entry.iterfind(f"instance_attributes/nvpair[@name='{self.attribute}']")
+        named = f"instance_attributes/nvpair[@name='{self.attribute}']"
+        pairs = [] if entry is None else entry.iterfind(named)
         cleared = next((pair for pair in pairs if not pair.get("value")), None)
         if cleared is not None:      # what `clear` has not got to delete
-            self._swap(replace(record, raw=""), ["--modify", "--xml-text", _nvpair_with(cleared, record.text())])
+            change = ["--modify", "--xml-text", _nvpair_with(cleared, record.text())]
+            self._swap(replace(record, raw=""), change)
             return parse_record(record.node, record.text()) or record
         node = etree.Element("node", id=record.node, uname=record.node, type="remote") if entry is None else etree.Element("node", dict(entry.attrib))
         home = etree.SubElement(node, "instance_attributes", id=f"nodes-{node.get('id')}")
-        etree.SubElement(home, "nvpair", id=f"nodes-{node.get('id')}-{self.attribute}", name=self.attribute, value=record.text())
+        key = f"{home.get('id')}-{self.attribute}"
+        etree.SubElement(home, "nvpair", id=key, name=self.attribute, value=record.text())
         if entry is None:
             path, parent = f"//nodes[not(node[@uname='{record.node}'])]", etree.Element("nodes")
             parent.append(node)
@@ -148,17 +151,19 @@ class Cluster:
         return parse_record(record.node, text) or record
 
     def clear(self, record: Record) -> None:
-        """Remove a record with exactly the value it was read with. Raises ConflictError when that has changed.
+        """Remove a record with exactly the value it was read with.
 
-        `cibadmin --delete` succeeds when it matches nothing. So the value is swapped for an empty one first, which is no
-        record to anybody, and the empty attribute is deleted then. What is left of it by a fault does no harm.
+        Raises ConflictError when that has changed. `cibadmin --delete` succeeds when it matches
+        nothing. So the value is swapped for an empty one first, which is no record to anybody, and
+        the empty attribute is deleted then. If a fault prevents that, it does no harm.
         """
         self._swap(record, ["--modify", "--xml-text", _nvpair_with(self._find(record), "")])
         with contextlib.suppress(HostError):
             run(["cibadmin", "--delete", "--xpath", self._path(record.node, "")], TOOL_TIMEOUT)
 
     def _path(self, node: str, value: str) -> str:
-        return f"//nodes/node[@uname='{node}']//nvpair[@name='{self.attribute}' and @value={_literal(value)}]"
+        same = f"@name='{self.attribute}' and @value={_literal(value)}"
+        return f"//nodes/node[@uname='{node}']//nvpair[{same}]"
 
     def _swap(self, record: Record, what: list[str]) -> None:
         self._change(record, [*what, "--xpath", self._path(record.node, record.raw)])
@@ -208,7 +213,10 @@ class Cluster:
         _must(["crm_attribute", "--node", node, "--name", "standby", *(["--update", "on"] if on else ["--delete"])])
 
     def show(self, name: str, value: str | None) -> None:
-        """Set (None: remove) a transient attribute of this node, for people who look at crm_mon. Its value is made ASCII."""
+        """Set (None: remove) a transient attribute of this node, for people who look at crm_mon.
+
+        The value is made ASCII.
+        """
         argv = ["crm_attribute", "--lifetime", "reboot", "--node", self.local_node(), "--name", name]
         _must([*argv, "--delete"] if value is None else [*argv, "--update", ascii_line(value)])
 

@@ -102,7 +102,8 @@ def parse_incident(text: str) -> Incident | None:
         elif one.name in _COUNTS:
             values[one.name] = int(word) if word.isdecimal() else None
         elif one.name == "settings":
-            values[one.name] = {name: decode(value) for name, _, value in (pair.partition(":") for pair in word.split(",")) if name}
+            given = (pair.partition(":") for pair in word.split(","))
+            values[one.name] = {name: decode(value) for name, _, value in given if name}
         else:
             values[one.name] = decode(word)
     return Incident(**values)  # type: ignore[arg-type]

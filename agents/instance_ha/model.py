@@ -29,7 +29,7 @@ FAILED = frozenset(("failed", "error"))   # ended by a destination, or by the sc
 NONE_SEEN = "-"
 Moment = tuple[float, float]   # seconds since the epoch, for people, and by the monotonic clock
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
-_SAFE = ":@,/+"             # what a value of a record holds as it is, besides letters, digits and _.-
+_SAFE = ":@,/+"            # what a record holds as it is, besides letters, digits and _.-
 
 
 def clean(text: str) -> str:
@@ -66,7 +66,7 @@ class Record:
     raw: str = field(default="", compare=False)
 
     def text(self) -> str:
-        """Return the attribute's value: ASCII without a space, quote or angle bracket; other characters percent-encoded."""
+        """Return the attribute's value: ASCII without a space, quote or angle bracket (else encoded)."""
         pairs = [
             ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host),
             ("seen", "" if self.seen is None else ",".join(self.seen) or NONE_SEEN),

@@ -1,7 +1,8 @@
 """Pure: text in the form in which Pacemaker takes it.
 
-Pacemaker's tools refuse an argument that is not ASCII, in every locale ("Invalid byte sequence in conversion input").
-What has to be read back is percent-encoded; what only people read is replaced by its nearest ASCII letters.
+Pacemaker's tools refuse an argument that is not ASCII, in every locale ("Invalid byte sequence in
+conversion input"). What has to be read back is percent-encoded. What only people read is replaced by
+its nearest ASCII letters.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ _NOT_PRINTABLE = re.compile(r"[^ -~]+")
 
 
 def ascii_line(text: str) -> str:
-    """Return text as one line of printable ASCII for people: accents are dropped, every other letter is a "?"."""
+    """Return text as one line of printable ASCII for people.
+
+    Accents are dropped. A letter that has no ASCII form becomes a "?".
+    """
     plain = unicodedata.normalize("NFKD", " ".join(text.split()).translate(_LETTERS))
     kept = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return _NOT_PRINTABLE.sub(lambda found: "?" * len(found.group()), kept)
 
 
 def encode(text: str, safe: str) -> str:
-    """Return text percent-encoded but for ASCII letters, digits and `safe`. `decode` gives it back whole."""
+    """Return text percent-encoded but for ASCII letters, digits and `safe`; `decode` undoes it."""
     return quote(text, safe=safe, errors="replace")
 
 

@@ -31,7 +31,8 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 0: all that was asked is so; 1: some of it is not; 2: nothing was tried."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")   # a name may have letters that the terminal's encoding has not
+        # A name may have letters that the terminal's encoding has not.
+        sys.stdout.reconfigure(errors="replace")
     args = make_parser().parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if args.debug else logging.ERROR, format="%(levelname)s: %(message)s")
     try:

@@ -127,13 +127,14 @@ def read(root: Any) -> Inventory:
             nodes[name] = Node(name, name in remotes, pairs(element, "instance_attributes"))
     defaults = pairs(configuration.find("rsc_defaults"), "meta_attributes")
     ids = frozenset(found for element in configuration.iter() if isinstance(element.tag, str) and (found := element.get("id")))
-    return Inventory(nodes, resources, tuple(_levels(configuration)), tuple(_locations(configuration)),
-                     _properties(configuration), defaults, ids)
+    levels, locations = tuple(_levels(configuration)), tuple(_locations(configuration))
+    return Inventory(nodes, resources, levels, locations, _properties(configuration), defaults, ids)
 
 
 def _properties(configuration: Any) -> Properties:
-    """Return the properties. Of one that is in several sets the first set counts, in Pacemaker's order of them."""
-    sets = [e for e in configuration.iterfind("crm_config/cluster_property_set") if e.get("id") != HISTORY]
+    """Return the properties. Of several sets the first counts, in Pacemaker's order of them."""
+    found = configuration.iterfind("crm_config/cluster_property_set")
+    sets = [element for element in found if element.get("id") != HISTORY]
     given: dict[str, str] = {}
     for one in sorted(sets, key=lambda e: (e.get("id") != FIRST_SET, -_score(e.get("score")))):
         for name, value in _nvpairs(one):

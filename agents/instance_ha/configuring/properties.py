@@ -1,8 +1,8 @@
-"""Pure: the cluster's properties, under the names and with the defaults of its version of Pacemaker.
+"""Pure: the cluster's properties, with the names and defaults of its version of Pacemaker.
 
-Pacemaker 3.0.2 renamed those that begin with `stonith-`. It takes the new name when both are set, and the old one when
-only that is. Older versions ignore the new names. A value that is not valid counts as the default. (Read in
-lib/common/options.c, cluster_option_value(); tried on 2.1.5, 3.0.0 and 3.0.3.)
+Pacemaker 3.0.2 renamed those that begin with `stonith-`. It takes the new name when both are set,
+and the old one when only that is. Older versions ignore the new names. A value that is not valid
+counts as the default. (Pacemaker's cluster_option_value(); tried on 2.1.5, 3.0.0 and 3.0.3.)
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ OLD_NAMES = {
 RENAMED_IN = (3, 0, 2)
 PARALLEL_IN = (3, 0, 0)      # concurrent-fencing is true there unless it is set to false
 _DEFAULTS = {FENCING_ENABLED: True, "symmetric-cluster": True}
-_TRUE, _FALSE = frozenset(("true", "on", "yes", "y", "1")), frozenset(("false", "off", "no", "n", "0"))
+_TRUE = frozenset(("true", "on", "yes", "y", "1"))
+_FALSE = frozenset(("false", "off", "no", "n", "0"))
 
 
 @dataclass(frozen=True)
 class Properties:
-    """The properties of a cluster. `given` are those that are set, each under the name that was used."""
+    """The properties of a cluster. `given` are those that are set, under the names that were used."""
 
     given: Mapping[str, str] = field(default_factory=dict)
 
@@ -49,7 +50,10 @@ class Properties:
         return self.given.get(self.name(name), "")
 
     def is_true(self, name: str) -> bool:
-        """Return whether a property is true. Where the version is not known and its two names differ, it is not."""
+        """Return whether a property is true.
+
+        Where the version is not known and the values of its two names differ, it is not.
+        """
         values = {self.value(name)} if self.version else {
             self.given[one] for one in (name, OLD_NAMES.get(name, name)) if one in self.given}
         return all(_boolean(value, self._default(name)) for value in values or {""})

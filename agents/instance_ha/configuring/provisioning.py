@@ -191,7 +191,8 @@ class _Proposer:
 
     def _properties(self) -> Iterable[Step]:
         have = self.has.properties
-        wanted = {have.name(name): "true" for name in (FENCING_ENABLED, CONCURRENT_FENCING) if not have.is_true(name)}
+        lacking = [name for name in (FENCING_ENABLED, CONCURRENT_FENCING) if not have.is_true(name)]
+        wanted = {have.name(name): "true" for name in lacking}
         if not have.value("load-threshold"):
             wanted["load-threshold"] = "1000%"
         if wanted:

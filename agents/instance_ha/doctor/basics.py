@@ -32,7 +32,8 @@ def _cluster(scene: Scene) -> Iterator[Finding]:
         yield Finding("no-quorum", "cluster", "this part of the cluster has no quorum", to_do("bring the other controllers up, and look again there"))
     if not properties.is_true(FENCING_ENABLED):
         name = properties.name(FENCING_ENABLED)
-        yield Finding("stonith-disabled", "cluster", f"{name} is false", by(SetProperties({name: "true"})))
+        yield Finding("stonith-disabled", "cluster", f"{name} is false",
+                      by(SetProperties({name: "true"})))
     if not properties.is_true(CONCURRENT_FENCING):
         yield Finding("fencing-one-by-one", "cluster", f"{CONCURRENT_FENCING} is not true",
                       by(SetProperties({CONCURRENT_FENCING: "true"})))

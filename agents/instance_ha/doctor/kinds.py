@@ -81,7 +81,8 @@ _PACEMAKER = (
     ("list-unknown", WARNING, "fence_nova's pcmk_host_list or pcmk_host_map names what is no node of the cluster",
      "It does no harm; is it a name that was mistyped, and a host that is not protected?"),
     ("off-timeout", WARNING, "a power device has a long pcmk_reboot_timeout and no pcmk_off_timeout",
-     "With two devices in a level Pacemaker makes off and on of a reboot, and off has fencing-timeout (stonith-timeout) only."),
+     "With two devices in a level Pacemaker makes off and on of a reboot, "
+     "and off has fencing-timeout (stonith-timeout) only."),
     ("device-unwatched", WARNING, "a power device of a compute host has no recurring monitor",
      "That its controller is gone, or has another password, is noticed when the host dies."),
     ("failed-action", WARNING, "crm_mon shows a failed action of a resource that matters here", "It may be over; look at its reason, and clean up."),

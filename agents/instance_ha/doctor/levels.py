@@ -187,6 +187,7 @@ def _time(scene: Scene, device: Resource) -> Iterator[Finding]:
         return
     enough = f"{math.ceil(longest / 10) * 10}s"
     own = "pcmk_off_timeout" in device.params
+    name = scene.has.properties.name(FENCING_TIMEOUT)
     yield Finding("fencing-time", device.id,
                   f"{device.id} may take {longest:g} s (nova_timeout, delay, {WRITES:g} s for the record), and Pacemaker ends it after {limit:g} s",
-                  param(device, pcmk_off_timeout=enough) if own else by(SetProperties({scene.has.properties.name(FENCING_TIMEOUT): enough})))
+                  param(device, pcmk_off_timeout=enough) if own else by(SetProperties({name: enough})))

@@ -83,7 +83,8 @@ class Scene:
 
     def off_timeout(self, device: Resource) -> float:
         """How long Pacemaker waits for its off, in seconds."""
-        return seconds(device.params.get("pcmk_off_timeout") or self.has.properties.value(FENCING_TIMEOUT)) or DEFAULT_TIMEOUT
+        own = device.params.get("pcmk_off_timeout")
+        return seconds(own or self.has.properties.value(FENCING_TIMEOUT)) or DEFAULT_TIMEOUT
 
     def covers(self, device: Resource, node: str) -> bool | None:
         """Whether a device fences a node; None where only the device itself knows, and the fencer was not asked."""
