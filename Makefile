@@ -1,4 +1,5 @@
-# Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | fuzz | stress | faults | chaos | bench | check | install
+# Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | fuzz | stress | faults | evidence | chaos
+#   | bench | check | install | dist | deb | rpm
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -7,18 +8,16 @@ SBINDIR   = $(PREFIX)/sbin
 BINDIR    = $(PREFIX)/bin
 OCFDIR    = $(PREFIX)/lib/ocf/resource.d/openstack
 MANDIR    = $(PREFIX)/share/man
-HERE      = $(DESTDIR)$(PYTHONDIR)/instance_ha
 FENCEAGENTSLIBDIR ?= /usr/share/fence
-PACKAGES  = cli configuring doctor engine planning reporting
 
 LAB = /usr/bin/python3 -m tests.lab
 LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
 SEED   ?= 1
 ROUNDS ?= 20
 CASES  ?= 200000
-FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
+RELEASE ?= 1
 
-.PHONY: demo test test-slow test-configure fuzz stress faults evidence chaos bench check install uninstall lab-down
+.PHONY: demo test test-slow test-configure fuzz stress faults evidence chaos bench check install uninstall dist deb rpm lab-down
 
 demo:
 	@$(LAB) install
@@ -70,18 +69,19 @@ lab-down:
 	@$(LAB) down
 
 install:
-	@'$(PYTHON)' -I -c 'import lxml' || { echo 'make install: $(PYTHON) has no lxml: see "Install" in README.md' >&2; exit 1; }
-	rm -rf '$(HERE).new' '$(HERE).old'
-	umask 022 && install -d '$(HERE).new' '$(DESTDIR)$(SBINDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(OCFDIR)'
-	install -m 0644 agents/instance_ha/*.py '$(HERE).new/'
-	for package in $(PACKAGES); do install -d '$(HERE).new/'$$package && install -m 0644 agents/instance_ha/$$package/*.py '$(HERE).new/'$$package/ || exit 1; done
-	if [ -e '$(HERE)' ]; then mv '$(HERE)' '$(HERE).old'; fi && mv '$(HERE).new' '$(HERE)' && rm -rf '$(HERE).old'
-	$(FILL) agents/fence_nova > '$(DESTDIR)$(SBINDIR)/fence_nova' && chmod 0755 '$(DESTDIR)$(SBINDIR)/fence_nova'
-	$(FILL) agents/instance-ha > '$(DESTDIR)$(BINDIR)/instance-ha' && chmod 0755 '$(DESTDIR)$(BINDIR)/instance-ha'
-	$(FILL) ocf/openstack/NovaEvacuate > '$(DESTDIR)$(OCFDIR)/NovaEvacuate' && chmod 0755 '$(DESTDIR)$(OCFDIR)/NovaEvacuate'
-	umask 022 && PYTHONPATH=agents PYTHONDONTWRITEBYTECODE=1 '$(PYTHON)' -m instance_ha.manual '$(DESTDIR)$(MANDIR)'
+	@DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' PYTHONDIR='$(PYTHONDIR)' SBINDIR='$(SBINDIR)' BINDIR='$(BINDIR)' \
+	OCFDIR='$(OCFDIR)' MANDIR='$(MANDIR)' FENCEAGENTSLIBDIR='$(FENCEAGENTSLIBDIR)' sh packaging/install.sh
 
 uninstall:
 	rm -rf '$(DESTDIR)$(PYTHONDIR)'
 	rm -f '$(DESTDIR)$(MANDIR)/man8/fence_nova.8' '$(DESTDIR)$(MANDIR)/man8/instance-ha.8' '$(DESTDIR)$(MANDIR)/man7/ocf_openstack_NovaEvacuate.7'
 	rm -f '$(DESTDIR)$(SBINDIR)/fence_nova' '$(DESTDIR)$(BINDIR)/instance-ha' '$(DESTDIR)$(OCFDIR)/NovaEvacuate'
+
+dist:
+	@sh packaging/dist.sh
+
+deb:
+	@RELEASE='$(RELEASE)' sh packaging/deb.sh
+
+rpm:
+	@RELEASE='$(RELEASE)' sh packaging/rpm.sh

@@ -1,4 +1,4 @@
-"""The Python library of instance-ha as a package. The agents themselves are installed by `make install`."""
+"""The Python library of instance-ha as a package: `pip install .` installs no agent and no command."""
 
 import re
 from pathlib import Path
@@ -10,10 +10,21 @@ VERSION = re.search(r'^__version__ = "([^"]+)"', INIT.read_text(encoding="utf-8"
 if VERSION is None:
     raise SystemExit(f"{INIT} holds no __version__")
 
+ALONE = """This package is the Python library of Instance HA for OpenStack on Pacemaker, and nothing
+else.
+
+Pacemaker finds its agents in fixed places outside of Python's own, and root starts them with a fixed
+interpreter. So `pip install` gives neither the agents `fence_nova` and `ocf:openstack:NovaEvacuate` nor
+the command `instance-ha`. Install those with the Debian or RPM package (`make deb`, `make rpm`), or with
+`make install` from the source archive.
+"""
+
 setup(
     name="instance-ha",
     version=VERSION.group(1),
-    description="Instance HA for OpenStack on Pacemaker",
+    description="Instance HA for OpenStack on Pacemaker: the library alone, without agents",
+    long_description=ALONE,
+    long_description_content_type="text/markdown",
     license="Apache-2.0",
     package_dir={"": "agents"},
     packages=find_packages("agents"),

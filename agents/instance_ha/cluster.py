@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lxml import etree
 
 from .cib import parse_cib, read_cib
-from .errors import ClusterError, ConflictError
+from .errors import ClusterError, ConflictError, HostError
 from .incident import HISTORY, Incident, newest_first, parse_incident
 from .model import DISMISSED, HELD, LEGACY_YES, RECORD, TRUE, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
 from .standing import Standing, read_standing
+from .text import ascii_line
 
 TOOL_TIMEOUT = 10.0       # one call of a tool of Pacemaker
 HISTORY_ROOM = 50         # incidents that are remembered
@@ -109,9 +112,17 @@ class Cluster:
         """Store a record where there is none. Raises ConflictError when there is one by now."""
         root = _xml(_must(["cibadmin", "--query", "--scope", "nodes"]))
         entry = next((node for node in root.iterfind("node") if node.get("uname") == record.node), None)
+        named = f"instance_attributes/nvpair[@name='{self.attribute}']"
+        pairs = [] if entry is None else entry.iterfind(named)
+        cleared = next((pair for pair in pairs if not pair.get("value")), None)
+        if cleared is not None:      # what `clear` has not got to delete
+            change = ["--modify", "--xml-text", _nvpair_with(cleared, record.text())]
+            self._swap(replace(record, raw=""), change)
+            return parse_record(record.node, record.text()) or record
         node = etree.Element("node", id=record.node, uname=record.node, type="remote") if entry is None else etree.Element("node", dict(entry.attrib))
-        pairs = etree.SubElement(node, "instance_attributes", id=f"nodes-{node.get('id')}")
-        etree.SubElement(pairs, "nvpair", id=f"nodes-{node.get('id')}-{self.attribute}", name=self.attribute, value=record.text())
+        home = etree.SubElement(node, "instance_attributes", id=f"nodes-{node.get('id')}")
+        key = f"{home.get('id')}-{self.attribute}"
+        etree.SubElement(home, "nvpair", id=key, name=self.attribute, value=record.text())
         if entry is None:
             path, parent = f"//nodes[not(node[@uname='{record.node}'])]", etree.Element("nodes")
             parent.append(node)
@@ -154,12 +165,22 @@ class Cluster:
         return parse_record(record.node, text) or record
 
     def clear(self, record: Record) -> None:
-        """Remove a record with exactly the value it was read with. Raises ConflictError when that has changed."""
-        self._swap(record, ["--delete"])
+        """Remove a record with exactly the value it was read with.
+
+        Raises ConflictError when that has changed. `cibadmin --delete` succeeds when it matches
+        nothing. So the value is swapped for an empty one first, which is no record to anybody, and
+        the empty attribute is deleted then. If a fault prevents that, it does no harm.
+        """
+        self._swap(record, ["--modify", "--xml-text", _nvpair_with(self._find(record), "")])
+        with contextlib.suppress(HostError):
+            run(["cibadmin", "--delete", "--xpath", self._path(record.node, "")], TOOL_TIMEOUT)
+
+    def _path(self, node: str, value: str) -> str:
+        same = f"@name='{self.attribute}' and @value={_literal(value)}"
+        return f"//nodes/node[@uname='{node}']//nvpair[{same}]"
 
     def _swap(self, record: Record, what: list[str]) -> None:
-        path = f"//nodes/node[@uname='{record.node}']//nvpair[@name='{self.attribute}' and @value='{record.raw}']"
-        self._change(record, [*what, "--xpath", path])
+        self._change(record, [*what, "--xpath", self._path(record.node, record.raw)])
 
     def _change(self, record: Record, what: list[str]) -> None:
         done = run(["cibadmin", *what], TOOL_TIMEOUT)
@@ -206,9 +227,12 @@ class Cluster:
         _must(["crm_attribute", "--node", node, "--name", "standby", *(["--update", "on"] if on else ["--delete"])])
 
     def show(self, name: str, value: str | None) -> None:
-        """Set (None: remove) a transient attribute of this node, for people who look at crm_mon."""
+        """Set (None: remove) a transient attribute of this node, for people who look at crm_mon.
+
+        The value is made ASCII.
+        """
         argv = ["crm_attribute", "--lifetime", "reboot", "--node", self.local_node(), "--name", name]
-        _must([*argv, "--delete"] if value is None else [*argv, "--update", value])
+        _must([*argv, "--delete"] if value is None else [*argv, "--update", ascii_line(value)])
 
 
 def _history_key(incident: Incident) -> str:
@@ -217,6 +241,13 @@ def _history_key(incident: Incident) -> str:
 
 
 _ATTRIBUTE = re.compile(r'name="[^"]*" host="([^"]*)" value="([^"]*)"')
+
+
+def _literal(text: str) -> str:
+    """Return text as a string of XPath, which has no escapes."""
+    if "'" not in text:
+        return f"'{text}'"
+    return "concat(" + ', "\'", '.join(f"'{part}'" for part in text.split("'")) + ")"
 
 
 def _nvpair_with(pair: Any, value: str) -> str:

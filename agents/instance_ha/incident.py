@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from urllib.parse import quote, unquote
 
-from .text import printable
+from .text import decode, encode, printable
 
 HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
 OPEN = ""                  # still on record
@@ -71,7 +70,7 @@ class Incident:
             elif value is None:
                 value = ""
             else:
-                value = quote(str(value)[:REASON_ROOM], safe=_PLAIN, errors="replace")
+                value = encode(str(value)[:REASON_ROOM], _PLAIN)
             if value:
                 pairs.append(f"{one.name}={value}")
         return ";".join(pairs)
@@ -81,7 +80,7 @@ def _settings_text(settings: Mapping[str, str]) -> str:
     """Those that fit, by name."""
     text = ""
     for name, value in sorted(settings.items()):
-        pair = f"{name}:{quote(value, safe=_PAIR, errors='replace')}"
+        pair = f"{name}:{encode(value, _PAIR)}"
         if len(text) + len(pair) < SETTINGS_ROOM:
             text += ("," if text else "") + pair
     return text
@@ -106,9 +105,10 @@ def parse_incident(text: str) -> Incident | None:
         elif one.name in _COUNTS:
             values[one.name] = int(word) if _COUNT.fullmatch(word) else None
         elif one.name == "settings":
-            values[one.name] = {name: printable(unquote(value)) for name, _, value in (pair.partition(":") for pair in word.split(",")) if name}
+            given = (pair.partition(":") for pair in word.split(","))
+            values[one.name] = {name: printable(decode(value)) for name, _, value in given if name}
         else:
-            values[one.name] = printable(unquote(word))
+            values[one.name] = printable(decode(word))
     return Incident(**values)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from .text import decode, encode
+
 FENCED = "fenced"          # fence_nova wrote it; Pacemaker has not confirmed yet
 CONFIRMED = "confirmed"    # Pacemaker's proof was seen; its servers are being evacuated
 EVACUATED = "evacuated"    # nothing is left to move
@@ -32,6 +34,7 @@ MOST_DIGITS = 18       # of a number in a record; Nova's ids have no more
 LAST_SECOND = 253402300799    # of the year 9999
 _ODD = re.compile(r"""['"<>&\x00-\x1f\x7f]""")   # what no record of ours holds, and what an XPath or a terminal would take for its own
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
+_SAFE = ":@,/+"            # what a record holds as it is, besides letters, digits and _.-
 
 
 def clean(text: str) -> str:
@@ -68,7 +71,7 @@ class Record:
     raw: str = field(default="", compare=False)
 
     def text(self) -> str:
-        """The attribute's value. It holds no space, quote or angle bracket."""
+        """Return the attribute's value: ASCII without a space, quote or angle bracket (else encoded)."""
         pairs = [
             ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host),
             ("seen", "" if self.seen is None else ",".join(self.seen) or NONE_SEEN),
@@ -77,7 +80,7 @@ class Record:
             ("kept", ",".join(f"{key}:{was}" for key, was in sorted(self.kept.items()))),
             ("reserve", self.reserve), ("released", "1" if self.released else ""),
         ]
-        return ";".join([self.state, *(f"{key}={clean(value)}" for key, value in pairs if value)])
+        return ";".join([self.state, *(f"{key}={encode(value, _SAFE)}" for key, value in pairs if value)])
 
     def to(self, state: str, **changes: object) -> Record:
         """The same record in another state."""
@@ -96,7 +99,7 @@ def parse_record(node: str, raw: str) -> Record | None:
         return Record(node, FENCED, f"legacy-{node}", raw=raw)
     if state not in STATES:
         return None
-    words = dict(pair.split("=", 1) for pair in rest.split(";") if "=" in pair)
+    words = {key: decode(word) for key, found, word in (pair.partition("=") for pair in rest.split(";")) if found}
     numbers = [words.get(name, "") for name in ("since", "baseline", "left")]
     if not words.get("id") or any(len(number) > MOST_DIGITS for number in numbers) or (_number(words.get("since")) or 0) > LAST_SECOND:
         return None

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Mapping
 
 from .errors import CloudError, ConfigurationError, HostError
-from .text import printable, without_password
+from .text import ascii_line, without_password
 
 SUCCESS, GENERIC, ARGS, UNIMPLEMENTED, PERM, INSTALLED, CONFIGURED, NOT_RUNNING, DEGRADED = 0, 1, 2, 3, 4, 5, 6, 7, 190
 REASON_LENGTH = 128      # bytes; Pacemaker drops what is beyond, a part of a letter too
@@ -42,7 +42,7 @@ def main(argv: list[str], environment: Mapping[str, str]) -> int:
 
 def _fail(code: int, reason: str) -> int:
     prefix = os.environ.get("OCF_EXIT_REASON_PREFIX", "ocf-exit-reason:")
-    text = without_password(printable(" ".join(reason.split())))
+    text = without_password(ascii_line(reason))
     if _cut(text, REASON_LENGTH) != text and code != DEGRADED:
         print(text, file=sys.stderr)     # Pacemaker logs it; of what is degraded the worker's own log has the whole
     print(prefix + _cut(text, REASON_LENGTH), file=sys.stderr)
@@ -166,7 +166,7 @@ def _reload(environment: Mapping[str, str]) -> int:
         if not service.status().running:
             raise
         # Pacemaker would stop the worker, and start it nowhere. It works on with the parameters it has; its monitor says so.
-        print(printable(f"the new parameters were not taken: {error}"), file=sys.stderr)
+        print(ascii_line(f"the new parameters were not taken: {error}"), file=sys.stderr)
     return SUCCESS
 
 

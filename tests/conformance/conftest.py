@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
@@ -15,6 +16,12 @@ from tests.lab.common import REPOSITORY, Size
 
 Run = Callable[..., "CompletedProcess[str]"]
 STAND_IN = REPOSITORY / "tests" / "conformance" / "stand_in.py"  # a node sees the repository at the same place
+
+
+def describes(said: str, name: str) -> bool:
+    """Return whether the description of an agent has a parameter: `name ...: text` of pcs 0.11 and crmsh, or the line
+    `name` of pcs 0.12, whose text follows below it."""
+    return re.search(rf"^ *{name}\b.*:|^  {name}(?: \(\w+\))?$", said, re.MULTILINE) is not None
 
 
 @contextlib.contextmanager

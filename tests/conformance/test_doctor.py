@@ -121,6 +121,7 @@ def outcomes(run: Run) -> Iterator[dict[tuple[str, int], tuple[str, str]]]:
         ill = PACEMAKER[number]
         row = next(row for row in examined(ill.tools()) if (row["Finding"], row["On"]) == (ill.kind, ill.on))
         work.append(row["Mend" if tool == "pcs" else "Crmsh"])
+    run("mkdir", "-p", "/root/.cache/crm")     # crmsh fails when two of it make it at once
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield dict(zip(TRIED, pool.map(treat, TRIED, work)))  # type: ignore[arg-type]
 

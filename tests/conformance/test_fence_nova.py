@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from subprocess import CompletedProcess
 
 import pytest
 from lxml import etree
 
-from tests.conformance.conftest import Run
+from tests.conformance.conftest import Run, describes
 
 SCHEMA = "/usr/share/cluster/relaxng/metadata.rng"
 PASSWORD = "s3cret-of-the-test"
@@ -109,7 +108,7 @@ def test_pcs_and_crmsh_describe_it(run: Run, argv: list[str]) -> None:
     done = run(*argv)
     assert done.returncode == 0 and not done.stderr, done.stderr
     for name in ("auth_url", "username", "password", "tenant_name", "cloud", "openrc", "record_only", "nova_timeout", "domain"):
-        assert re.search(rf"^ *{name}\b.*:", done.stdout, re.MULTILINE), name
+        assert describes(done.stdout, name), name
 
 
 @pytest.mark.parametrize("options", [

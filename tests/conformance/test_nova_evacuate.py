@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from lxml import etree
 
-from tests.conformance.conftest import Run
+from tests.conformance.conftest import Run, describes
 
 AGENT = "/usr/lib/ocf/resource.d/openstack/NovaEvacuate"
 SCHEMA = "/usr/share/pcs/data/ocf-1.1.rng"
@@ -66,7 +64,7 @@ def test_pcs_and_crmsh_describe_it(run: Run, argv: list[str]) -> None:
     assert done.returncode == 0 and not done.stderr, done.stderr
     document = etree.fromstring(run(AGENT, "meta-data").stdout.encode())
     names = {parameter.get("name") for parameter in document.iter("parameter") if parameter.find("deprecated") is None}
-    assert len(names) > 20 and not {name for name in names if not re.search(rf"^ *{name}\b.*:", done.stdout, re.MULTILINE)}
+    assert len(names) > 20 and not {name for name in names if not describes(done.stdout, name)}
 
 
 @pytest.mark.parametrize("hidden", ["", "lxml keystoneauth1 openstack"])

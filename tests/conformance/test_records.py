@@ -87,5 +87,48 @@ def test_off_again_is_a_new_incident(run: Run, attribute: str) -> None:
     assert ids[0] != ids[1]
 
 
+CLEAR = """
+import sys
+sys.path.insert(0, "/usr/lib/instance-ha")
+from instance_ha.cluster import Cluster
+from instance_ha.errors import ConflictError
+from instance_ha.model import parse_record
+try:
+    Cluster(sys.argv[1]).clear(parse_record("ctl-1", sys.argv[2]))
+except ConflictError:
+    sys.exit(3)
+"""
+
+
+def test_a_record_is_cleared_by_its_exact_value_only(run: Run, attribute: str) -> None:
+    """cibadmin --delete succeeds when nothing matches."""
+    for there in ("fenced;id=new", ""):
+        set_record(run, attribute, there)
+        assert run("/usr/bin/python3", "-c", CLEAR, attribute, "fenced;id=old").returncode == 3
+        assert record(run, attribute) == there
+    run("crm_attribute", "--type", "nodes", "--node", "ctl-1", "--name", attribute, "--delete")
+    assert run("/usr/bin/python3", "-c", CLEAR, attribute, "fenced;id=old").returncode == 3
+    set_record(run, attribute, "fenced;id=it's")
+    assert run("/usr/bin/python3", "-c", CLEAR, attribute, "fenced;id=it's").returncode == 0
+    assert f'name="{attribute}"' not in run("cibadmin", "--query", "--scope", "nodes").stdout
+
+
+def test_a_host_with_a_name_beyond_ascii_is_recorded_and_read_back(run: Run, attribute: str) -> None:
+    """crm_attribute takes no other arguments than ASCII."""
+    assert fence(run, attribute, "action=off", "nodename=ctl-1", "port=bü-日", "record_only=1").returncode == 0
+    assert "host=b%C3%BC-%E6%97%A5" in record(run, attribute).split(";")
+
+
+def test_text_beyond_ascii_reaches_crm_mon(run: Run) -> None:
+    show = ("import sys; sys.path.insert(0, '/usr/lib/instance-ha'); from instance_ha.cluster import Cluster; "
+            "Cluster().show('conformance-text', sys.argv[1] if sys.argv[1:] else None)")
+    try:
+        shown = run("/usr/bin/python3", "-c", show, "Büro-日 is left")
+        assert shown.returncode == 0, shown.stderr
+        assert "Buro-? is left" in run("crm_attribute", "--lifetime", "reboot", "--node", "ctl-1", "--name", "conformance-text", "--query").stdout
+    finally:
+        assert run("/usr/bin/python3", "-c", show).returncode == 0
+
+
 def set_record(run: Run, attribute: str, text: str) -> None:
     run("crm_attribute", "--type", "nodes", "--node", "ctl-1", "--name", attribute, "--update", text)

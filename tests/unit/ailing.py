@@ -91,6 +91,7 @@ def failure(key: str, node: str, code: int, reason: str) -> tuple[str, str]:
 LEVEL_2 = 'devices="fence-cmp-2,fence-nova" target="cmp-2"'
 LEVEL = f'<fencing-level index="1" {LEVEL_2} id="fl-cmp-2-1"/>'
 STONITH = pair("stonith-enabled", "true")
+V3_0_3 = ('name="dc-version" value="2.1.5-a3f44794f94"', pair("dc-version", "3.0.3-2"))
 HOSTS = pair("pcmk_host_list", "cmp-1 cmp-2")
 LIMIT = '<nvpair id="fence-nova-instance_attributes-pcmk_action_limit" name="pcmk_action_limit" value="-1"/>'
 UNFENCING = '<nvpair id="fence-nova-meta_attributes-provides" name="provides" value="unfencing"/>'
@@ -129,6 +130,8 @@ def disabled(resource: str, meta: str) -> tuple[str, str]:
 PACEMAKER = (
     Ill("no-quorum", "cluster", (('have-quorum="1"', 'have-quorum="0"'),), pcs=False, crm=False),
     Ill("stonith-disabled", "cluster", ((STONITH, pair("stonith-enabled", "false")),)),
+    Ill("stonith-disabled", "cluster", ((STONITH, STONITH + f'/><nvpair id="f" {pair("fencing-enabled", "false")}'), V3_0_3),
+        pcs=False),    # pcs knows only the properties of the Pacemaker beside it
     Ill("maintenance-mode", "cluster", ((STONITH, STONITH + f'/><nvpair id="m" {pair("maintenance-mode", "true")}'),)),
     Ill("maintenance-mode", "nova-evacuate", (
         ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout"',
@@ -206,6 +209,7 @@ PACEMAKER = (
         ('<nvpair id="nova-compute-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', ""),)),
     Ill("monitor-on-fail", "fence-nova", ((' on-fail="ignore"', ""),)),
     Ill("fencing-one-by-one", "cluster", ((pair("concurrent-fencing", "true"), pair("concurrent-fencing", "false")),)),
+    Ill("fencing-one-by-one", "cluster", ((pair("concurrent-fencing", "true"), pair("concurrent-fencing", "false")), V3_0_3)),
     Ill("fencing-one-by-one", "fence-nova", ((LIMIT, ""),)),
     Ill("load-threshold", "cluster", ((f'<nvpair id="cib-bootstrap-options-load-threshold" {pair("load-threshold", "1000%")}/>', ""),)),
     Ill("stickiness", "cluster", ((pair("resource-stickiness", "100"), pair("resource-stickiness", "0")),)),

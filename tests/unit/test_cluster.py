@@ -147,13 +147,77 @@ def test_history(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--verbose" in tools.asked[0]
 
 
+class Nodes:
+    """cibadmin on the nodes of a CIB, as 2.1.5 does it: --delete succeeds when nothing matches, --modify answers 105 then."""
+
+    def __init__(self, text: str, between: str = "", code: int = 105) -> None:
+        self.root, self.between, self.code = etree.fromstring(text), between, code
+
+    def __call__(self, argv: list[str], timeout: float) -> Outcome:
+        if argv[1] == "--query":
+            return Outcome(0, etree.tostring(self.root, encoding="unicode"), "")
+        if self.between:
+            self.root.xpath("//nvpair[@name='evacuate']")[0].set("value", self.between)
+        found = self.root.xpath(argv[argv.index("--xpath") + 1].replace("//nodes/", "//"))
+        if argv[1] == "--delete":
+            for pair in found:
+                pair.getparent().remove(pair)
+            return Outcome(0, "", "")
+        assert argv[1] == "--modify"
+        if not found:
+            return Outcome(self.code, "", "Call failed: No such device or address")
+        found[0].set("value", etree.fromstring(argv[argv.index("--xml-text") + 1]).get("value"))
+        return Outcome(0, "", "")
+
+    @property
+    def records(self) -> list[str]:
+        return self.root.xpath("//nvpair[@name='evacuate']/@value")
+
+
+def holding(value: str) -> str:
+    root = etree.fromstring(NODES)
+    etree.SubElement(root.find("node/instance_attributes"), "nvpair", id="r", name="evacuate", value=value)
+    return etree.tostring(root, encoding="unicode")
+
+
+@pytest.mark.parametrize("value", [VALUE, "yes"])
+def test_a_record_is_cleared_by_its_exact_value(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    record, nodes = parse_record("cmp-1", value), Nodes(holding(value))
+    assert record is not None
+    monkeypatch.setattr(door, "run", nodes)
+    Cluster().clear(record)
+    assert nodes.records == []
+    assert nodes.root.xpath("//nvpair/@name") == ["osprole"]
+
+
 @pytest.mark.parametrize("code", [105, 6])
-def test_a_record_that_was_changed_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+@pytest.mark.parametrize("now", ["", "fenced;id=new"])
+def test_a_record_that_was_changed_meanwhile_is_left_alone(monkeypatch: pytest.MonkeyPatch, code: int, now: str) -> None:
     record = parse_record("cmp-1", VALUE)
     assert record is not None
-    monkeypatch.setattr(door, "run", Tools(Outcome(code, "", "cibadmin: Call failed: No such device or address")))
+    nodes = Nodes(holding(VALUE), now, code) if now else Nodes(holding("returning;id=f30367e0"))
+    monkeypatch.setattr(door, "run", nodes)
     with pytest.raises(ConflictError):
         Cluster().clear(record)
+    assert nodes.records == [now or "returning;id=f30367e0"]
+
+
+def test_a_cleared_record_that_was_not_deleted_is_none_and_makes_room_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes(holding(""))
+    monkeypatch.setattr(door, "run", nodes)
+    record = Record("cmp-1", "fenced", "3f9c")
+    assert Cluster().add(record).raw == record.text()
+    assert nodes.records == [record.text()]
+    view = read_cib(etree.fromstring(CIB.replace('value="junk"', 'value=""')), "evacuate")
+    assert "cmp-2" not in {*view.records, *view.broken, *view.dismissed}
+
+
+def test_what_people_are_told_reaches_pacemaker_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    """crm_attribute refuses anything else with 64, "Invalid byte sequence in conversion input"."""
+    tools = Tools(Outcome(0, "ctl-1\n", ""), Outcome(0, "", ""))
+    monkeypatch.setattr(door, "run", tools)
+    Cluster().show("evacuation-cmp-1", "partly, 1 left: Büro-Straße\n\u65e5 \u20ac")
+    assert tools.asked[1][-1] == "partly, 1 left: Buro-Strasse ? EUR"
 
 
 @pytest.mark.parametrize("outcome", [Outcome(102, "", "Init failed, could not perform requested operations"), Outcome(0, "not xml", "")])

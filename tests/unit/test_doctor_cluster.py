@@ -9,7 +9,7 @@ from instance_ha import cluster as door
 from instance_ha.cli import common, main
 from instance_ha.doctor.kinds import KINDS
 
-from tests.unit.ailing import PACEMAKER, STONITH, Ill, Tools, changed, pair
+from tests.unit.ailing import CLOUD_DEVICE, PACEMAKER, STONITH, V3_0_3, WELL, Ill, Tools, changed, pair
 
 Said = pytest.CaptureFixture[str]
 Row = dict[str, object]
@@ -27,6 +27,20 @@ def test_a_cluster_that_is_well(monkeypatch: pytest.MonkeyPatch, capsys: Said) -
     tools = Tools()
     assert examined(monkeypatch, capsys, tools) == (0, [])
     assert not [line for line in tools.asked if not line.startswith(("cibadmin --query", "crm_mon", "crm_node", "stonith_admin --history"))]
+
+
+@pytest.mark.parametrize("changes", [
+    (V3_0_3,), (V3_0_3, (pair("concurrent-fencing", "true"), pair("node-action-limit", "8"))),
+    (V3_0_3, (STONITH, pair("fencing-enabled", "true")))])
+def test_pacemaker_3_has_other_names_and_defaults(monkeypatch: pytest.MonkeyPatch, capsys: Said, changes: tuple[tuple[str, str], ...]) -> None:
+    assert examined(monkeypatch, capsys, Tools(changed(WELL, *changes))) == (0, [])
+
+
+def test_a_timeout_is_set_under_the_name_that_is_in_force(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    for version, name in ((V3_0_3, "fencing-timeout"), (V3_0_3[:1] * 2, "stonith-timeout")):
+        tools = Tools(changed(WELL, version, (CLOUD_DEVICE, f'{CLOUD_DEVICE}<nvpair id="n" {pair("nova_timeout", "80")}/>')))
+        _, rows = examined(monkeypatch, capsys, tools)
+        assert [row["Mend"] for row in rows if row["Finding"] == "fencing-time"] == [[f"pcs property set {name}=90s"]]
 
 
 def test_a_controller_that_its_watchdog_fences_needs_no_device(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:

@@ -40,7 +40,7 @@ def test_a_protected_cluster() -> None:
     assert nova.meta["provides"] == "unfencing" and nova.operations["monitor"]["on-fail"] == "ignore"
     assert has.resources["nova-compute"].outermost == "nova-compute-clone"
     assert has.levels_of("cmp-2") == (Level(1, ("fence-cmp-2", "fence-nova"), "cmp-2"),) and not has.levels_of("ctl-1")
-    assert has.properties["stonith-enabled"] == "true" and has.defaults == {"resource-stickiness": "100"}
+    assert has.properties.given["stonith-enabled"] == "true" and has.defaults == {"resource-stickiness": "100"}
     assert {"fence-nova", "nova-compute-clone"} <= has.ids
 
 

@@ -24,11 +24,11 @@ RANKS = {
     "fit": 2, "certain": 3,
     "loss": 3, "worst": 4,
     "survey": 5,
-    "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
+    "properties": 1, "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
     "standing": 0,
     "service": 12, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
 }
-PURE = {"model": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
+PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
         "proof": {"fence_agents", "model"}, "fence_agents": {"model"},
         "limits": {"booleans", "model"}, "rows": {"model"}, "pulse": {"model"},
         "naming": {"model"}, "window": {"model", "selection"}, "attempts": {"model"},
@@ -41,14 +41,14 @@ PURE = {"model": set(), "booleans": set(), "selection": {"booleans", "model"}, "
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
-        "inventory": {"incident"}, "banned": {"booleans", "inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
-        "powering": {"cib", "fence_agents", "inventory", "model"},
-        "identity": {"inventory", "params"}, "provisioning": {"changes", "identity", "inventory", "params", "banned", "powering", "holdback",
+        "inventory": {"incident", "properties"}, "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
+        "powering": {"cib", "fence_agents", "inventory", "model", "properties"},
+        "identity": {"inventory", "params"}, "provisioning": {"booleans", "changes", "identity", "inventory", "params", "properties", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
 DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
 DOCTOR_JUDGES_BY = {"booleans", "fence_agents",
-                    "banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof",
+                    "banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof", "properties",
                     "provisioning", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
 WHOLE = ("doctor", "cli")     # packages that have one rank

@@ -119,7 +119,22 @@ def test_what_fence_compute_wrote_is_taken_over(fake: Fake, monkeypatch: pytest.
 
 def test_a_dismissal_ends_when_the_host_is_back(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = turns(fake, monkeypatch, Pacemaker(cib(ONLINE, "no")), UP)
-    assert changes and "--delete" in changes[0] and "@value='no'" in changes[0]
+    swap, delete = changes[:2]
+    assert "--modify" in swap and 'value=""' in swap and swap.endswith("@value='no']")
+    assert "--delete" in delete and delete.endswith("@value='']")
+
+
+def test_a_dismissal_that_a_person_changes_meanwhile_is_no_fault_of_the_cluster(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Changed(Pacemaker):
+        def __call__(self, argv: list[str], timeout: float) -> Outcome:
+            done = super().__call__(argv, timeout)
+            return Outcome(105, "", "Call failed: No such device or address") if "--modify" in argv else done
+
+    monkeypatch.setattr(door, "run", Changed(cib(ONLINE, "no")))
+    fake.says(200, {"services": [UP]})
+    worker = Worker(Cluster(), fake.nova, Policy(), "me")
+    worker.turn()
+    assert not worker.health.problems
 
 
 def test_the_newest_fencing_counts() -> None:

@@ -15,9 +15,17 @@ def test_a_record_comes_back_as_it_was() -> None:
     assert parse_record("cmp-1", RECORD.text()) == RECORD
 
 
-def test_a_record_holds_nothing_that_breaks_xml_or_xpath() -> None:
-    text = Record("n", model.FENCED, "x", by="a'b\"<c> d;e=f").text()
-    assert not set(text.split("by=")[1].split(";")[0]) & set("'\"<> ")
+@pytest.mark.parametrize("name", ["a'b\"<c> d;e=f", "b\u00fcro-1.example.com", "\u65e5\u672c", "100%25", "a~b"])
+def test_a_record_holds_nothing_that_breaks_xml_or_xpath_and_gives_names_back(name: str) -> None:
+    record = Record("n", model.FENCED, "x", by=name, host=name)
+    text = record.text()
+    assert text.isascii() and not set(text) & set("'\"<>& ") and text.count(";") == 4
+    assert parse_record("n", text) == record
+
+
+def test_a_record_takes_half_a_character() -> None:
+    """As Python has what is no UTF-8 on standard input."""
+    assert parse_record("n", Record("n", model.FENCED, "x", host="a\udcff").text()) == Record("n", model.FENCED, "x", host="a?")
 
 
 @pytest.mark.parametrize("raw", ["", "no", "fenced", "fenced;since=1", "burnt;id=1", ";;", "="])

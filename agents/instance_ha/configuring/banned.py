@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..booleans import boolean
 from .inventory import Inventory, Location, Node, Resource, Rule
 
 NEVER = "-INFINITY"
@@ -21,7 +20,7 @@ def is_banned(has: Inventory, resource: Resource, node: Node) -> bool:
     chosen = [location for location, score in scores.items() if score != ""]   # those that speak of this node, or may
     if any(location.exclusive for location in constraints) and not any(location.exclusive for location in chosen):
         return True
-    return boolean(has.properties.get("symmetric-cluster", "true")) is False and not chosen
+    return not has.properties.is_true("symmetric-cluster") and not chosen
 
 
 def weight(has: Inventory, resource: Resource, node: Node) -> float:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..incident import HISTORY
+from .properties import Properties
 
 STONITH = "stonith:"
+FIRST_SET = "cib-bootstrap-options"   # the set of properties that counts before every other
 NAME, PATTERN, ATTRIBUTE = "name", "pattern", "attribute"    # how a fencing level says whom it is for
 
 
@@ -93,7 +95,7 @@ class Inventory:
     resources: Mapping[str, Resource]
     levels: tuple[Level, ...]
     locations: tuple[Location, ...]
-    properties: Mapping[str, str]
+    properties: Properties
     defaults: Mapping[str, str]
     ids: frozenset[str]
 
@@ -123,11 +125,28 @@ def read(root: Any) -> Inventory:
         name = element.get("uname") or element.get("id") or ""
         if name in remotes or element.get("type") != "remote":  # else it was removed, and its attributes were left behind
             nodes[name] = Node(name, name in remotes, pairs(element, "instance_attributes"))
-    sets = [e for e in configuration.iterfind("crm_config/cluster_property_set") if e.get("id") != HISTORY]
-    properties = {k: v for e in sets for k, v in _nvpairs(e)}
     defaults = pairs(configuration.find("rsc_defaults"), "meta_attributes")
     ids = frozenset(found for element in configuration.iter() if isinstance(element.tag, str) and (found := element.get("id")))
-    return Inventory(nodes, resources, tuple(_levels(configuration)), tuple(_locations(configuration)), properties, defaults, ids)
+    levels, locations = tuple(_levels(configuration)), tuple(_locations(configuration))
+    return Inventory(nodes, resources, levels, locations, _properties(configuration), defaults, ids)
+
+
+def _properties(configuration: Any) -> Properties:
+    """Return the properties. Of several sets the first counts, in Pacemaker's order of them."""
+    found = configuration.iterfind("crm_config/cluster_property_set")
+    sets = [element for element in found if element.get("id") != HISTORY]
+    given: dict[str, str] = {}
+    for one in sorted(sets, key=lambda e: (e.get("id") != FIRST_SET, -_score(e.get("score")))):
+        for name, value in _nvpairs(one):
+            given.setdefault(name, value)
+    return Properties(given)
+
+
+def _score(text: str | None) -> float:
+    try:
+        return float(text or 0)            # Pacemaker's INFINITY is Python's too
+    except ValueError:
+        return 0.0
 
 
 def pairs(element: Any, kind: str) -> dict[str, str]:

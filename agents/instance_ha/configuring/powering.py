@@ -9,6 +9,7 @@ from .. import cib
 from ..fence_agents import IMPLICIT_WATCHDOG, Effect, effect_of, proves
 from ..model import RECORDERS
 from .inventory import Inventory, Level, Resource
+from .properties import FENCING_WATCHDOG_TIMEOUT
 
 FENCE_NOVA = "fence_nova"
 OLD = RECORDERS - {FENCE_NOVA}
@@ -60,7 +61,7 @@ def agent_of(has: Inventory, device: str) -> str:
     resource = has.resources.get(device)
     if resource is not None:
         return resource.type if resource.device else ""
-    watchdog = has.properties.get("stonith-watchdog-timeout", "")
+    watchdog = has.properties.value(FENCING_WATCHDOG_TIMEOUT)
     own = device == IMPLICIT_WATCHDOG and watchdog.strip("0smin ") != ""
     return "fence_watchdog" if own else ""
 

@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .. import params
+from ..booleans import boolean
 from ..model import RECORD
 from . import holdback, identity
 from .banned import is_banned
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
 from .inventory import NAME, Inventory, Level, Node, Resource, seconds
 from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
+from .properties import CONCURRENT_FENCING, FENCING_ENABLED
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
@@ -116,7 +117,7 @@ class _Proposer:
             yield "every node is a compute host, and NovaEvacuate has to run on one that is none: name those that are to be protected with --hosts"
         if not self.wish.nova_compute and self.computes:
             yield f"nova-compute is Pacemaker's here ({self.computes[0].id}): leave --no-nova-compute out, or delete that resource"
-        if params.boolean(self.has.properties.get("symmetric-cluster", "true")) is False:
+        if not self.has.properties.is_true("symmetric-cluster"):
             yield from self._not_allowed()
         yield from identity.faults(self.novas, self.evacuates, self.wish.cloud, self.wish.migrate)
 
@@ -207,12 +208,10 @@ class _Proposer:
             yield Step(f"{', '.join(hosts)}: the power device first, then fence_nova, which cuts no power", SetLevels(before, after, others))
 
     def _properties(self) -> Iterable[Step]:
-        have, wanted = self.has.properties, {}
-        if params.boolean(have.get("stonith-enabled", "true")) is not True:
-            wanted["stonith-enabled"] = "true"
-        if params.boolean(have.get("concurrent-fencing", "false")) is not True:
-            wanted["concurrent-fencing"] = "true"
-        if "load-threshold" not in have:
+        have = self.has.properties
+        lacking = [name for name in (FENCING_ENABLED, CONCURRENT_FENCING) if not have.is_true(name)]
+        wanted = {have.name(name): "true" for name in lacking}
+        if not have.value("load-threshold"):
             wanted["load-threshold"] = "1000%"
         if wanted:
             yield Step("fencing is on, of several hosts at once, and a controller with much to do does not delay it", SetProperties(wanted))
@@ -261,7 +260,7 @@ class _Proposer:
         for resource in self.evacuates:
             wanted = self._credentials(resource)
             if self.wish.migrate and "verbose" in resource.params:   # of the old agent
-                loud = params.boolean(resource.params["verbose"])
+                loud = boolean(resource.params["verbose"])
                 level = {"log_level": "debug"} if loud and not resource.params.get("log_level") else {}
                 wanted = {**wanted, "verbose": "", **level}
             monitor = resource.operations.get("monitor", {})

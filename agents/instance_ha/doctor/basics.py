@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterator
 
 from ..configuring.changes import SetAttribute, SetDefaults, SetProperties
+from ..configuring.properties import CONCURRENT_FENCING, FENCING_ENABLED
 from ..engine.proof import OFF_ACTIONS
 from .finding import Finding, by, clean_up, meta, shell, some, to_do, tools
 from .scene import Scene, is_set
 
 DEGRADED = 190                  # OCF's code
-PARALLEL_BY_DEFAULT = 3         # the major version of Pacemaker in which concurrent-fencing is true unless told otherwise
 LOAD, STICKINESS = "1000%", "100"
 
 
@@ -30,13 +30,14 @@ def _cluster(scene: Scene) -> Iterator[Finding]:
     properties = scene.has.properties
     if not scene.view.quorate:
         yield Finding("no-quorum", "cluster", "this part of the cluster has no quorum", to_do("bring the other controllers up, and look again there"))
-    if not is_set(properties, "stonith-enabled", "true"):
-        yield Finding("stonith-disabled", "cluster", "stonith-enabled is false", by(SetProperties({"stonith-enabled": "true"})))
-    version = properties.get("dc-version", "").split(".")[0]
-    default = "true" if version.isdigit() and int(version) >= PARALLEL_BY_DEFAULT else "false"
-    if not is_set(properties, "concurrent-fencing", default):
-        yield Finding("fencing-one-by-one", "cluster", "concurrent-fencing is not true", by(SetProperties({"concurrent-fencing": "true"})))
-    if "load-threshold" not in properties:
+    if not properties.is_true(FENCING_ENABLED):
+        name = properties.name(FENCING_ENABLED)
+        yield Finding("stonith-disabled", "cluster", f"{name} is false",
+                      by(SetProperties({name: "true"})))
+    if not properties.is_true(CONCURRENT_FENCING):
+        yield Finding("fencing-one-by-one", "cluster", f"{CONCURRENT_FENCING} is not true",
+                      by(SetProperties({CONCURRENT_FENCING: "true"})))
+    if not properties.value("load-threshold"):
         yield Finding("load-threshold", "cluster", "load-threshold is not set", by(SetProperties({"load-threshold": LOAD})))
     if scene.has.defaults.get("resource-stickiness", "0") == "0":
         # crmsh would put it into a set of its own, beside one in which it is 0.
@@ -46,7 +47,7 @@ def _cluster(scene: Scene) -> Iterator[Finding]:
 
 
 def _maintenance(scene: Scene) -> Iterator[Finding]:
-    if is_set(scene.has.properties, "maintenance-mode"):
+    if scene.has.properties.is_true("maintenance-mode"):
         yield Finding("maintenance-mode", "cluster", "maintenance-mode is true", by(SetProperties({"maintenance-mode": "false"})))
         return
     for resource in (*scene.workers, *scene.remotes):

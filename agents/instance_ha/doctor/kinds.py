@@ -25,7 +25,7 @@ class Kind:
 
 _PACEMAKER = (
     ("no-quorum", ERROR, "this part of the cluster has no quorum", "Nothing is fenced and nothing is evacuated."),
-    ("stonith-disabled", ERROR, "stonith-enabled is false",
+    ("stonith-disabled", ERROR, "fencing-enabled (stonith-enabled before Pacemaker 3.0.2) is false",
      "Pacemaker fences nobody, so that a dead host is never proven to be off, and nothing is evacuated."),
     ("maintenance-mode", ERROR, "the whole cluster, a compute host's connection or the worker is in maintenance or unmanaged",
      "Pacemaker neither watches nor starts it: a dead host is not noticed, or a dead worker stays dead."),
@@ -89,7 +89,8 @@ _PACEMAKER = (
     ("list-unknown", WARNING, "fence_nova's pcmk_host_list or pcmk_host_map names what is no node of the cluster",
      "It does no harm; is it a name that was mistyped, and a host that is not protected?"),
     ("off-timeout", WARNING, "a power device has a long pcmk_reboot_timeout and no pcmk_off_timeout",
-     "With two devices in a level Pacemaker makes off and on of a reboot, and off has stonith-timeout only."),
+     "With two devices in a level Pacemaker makes off and on of a reboot, "
+     "and off has fencing-timeout (stonith-timeout) only."),
     ("device-unwatched", WARNING, "a power device of a compute host has no recurring monitor",
      "That its controller is gone, or has another password, is noticed when the host dies."),
     ("failed-action", WARNING, "crm_mon shows a failed action of a resource that matters here", "It may be over; look at its reason, and clean up."),

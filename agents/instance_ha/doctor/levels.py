@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ..configuring.changes import SetProperties
 from ..configuring.inventory import ATTRIBUTE, NAME, PATTERN, Resource
 from ..configuring.powering import host_list, host_map, names_node
+from ..configuring.properties import FENCING_TIMEOUT, FENCING_WATCHDOG_TIMEOUT
 from ..engine.naming import crossed_with
 from ..fence_agents import Effect, effect_of, level_fault, proves
 from ..model import RECORDERS
@@ -137,7 +138,7 @@ def _no_device(scene: Scene, node: str) -> Mend:
 
 
 def _controllers(scene: Scene) -> Iterator[Finding]:
-    if scene.has.properties.get("stonith-watchdog-timeout", "0") not in ("", "0", "0s"):
+    if scene.has.properties.value(FENCING_WATCHDOG_TIMEOUT) not in ("", "0", "0s"):
         return                                 # its own watchdog may be what fences it
     for name, node in scene.has.nodes.items():
         alone = all(scene.covers(device, name) is False for device in scene.fencers)
@@ -229,6 +230,7 @@ def _time(scene: Scene, device: Resource) -> Iterator[Finding]:
         return
     enough = f"{math.ceil(longest / 10) * 10}s"
     own = "pcmk_off_timeout" in device.params
+    name = scene.has.properties.name(FENCING_TIMEOUT)
     yield Finding("fencing-time", device.id,
                   f"{device.id} may take {longest:g} s (nova_timeout, delay, {WRITES:g} s for the record), and Pacemaker ends it after {limit:g} s",
-                  param(device, pcmk_off_timeout=enough) if own else by(SetProperties({"stonith-timeout": enough})))
+                  param(device, pcmk_off_timeout=enough) if own else by(SetProperties({name: enough})))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..configuring.banned import is_banned
 from ..configuring.inventory import Inventory, Level, Node, Resource
 from ..configuring.powering import FENCE_NOVA, agent_of, has_list, host_list, host_map, names_node
+from ..configuring.properties import FENCING_TIMEOUT
 from ..configuring.provisioning import NOVA_EVACUATE, is_nova_compute
 from ..fence_agents import Effect, effect_of
 from ..model import HELD, RECORD, RECORDERS, ClusterView, FenceEvent
@@ -20,7 +21,7 @@ REMOTE = "ocf:pacemaker:remote"
 STATES = frozenset(("standby", "maintenance", "terminate", "shutdown"))
 STATIC = ("", "static-list")
 ACTION_TIMEOUT = 20.0      # Pacemaker's own, where an action has none
-FENCING_TIMEOUT = 60.0     # the same of stonith-timeout
+DEFAULT_TIMEOUT = 60.0     # the same of fencing-timeout (stonith-timeout before 3.0.2)
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|msec|s|sec|m|min|h|hr)?", re.IGNORECASE)
 _UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 0.001, "msec": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 
@@ -109,7 +110,8 @@ class Scene:
 
     def off_timeout(self, device: Resource) -> float:
         """How long Pacemaker waits for its off, in seconds."""
-        return seconds(device.params.get("pcmk_off_timeout") or self.has.properties.get("stonith-timeout")) or FENCING_TIMEOUT
+        own = device.params.get("pcmk_off_timeout")
+        return seconds(own or self.has.properties.value(FENCING_TIMEOUT)) or DEFAULT_TIMEOUT
 
     def covers(self, device: Resource, node: str) -> bool | None:
         """Whether a device fences a node; None where only the device itself knows, and the fencer was not asked."""

@@ -88,7 +88,11 @@ class Missing:
         for name in view.dismissed:
             node = view.nodes.get(name)
             if node is not None and node.online:
-                self.worker.cluster.end_dismissal(name)
+                try:
+                    self.worker.cluster.end_dismissal(name)
+                except ConflictError as error:      # looked at again in the next turn
+                    LOG.info("%s", error)
+                    continue
                 LOG.info("%s: back, and no longer dismissed", name)
 
 

@@ -289,7 +289,7 @@ def write_whole(path: str, text: str) -> None:
     """Put a file in place at once, readable by all. The draft's name is nobody's to know: the directory may be another user's. Raises OSError."""
     descriptor, draft = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".instance_ha.")
     try:
-        with os.fdopen(descriptor, "w") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             os.fchmod(file.fileno(), 0o644)
         os.replace(draft, path)
