@@ -43,12 +43,14 @@ PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": 
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
         "inventory": {"incident", "properties"}, "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
         "powering": {"cib", "fence_agents", "inventory", "model", "properties"},
-        "identity": {"inventory", "params"}, "provisioning": {"booleans", "changes", "identity", "inventory", "params", "properties", "banned", "powering", "holdback",
+        "identity": {"inventory", "params"}, 
+        "provisioning": {"booleans", "changes", "identity", "inventory", "params", "properties", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
 DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
 DOCTOR_JUDGES_BY = {"booleans", "fence_agents",
-                    "banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof", "properties",
+                    "banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof",
+                    "properties",
                     "provisioning", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
 WHOLE = ("doctor", "cli")     # packages that have one rank
