@@ -1,4 +1,4 @@
-"""docs/parameters.md, docs/states.md and the findings in docs/operations.md from their tables: python3 -m tests.docs"""
+"""docs/parameters.md, docs/states.md, docs/decisions.md and the findings in docs/operations.md from their tables: python3 -m tests.docs"""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ sys.path.insert(0, str(ROOT / "agents"))
 
 from instance_ha import params  # noqa: E402
 from instance_ha.doctor.kinds import AREAS, KINDS  # noqa: E402
-from instance_ha.engine import states  # noqa: E402
+from instance_ha.engine import places, states  # noqa: E402
+from instance_ha.engine.decide import RULES  # noqa: E402
+from instance_ha.engine.scene import Case, HostScene  # noqa: E402
+from instance_ha.engine.selection import Policy  # noqa: E402
+from instance_ha.model import Server  # noqa: E402
 from instance_ha.params import FENCE, OCF, Param  # noqa: E402
 
 PAGE = ROOT / "docs" / "parameters.md"
@@ -50,6 +54,26 @@ the host is back, its nova-compute tries to carry that out on servers that are n
 never ends) is set right by the worker before it gives the host back.
 
 """
+DECISIONS_HEAD = """# What is decided about a server
+
+For engineers. Made from `agents/instance_ha/engine/decide.py` and `places.py` by `python3 -m tests.docs`; a unit test compares them.
+
+A server of a dead host is at one of these places of its recovery. The first rule that holds counts. A place without a rule that
+holds means `wait`, and the place is what is told. What became of each request is read from Nova's own record of the server
+([nova-evidence.md](nova-evidence.md)), not from lists, which leave rows out without a word.
+
+- `evacuate`: lock it with our claim, decide again on its own reads, send.
+- `unlock`: it has arrived, or its move is given up: take our claim away. Without a claim of ours: `done`, or `left`.
+- `left`: it is not moved, and the reason says why. `wait`: under way, or not known well enough.
+
+"""
+CONDITIONS = (
+    ("evacuate", "Before a request to evacuate is sent, all of this has to be known, by the server's own reads of that moment. Else one of these "
+     "is said, and nothing is sent:", places.to_evacuate),
+    ("start on its old host", "Before a server is started, reset or unlocked on its old host, which is back. Else one of these holds, it stays "
+     "locked, and a person is told:", places.to_restore),
+)
+DECISIONS_PAGE = ROOT / "docs" / "decisions.md"
 SECTIONS = (
     ("Both agents", frozenset((FENCE, OCF)), ""),
     ("fence_nova only", frozenset((FENCE,)),
@@ -113,6 +137,20 @@ def states_page() -> str:
     return STATES_HEAD.format(default=" ".join(states.DEFAULT_WORDS)) + "\n".join(lines) + "\n"
 
 
+def decisions_page() -> str:
+    """The whole of docs/decisions.md."""
+    lines = ["| place | when | what is done |", "| --- | --- | --- |"]
+    for place, rules in RULES.items():
+        lines += [f"| {place.value} | {rule.when} | `{rule.action}` |" for rule in rules] or [f"| {place.value} | always | `wait` |"]
+    server = Server("", "", "", None, None, None, None)
+    scene = HostScene("", "", "", 0, (), {}, (), frozenset(), frozenset(), False, 0.0)
+    seen = places.Seen(Case(server), scene, Policy())
+    parts = [DECISIONS_HEAD + "\n".join(lines) + "\n"]
+    for title, text, conditions in CONDITIONS:
+        parts.append(f"## {title}\n\n{text}\n\n" + "\n".join(f"- {words}" for _, words in conditions(seen)) + "\n")
+    return "\n".join(parts)
+
+
 def operations_page() -> str:
     """The whole of docs/operations.md, with the tables of the doctor's findings made anew."""
     before, _, rest = OPERATIONS_PAGE.read_text(encoding="utf-8").partition(FINDINGS_FROM)
@@ -130,7 +168,7 @@ def findings() -> str:
 
 
 def main() -> int:
-    for path, text in ((PAGE, page()), (STATES_PAGE, states_page()), (OPERATIONS_PAGE, operations_page())):
+    for path, text in ((PAGE, page()), (STATES_PAGE, states_page()), (DECISIONS_PAGE, decisions_page()), (OPERATIONS_PAGE, operations_page())):
         path.write_text(text, encoding="utf-8")
         print(f"written: {path.relative_to(ROOT)}")
     return 0

@@ -16,6 +16,10 @@ def test_the_page_of_states_is_up_to_date() -> None:
     assert docs.STATES_PAGE.read_text(encoding="utf-8") == docs.states_page(), "docs/states.md is out of date: python3 -m tests.docs"
 
 
+def test_the_page_of_decisions_is_up_to_date() -> None:
+    assert docs.DECISIONS_PAGE.read_text(encoding="utf-8") == docs.decisions_page(), "docs/decisions.md is out of date: python3 -m tests.docs"
+
+
 def test_the_tables_of_findings_are_up_to_date() -> None:
     text = docs.OPERATIONS_PAGE.read_text(encoding="utf-8")
     assert text == docs.operations_page(), "docs/operations.md is out of date: python3 -m tests.docs"

@@ -17,7 +17,7 @@ from .evidence import FAILS
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
-from .naming import crossed_with, host_of
+from .naming import crossed_with, host_of, is_ours
 from .stayed import NAMED
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ class Host:
             return "marking it down in Nova"
         if service.up:
             return "waiting until Nova says it is down"
-        if service.enabled:
+        if service.enabled or (is_ours(service) and f"({self.incident})" not in service.reason):
             worker.nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, being evacuated ({self.incident})")
             return "disabling it in Nova"
         if self._taken_over is not None and now - self._taken_over < decide.TAKEOVER:

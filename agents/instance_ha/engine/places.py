@@ -223,13 +223,13 @@ def noted(case: Case, scene: HostScene, memory: Memory) -> Memory:
     return memory
 
 
-def why_not(seen: Seen) -> str:
-    """Return what is missing for an evacuation, "" when all of it is known: it is on the dead host by its own record, it is
-    protected, nobody is at work on it, every earlier request is known to be over, and a guest that one may have left can be
-    on one host at most."""
+def to_evacuate(seen: Seen) -> tuple[tuple[bool, str], ...]:
+    """Return what has to be known before a server is evacuated, and what is said where it is not: it is on the dead host by its own
+    record, it is protected, nobody is at work on it, every earlier request is known to be over, and a guest that one may have
+    left can be on one host at most."""
     server, case, scene = seen.server, seen.case, seen.scene
     known = case.attempts if case.attempts is not None else ()
-    conditions = (
+    return (
         (server.host == scene.host, "it is not on the dead host"),
         (scene.starts, "its host is returning"),
         (case.was not in ("", ELSEWHERE), "what it is to be is not known"),
@@ -243,15 +243,14 @@ def why_not(seen: Seen) -> str:
         (len(seen.suspects) <= 1, "it may run on more than one host"),
         (not is_rebuilding(server) or bool(known) or case.owner_rebuilds, "it is being rebuilt, and nobody knows why"),
     )
-    return next((words for holds, words in conditions if not holds), "")
 
 
-def why_not_restore(seen: Seen) -> str:
-    """Return what is missing for starting a server again on its old host, which is back, "" when all of it is known: it is there by
-    Nova's word, its own record was read, no request may still be carried out, and none has left a guest anywhere."""
+def to_restore(seen: Seen) -> tuple[tuple[bool, str], ...]:
+    """Return what has to be known before a server is started again on its old host, which is back, and what is said where it is not:
+    it is there by Nova's word, its own record was read, no request may still be carried out, and none has left a guest anywhere."""
     server, case = seen.server, seen.case
     known = case.attempts if case.attempts is not None else ()
-    conditions = (
+    return (
         (server.host == seen.scene.host, "it is not on the host"),
         (server.vm_state is not None and server.locked is not None, "Nova shows only part of it"),
         (not server.being_deleted, "its user is deleting it"),
@@ -264,7 +263,17 @@ def why_not_restore(seen: Seen) -> str:
         (not seen.was_moved, "Nova says that it was moved"),
         (not is_rebuilding(server) or bool(known) or case.owner_rebuilds, "it is being rebuilt, and nobody knows why"),
     )
-    return next((words for holds, words in conditions if not holds), "")
+
+
+def why_not(seen: Seen) -> str:
+    """Return what is missing for an evacuation, "" when all of it is known."""
+    return next((words for holds, words in to_evacuate(seen) if not holds), "")
+
+
+def why_not_restore(seen: Seen) -> str:
+    """Return what is missing for starting a server again on its old host, "" when all of it is known."""
+    return next((words for holds, words in to_restore(seen) if not holds), "")
+
 
 
 def _is_old(started: str, now: str) -> bool:
