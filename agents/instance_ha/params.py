@@ -52,12 +52,13 @@ _FENCE_ONLY = frozenset((FENCE,))
 
 CLOUD: tuple[Param, ...] = (
     Param("cloud", "Name of the cloud in clouds.yaml",
-          "The entry of clouds.yaml (OS_CLIENT_CONFIG_FILE, /etc/openstack/clouds.yaml) that holds the credentials. "
+          "The entry of clouds.yaml (OS_CLIENT_CONFIG_FILE, else /etc/openstack/clouds.yaml) that holds the credentials, with the "
+          "secure.yaml beside it. The current folder and the home folder do not count. "
           "It keeps the password out of the cluster's configuration; application credentials work here too."),
     Param("openrc", "Path of a file of OS_ variables",
-          "A file with lines such as export OS_AUTH_URL=..., read and not executed. It must exist on every node that runs the agent. "
-          "OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME, OS_USER_DOMAIN_NAME, OS_PROJECT_DOMAIN_NAME, OS_REGION_NAME, OS_INTERFACE and OS_CACERT "
-          "count besides; what is told by ids, and application credentials, need clouds.yaml."),
+          "A file with lines such as export OS_AUTH_URL=..., read as bash reads it and not executed: a line that would have to be "
+          "executed is refused. It must exist on every node that runs the agent. Names, ids, application credentials and system "
+          "scope are taken under the names that the openstack command has for them."),
     Param("auth_url", "Keystone's URL", "The address of Keystone, for instance https://keystone.example.com:5000/v3", letter="k"),
     Param("username", "User", "The user that evacuates. It needs the policies that docs/operations.md lists; admin has them.",
           aliases=("login", "user"), fence_name="username", letter="l"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,7 +134,9 @@ def test_an_agent_with_a_wrong_password_gets_what_works_for_the_other(monkeypatc
 
 def test_a_cloud_that_a_person_names_is_looked_at_without_a_cluster(monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: LittleCloud) -> None:
     assert main(["--os-cloud", "lab", "doctor", "--only", "cloud"]) == 0
-    assert "not seen from this node: the cluster" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "not seen from this node: the cluster" in said
+    assert f"this node: credentials of instance-ha: {os.environ['OS_CLIENT_CONFIG_FILE']}\n" in said
 
 
 def test_what_nova_says_is_a_compute_host_is_held_to_it(monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: LittleCloud) -> None:

@@ -77,4 +77,5 @@ def summary(report: Report, findings: Sequence[Finding]) -> list[str]:
     if report.facts:
         facts, python = report.facts, ".".join(map(str, report.facts.python))
         lines.append(f"{report.here}: instance-ha {facts.version} (sum {facts.fingerprint}) in {facts.library}, Python {python}")
+    lines += [f"{report.here}: {source}" for source in report.sources]
     return lines + [f"not seen from {report.here}: {note}" for note in report.notes]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from .. import credentials, params
@@ -43,6 +44,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     here: str = "this node"
     facts: Facts | None = None
+    sources: list[str] = field(default_factory=list)    # the files that credentials come from
 
 
 class Visit:
@@ -107,6 +109,7 @@ class Visit:
             return None, ""
         tried = list(self._trials(known))
         self.report.findings += trials.check([trial for trial, _ in tried])
+        self.report.sources = list(_sources([trial for trial, _ in tried]))
         nova = next((nova for _, nova in tried if nova is not None), None)
         # What counts for the selection of servers are the worker's parameters, whoever's credentials work.
         values = next((trial.values for trial, _ in tried if "protect" in trial.values), params.resolve(params.of(params.OCF), {}))
@@ -159,6 +162,14 @@ class Visit:
             report.notes.append(f"the agents on {', '.join(others)}: run there instance-ha doctor --only node, and compare the version and the sum")
         if hosts:
             report.notes.append(f"nova-compute's settings and unit on {', '.join(hosts)}: there, if it is installed, instance-ha doctor --only node")
+
+
+def _sources(those: Iterable[Trial]) -> Iterator[str]:
+    """Say for each agent that has a file with its credentials which one that is here."""
+    for trial in those:
+        with contextlib.suppress(HostError):    # that there is none is a finding already
+            if path := credentials.source(trial.values):
+                yield f"credentials of {trial.name}: {path}"
 
 
 def _try(trial: Trial) -> tuple[Trial, Inspected | None]:
