@@ -19,9 +19,17 @@ FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@
 
 .PHONY: demo test test-slow test-configure stress faults evidence chaos bench check install uninstall lab-down
 
+# On another release of Debian than this machine's: LAB_SUITE=trixie make demo. The same target runs in a root of that release.
+IN_SUITE = demo test test-slow test-configure stress faults evidence chaos bench check
+PASS_ON = SEED='$(SEED)' ROUNDS='$(ROUNDS)' DEMO='$(DEMO)' STRESS='$(STRESS)' FAULTS='$(FAULTS)' BENCH='$(BENCH)' EVIDENCE='$(EVIDENCE)'
+
+ifneq ($(filter-out bookworm,$(LAB_SUITE)),)
+$(IN_SUITE):
+	@LAB_SUITE='$(LAB_SUITE)' $(LAB).suite make --no-print-directory $@ $(PASS_ON)
+else
 demo:
 	@$(LAB) install
-	@/usr/bin/python3 -m tests.demo
+	@/usr/bin/python3 -m tests.demo $(DEMO)
 
 test:
 	@$(LAB) install
@@ -60,6 +68,7 @@ check:
 	@$(LABVENV)/bin/ruff check agents tests setup.py
 	@$(LABVENV)/bin/mypy
 	@$(LABVENV)/bin/python -m pytest tests/unit
+endif
 
 lab-down:
 	@$(LAB) down
