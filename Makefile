@@ -17,7 +17,7 @@ SEED   ?= 1
 ROUNDS ?= 20
 FILL = sed -e '1s|^.*|\#!$(PYTHON) -I|' -e 's|@PYTHONDIR@|$(PYTHONDIR)|' -e 's|@FENCEAGENTSLIBDIR@|$(FENCEAGENTSLIBDIR)|'
 
-.PHONY: demo test test-slow test-configure stress faults evidence chaos bench check install uninstall lab-down
+.PHONY: demo test test-slow test-configure stress faults evidence chaos bench check compat install uninstall lab-down
 
 # On another release of Debian than this machine's: LAB_SUITE=trixie make demo. The same target runs in a root of that release.
 IN_SUITE = demo test test-slow test-configure stress faults evidence chaos bench check
@@ -69,6 +69,10 @@ check:
 	@$(LABVENV)/bin/mypy
 	@$(LABVENV)/bin/python -m pytest tests/unit
 endif
+
+# What runs on which platform, tried now, into docs/platforms.md; COMPAT='3.9 demo' tries the rows with these words only.
+compat:
+	@/usr/bin/python3 -m tests.compat $(COMPAT)
 
 lab-down:
 	@$(LAB) down
