@@ -17,11 +17,19 @@ ROUNDS ?= 20
 CASES  ?= 200000
 RELEASE ?= 1
 
-.PHONY: demo test test-slow test-configure fuzz stress faults evidence chaos bench check install uninstall dist deb rpm lab-down
+.PHONY: demo test test-slow test-configure fuzz stress faults evidence chaos bench check compat install uninstall dist deb rpm lab-down
 
+# On another release of Debian than this machine's: LAB_SUITE=trixie make demo. The same target runs in a root of that release.
+IN_SUITE = demo test test-slow test-configure stress faults evidence chaos bench check
+PASS_ON = SEED='$(SEED)' ROUNDS='$(ROUNDS)' DEMO='$(DEMO)' STRESS='$(STRESS)' FAULTS='$(FAULTS)' BENCH='$(BENCH)' EVIDENCE='$(EVIDENCE)'
+
+ifneq ($(filter-out bookworm,$(LAB_SUITE)),)
+$(IN_SUITE):
+	@LAB_SUITE='$(LAB_SUITE)' $(LAB).suite make --no-print-directory $@ $(PASS_ON)
+else
 demo:
 	@$(LAB) install
-	@/usr/bin/python3 -m tests.demo
+	@/usr/bin/python3 -m tests.demo $(DEMO)
 
 test:
 	@$(LAB) install
@@ -64,6 +72,11 @@ check:
 	@$(LABVENV)/bin/ruff check agents tests setup.py
 	@$(LABVENV)/bin/mypy
 	@$(LABVENV)/bin/python -m pytest tests/unit
+endif
+
+# What runs on which platform, tried now, into docs/platforms.md; COMPAT='3.9 demo' tries the rows with these words only.
+compat:
+	@/usr/bin/python3 -m tests.compat $(COMPAT)
 
 lab-down:
 	@$(LAB) down

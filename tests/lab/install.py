@@ -90,7 +90,12 @@ def missing(packages: Sequence[str] = PACKAGES) -> list[str]:
 
 
 def _packages() -> None:
-    wanted = missing()
+    need(*PACKAGES)
+
+
+def need(*packages: str) -> None:
+    """Install those of the Debian packages that are missing, without starting a daemon. Raises LabError."""
+    wanted = missing(packages)
     if not wanted:
         return
     say(f"installing Debian packages: {' '.join(wanted)}")
