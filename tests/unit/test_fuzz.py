@@ -348,7 +348,7 @@ def test_odd_cells(cells: list[object], how: str) -> None:
 def test_odd_openrc_files(tmp_path_factory: pytest.TempPathFactory, lines: bytes) -> None:
     path: Path = tmp_path_factory.getbasetemp() / "openrc"
     path.write_bytes(lines)
-    ends_well(lambda: credentials.log_in(params.resolve(params.of(params.OCF), {"openrc": str(path)})))
+    ends_well(lambda: credentials.log_in(values(openrc=str(path))))
 
 
 def test_the_record_of_a_broken_node_still_holds() -> None:
