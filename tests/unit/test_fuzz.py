@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from instance_ha import cli, credentials, params, placement
+from instance_ha import cli, credentials, placement
 from instance_ha import cluster as pacemaker
 from instance_ha.cib import parse_cib, read_cib
 from instance_ha.cli.common import FORMATS, Screen, print_rows

@@ -14,7 +14,7 @@ from instance_ha.engine.scene import Case, HostScene, Memory
 from instance_ha.engine.selection import Policy, Ruling
 from instance_ha.model import Claim, Migration, Server
 
-WORLDS = int(os.environ.get("WORLDS", "20000"))
+WORLDS = int(os.environ.get("WORLDS", "8000"))
 HOSTS = ("cmp-2", "cmp-3", "cmp-4")
 POLICY = Policy(recover=frozenset(("error", "paused", "resized")))
 NOW = 10000.0

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from instance_ha.cib import read_cib
 from instance_ha.membership import Membership
+from instance_ha.standing import read_standing
 from lxml import etree
 
 CTL_1 = 'id="1" uname="ctl-1" in_ccm="1795813402" crmd="1795813402" join="member" expected="member"'
@@ -66,3 +70,14 @@ def test_a_start_under_way_is_no_connection_and_is_told() -> None:
                                                ('id="1" uname="ctl-1"', None)])
 def test_a_full_member(state: str, online: bool | None) -> None:
     assert Membership(etree.fromstring(f"<cib><status><node_state {state}/></status></cib>")).is_online("ctl-1", False) is online
+
+
+CIBS = Path(__file__).with_name("cibs")
+
+
+def test_a_real_cluster_of_pacemaker_3() -> None:
+    """Taken on 2026-11-27 from Debian 13's Pacemaker 3.0.0: three hosts online, in_ccm="0" on each, after one was fenced and came back."""
+    view = read_cib(etree.parse(CIBS / "pacemaker-3.0.xml").getroot(), "evacuate")
+    hosts = ("cmp-1", "cmp-2", "cmp-3")
+    assert {name: (node.online, node.mark) for name, node in view.nodes.items() if node.remote} == dict.fromkeys(hosts, (True, ""))
+    assert read_standing(etree.parse(CIBS / "crm_mon-3.0.xml").getroot()).online == frozenset(view.nodes)

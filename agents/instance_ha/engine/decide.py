@@ -270,7 +270,7 @@ def _always(_: Seen) -> bool:
 
 def _now_running(seen: Seen) -> bool:
     """Whether it runs and is to be shut off: what was shut off comes back so from the first try, and running from a later one."""
-    tries = max(len(seen.rows), len(seen.tries))
+    tries = max(len(seen.rows), len(seen.asked))
     return seen.server.vm_state == "active" and (seen.case.was == HALTED or (seen.case.was == STOPPED and tries > 1))
 
 

@@ -69,10 +69,15 @@ class Seen:
         return since_the_last_arrival(self.case.attempts or ())
 
     @cached_property
-    def tries(self) -> tuple[Attempt, ...]:
-        """Those of this incident. Where its beginning is not known, all count."""
+    def asked(self) -> tuple[Attempt, ...]:
+        """All that was asked in this incident. Where its beginning is not known, all counts."""
         begin = next((row.created for row in self.scene.migrations if row.id == self.scene.baseline), "")
-        return tuple(one for one in self.attempts if not begin or one.started > begin)
+        return tuple(one for one in self.case.attempts or () if not begin or one.started > begin)
+
+    @cached_property
+    def tries(self) -> tuple[Attempt, ...]:
+        """What was asked in this incident since it last arrived anywhere."""
+        return tuple(one for one in self.asked if one in self.attempts)
 
     @cached_property
     def open(self) -> tuple[Attempt, ...]:
@@ -148,6 +153,8 @@ def needs_evidence(case: Case, scene: HostScene) -> bool:
         return True                            # whose lock that is, Nova's record says
     if len(case.rows) < memory.rows:
         return True                            # the list has lost what it had
+    if any(row.in_progress and row.id <= scene.baseline for row in case.rows):
+        return True                            # of an earlier incident, and nobody has closed it
     rows = [row for row in case.rows if row.id > scene.baseline]
     if server.host != scene.host:
         return server.vm_state == "error" or not rows
@@ -165,8 +172,13 @@ def place_of(seen: Seen) -> Place:
     if server.host is None:
         return Place.HIDDEN
     if server.host != seen.scene.host:
+        if case.attempts is None and len(case.rows) < case.memory.rows:
+            return Place.UNEXPLAINED
         known = seen.rows or any(one.stage is Stage.DONE for one in case.attempts or ())
-        return Place.LEFT_HOST if known else Place.UNEXPLAINED if case.attempts is None or case.claim else Place.STRANGER
+        if known:
+            return Place.LEFT_HOST
+        strange = case.attempts is not None and case.claim is None and (case.came_back or not (case.attempts or case.rows))
+        return Place.STRANGER if strange else Place.UNEXPLAINED
     if server.being_deleted:
         return Place.DELETED
     if case.was == ELSEWHERE:
