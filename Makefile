@@ -15,9 +15,10 @@ LABVENV = $${INSTANCE_HA_LAB_DIR:-/var/lib/instance-ha-lab}/venv
 SEED   ?= 1
 ROUNDS ?= 20
 CASES  ?= 200000
+WORLDS ?= 1000000
 RELEASE ?= 1
 
-.PHONY: demo test test-slow test-configure fuzz stress faults evidence chaos bench check compat install uninstall dist deb rpm lab-down
+.PHONY: demo test test-slow test-configure fuzz prove stress faults evidence chaos bench check compat install uninstall dist deb rpm lab-down
 
 # On another release of Debian than this machine's: LAB_SUITE=trixie make demo. The same target runs in a root of that release.
 IN_SUITE = demo test test-slow test-configure stress faults evidence chaos bench check
@@ -46,6 +47,10 @@ test-configure:
 fuzz:
 	@$(LAB) install
 	@INSTANCE_HA_FUZZ_CASES=$(CASES) $(LABVENV)/bin/python -m pytest -v --durations=5 tests/unit/test_fuzz.py
+
+prove:
+	@$(LAB) install
+	@WORLDS=$(WORLDS) $(LABVENV)/bin/python -m pytest -v tests/unit/test_knowing_less.py
 
 stress:
 	@$(LAB) install

@@ -139,7 +139,8 @@ def is_over(decision: decide.Decision) -> bool:
     return decide.host_over([decision.verdict]) or decision.verdict.action == decide.UNLOCK
 
 
-@settings(max_examples=WORLDS, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False, database=None)
+@settings(max_examples=WORLDS, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False, database=None,
+          derandomize="WORLDS" not in os.environ)
 @given(some.data())
 def test_knowing_less_never_does_more(data: some.DataObject) -> None:
     world = data.draw(worlds())

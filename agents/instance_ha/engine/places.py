@@ -69,10 +69,16 @@ class Seen:
         return since_the_last_arrival(self.case.attempts or ())
 
     @cached_property
+    def begin(self) -> str | None:
+        """Nova's text of the time after which all belongs to this incident, "" for all, None where no list shows it."""
+        if not self.scene.baseline:
+            return ""
+        return next((row.created for row in self.scene.migrations if row.id == self.scene.baseline), None)
+
+    @cached_property
     def asked(self) -> tuple[Attempt, ...]:
         """All that was asked in this incident. Where its beginning is not known, all counts."""
-        begin = next((row.created for row in self.scene.migrations if row.id == self.scene.baseline), "")
-        return tuple(one for one in self.case.attempts or () if not begin or one.started > begin)
+        return tuple(one for one in self.case.attempts or () if one.started > (self.begin or ""))
 
     @cached_property
     def tries(self) -> tuple[Attempt, ...]:
