@@ -195,6 +195,6 @@ class LittleNova:
         elif name == "evacuate":
             server.update({"OS-EXT-STS:task_state": "rebuilding", "status": "REBUILD"})
             self.migrations.append({"id": len(self.migrations) + 1, "instance_uuid": uid, "status": "accepted", "migration_type": "evacuation",
-                                    "source_compute": server["OS-EXT-SRV-ATTR:host"], "dest_compute": None,
+                                    "source_compute": server["OS-EXT-SRV-ATTR:host"], "dest_compute": body["evacuate"].get("host"),
                                     "created_at": "2026-11-25T04:00:10.000000", "updated_at": None})
         return (200 if name == "evacuate" else 202), None

@@ -12,7 +12,7 @@ from instance_ha.engine.host import Host
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import CloudUnreachable
-from instance_ha.model import CONFIRMED, EVACUATED, FENCED, RETURNING, ClusterView, Record
+from instance_ha.model import CONFIRMED, EVACUATED, FENCED, RETURNING, ClusterNode, ClusterView, Record
 from instance_ha.ocf import REASON_LENGTH
 
 from tests.unit.little_nova import LittleNova
@@ -113,3 +113,31 @@ def test_of_several_that_are_left_each_is_named_within_the_room_of_crm_mon(littl
         text = worker.health.problems["left cmp-1"]
         assert text[:REASON_LENGTH].startswith("4 of cmp-1's servers not evacuated: a-server-0, a-server-1, a-server-2; a-server-0: " + reason[:10])
         assert text.endswith(f"; a-server-1: {reason}; a-server-2: {reason}")
+
+
+def test_a_host_that_dies_again_while_it_returns_is_recorded_again(little: LittleNova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its power device is dead, and a person confirms the fencing: no device runs that could write a record."""
+    little.service("cmp-1").update(forced_down=True, state="down")
+    record = Record("cmp-1", RETURNING, "3f9c", proof="node_fenced:1", baseline=4, reserve="r1", raw="returning;id=3f9c")
+    worker = worker_with(little, record)
+    written: list[Record] = []
+    monkeypatch.setattr(worker.cluster, "replace", lambda one: written.append(one) or one)
+    host = worker.hosts["cmp-1"]
+    for node in (ClusterNode("cmp-1", True, True), ClusterNode("cmp-1", True, False), ClusterNode("cmp-1", True, None, "node_fenced:9")):
+        host.step(ClusterView({"cmp-1": node}, {"cmp-1": record}, {}, True), record, little.nova.services)
+        assert not written
+    fenced = ClusterNode("cmp-1", True, False, "node_fenced:9")
+    host.step(ClusterView({"cmp-1": fenced}, {"cmp-1": record}, {}, True), record, little.nova.services)
+    again = written[0]
+    assert (again.state, again.baseline, again.proof, again.reserve, again.raw) == (FENCED, None, "", "r1", record.raw) and again.id != "3f9c"
+
+
+@pytest.mark.parametrize(("mapped", "refused"), [({"cmp-1": "cmp-2", "cmp-2": "cmp-1"}, True), ({}, False), ({"cmp-1": "nova-1"}, False)])
+def test_the_host_of_another_node_is_not_evacuated(little: LittleNova, mapped: dict[str, str], refused: bool) -> None:
+    little.services.append({**little.service("cmp-1"), "id": "n", "host": "nova-1"})
+    record = Record("cmp-1", CONFIRMED, "3f9c", proof="node_fenced:1", baseline=0, host=mapped.get("cmp-1", ""))
+    worker = worker_with(little, record)
+    nodes = {name: ClusterNode(name, True, name != "cmp-1", "" if name != "cmp-1" else "node_fenced:1") for name in ("cmp-1", "cmp-2")}
+    worker.hosts["cmp-1"].step(ClusterView(nodes, {"cmp-1": record}, {}, True, mapped=mapped), record, little.nova.services)
+    assert ("is the compute host of cmp-2" in worker.health.problems.get("cmp-1", "")) == refused
+    assert not refused or not any(asked.startswith("PUT") for asked in little.asked)

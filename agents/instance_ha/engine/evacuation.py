@@ -188,7 +188,7 @@ class Evacuation:
             control_whole=self._pulse.beats([s for s in control if s.host not in dead], now, self._began), fallen=down,
             now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, kept=kept,
             moving=self._broken_off(s.id for s in servers if state_of(s).was == MOVING),
-            gaps=dict(self._pulse.gaps), nova_now=nova_now, avoid=self.records.failing(),
+            gaps=dict(self._pulse.gaps), nova_now=nova_now, avoid=self.records.failing(now),
         )
 
     def _broken_off(self, moving: Iterable[str] = ()) -> dict[str, str]:

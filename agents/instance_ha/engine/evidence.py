@@ -21,6 +21,7 @@ AGED = 30.0           # seconds for which a server's own record is believed whil
 OPEN_AGED = 5.0       # the same while a request of it is open
 READS = 8             # servers whose own record is read at once
 FAILS = 3             # a destination that so many servers have failed on is left alone
+LEFT_ALONE = 600.0    # seconds for which it is left alone
 LOG = logging.getLogger(__name__)
 
 
@@ -44,6 +45,8 @@ class Records:
         self.deep = False      # the record of every server is read, as before anything is started on its old host
         self.claimed: dict[str, str] = {}
         self._known: dict[str, _Known] = {}
+        self._failed: dict[str, dict[str, float]] = {}   # by destination, the servers that failed there, and when that was seen
+        self._counted: set[str] = set()            # requests that are in it
         self._ended: dict[str, list[Step]] = {}    # what Nova did for requests that have come to an end, by request
 
     def case(self, server: Server, scene: HostScene, memory: Memory) -> Case:
@@ -87,18 +90,17 @@ class Records:
         memory, last = case.memory, evidence.attempts[-1].request if evidence.attempts else ""
         if last and not memory.request:
             memory = replace(memory, request=last)
+        for attempt in evidence.attempts:
+            if attempt.destination and attempt.stage in (Stage.CLEAN, Stage.SUSPECT) and attempt.request not in self._counted:
+                self._counted.add(attempt.request)
+                self._failed.setdefault(attempt.destination, {})[case.server.id] = scene.now
         case = replace(case, attempts=evidence.attempts, owner_rebuilds=evidence.owner_rebuilds,
                        came_back=evidence.came_back, memory=memory)
         return _with_claim(case, scene, claim_of(case.server) if ours else None)
 
-    def failing(self) -> frozenset[str]:
-        """Return the destinations that have failed several servers."""
-        failed: dict[str, set[str]] = {}
-        for key, known in self._known.items():
-            for attempt in known.evidence.attempts:
-                if attempt.destination and attempt.stage in (Stage.CLEAN, Stage.SUSPECT):
-                    failed.setdefault(attempt.destination, set()).add(key)
-        return frozenset(host for host, servers in failed.items() if len(servers) >= FAILS)
+    def failing(self, now: float) -> frozenset[str]:
+        """Return the destinations that have failed several servers of late. `now` is monotonic."""
+        return frozenset(host for host, servers in self._failed.items() if sum(now - when < LEFT_ALONE for when in servers.values()) >= FAILS)
 
     def forget(self, server: str) -> None:
         """Something was done to it, or is: what was read of it is of before."""

@@ -1,0 +1,179 @@
+"""One dead host's evacuation on a Nova over HTTP: what is sent, and what is not, whatever lists leave out and users write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from instance_ha.engine import decide, evacuation
+from instance_ha.engine.evacuation import Evacuation
+from instance_ha.engine.selection import Policy
+
+from tests.unit.little_nova import LEFT_A_GUEST, LittleNova
+
+TASK, HOST, STATE = "OS-EXT-STS:task_state", "OS-EXT-SRV-ATTR:host", "OS-EXT-STS:vm_state"
+
+
+class Cloud(LittleNova):
+    """`short` are the paths that are answered with an empty list, as by a cell that fails a query; `broken` those answered with 503."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.short: set[str] = set()
+        self.broken: set[str] = set()
+        self.named: list[Any] = []     # what each request to evacuate said
+
+    def answer(self, method: str, path: str, body: Any, request: str) -> tuple[int, Any]:
+        url = urlsplit(path).path
+        if any(word in url for word in self.broken):
+            return 503, {"error": {"message": "Service Unavailable", "code": 503}}
+        if body and "evacuate" in body:
+            self.named.append((url.split("/")[2], body["evacuate"].get("host")))
+        code, found = super().answer(method, path, body, request)
+        return (code, {key: [] for key in found}) if url in self.short else (code, found)
+
+
+class Turns:
+    """A worker's view of cmp-1, turn by turn; `now` is its clock."""
+
+    def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cloud, self.now = cloud, 1000.0
+        cloud.service("cmp-1").update(state="down", forced_down=True)
+        monkeypatch.setattr(evacuation, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=None))
+        self.engine = self.worker()
+
+    def worker(self) -> Evacuation:
+        return Evacuation(self.cloud.nova, "cmp-1", "3f9c", "ctl-1.1.1", Policy())
+
+    def turn(self, seconds: float = 1.0, dead: frozenset[str] = frozenset(("cmp-1",))) -> dict[str, decide.Verdict]:
+        look = self.engine.look(self.cloud.nova.services(), 0, True, {}, dead)
+        for verdict in [*look.waiting, *look.chores]:
+            self.engine.act(verdict, look, lambda: True)
+        self.now += seconds
+        return {verdict.server.id: verdict for verdict in look.verdicts}
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    one = Cloud()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+@pytest.fixture
+def turns(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Turns:
+    return Turns(cloud, monkeypatch)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["the same worker", "a new worker"])
+def test_a_list_that_leaves_rows_out_leads_to_no_second_request(cloud: Cloud, turns: Turns, again: bool) -> None:
+    """Seen in an audit: one query of a cell failed, Nova answered 200 without its rows, and each server was sent once more."""
+    for number in range(3):
+        cloud.boot(f"s{number}", f"web-{number}")
+    turns.turn()
+    for number in range(3):
+        cloud.move(f"s{number}", "pre-migrating", "cmp-2")
+    if again:
+        turns.engine = turns.worker()
+    cloud.short = {"/os-migrations"}
+    for _ in range(5):
+        assert {one.action for one in turns.turn(40).values()} == {decide.WAIT}
+    assert len(cloud.named) == 3
+
+
+def test_an_own_record_that_cannot_be_read_leads_to_no_request(cloud: Cloud, turns: Turns) -> None:
+    cloud.boot("s1", "web")
+    cloud.broken = {"os-instance-actions"}
+    for _ in range(3):
+        turns.turn()
+    assert not cloud.named
+    cloud.broken = set()
+    turns.turn()
+    assert len(cloud.named) == 1
+
+
+def test_forged_claims_neither_stop_nor_hold_up_an_evacuation(cloud: Cloud, turns: Turns) -> None:
+    """Servers that never were on a host, locked by their owner with our words, first in every order."""
+    for number in range(6):
+        cloud.boot(f"f{number}", f"forged-{number}", host=None if number % 2 else "cmp-3", metadata={"restart_priority": "999999999"},
+                   **{STATE: "error"})
+        cloud.claim(f"f{number}", user="mallory", project="p")
+    cloud.boot("s1", "victim")
+    turns.turn()
+    assert [uid for uid, _ in cloud.named] == ["s1"]
+    cloud.move("s1", "done", "cmp-2")
+    seen = [turns.turn() for _ in range(3)]
+    assert {uid for turn in seen for uid in turn} == {"s1"} and not cloud.servers["s1"]["locked"] and turns.engine.done.keys() == {"s1"}
+    assert not any(action["action"] == "unlock" for number in range(6) for action in cloud.actions[f"f{number}"])
+
+
+@pytest.mark.parametrize("was", ["elsewhere", "halted"])
+def test_a_forged_claim_on_the_dead_host_is_its_owners_lock(cloud: Cloud, turns: Turns, was: str) -> None:
+    cloud.boot("s1", "mine")
+    cloud.claim("s1", was, user="mallory", project="p")
+    turns.turn()
+    cloud.move("s1", "done", "cmp-2")
+    for _ in range(3):
+        turns.turn()
+    assert len(cloud.named) == 1 and cloud.servers["s1"]["locked"]
+    assert not {"os-stop", "unlock"} & {action["action"] for action in cloud.actions["s1"]}
+
+
+def test_a_destination_that_fails_is_not_asked_again_while_another_is_left(cloud: Cloud, turns: Turns) -> None:
+    for number in range(4):
+        cloud.boot(f"s{number}", f"web-{number}")
+    turns.turn()
+    for number in range(4):
+        cloud.move(f"s{number}", "failed", "cmp-2")
+    for _ in range(3):
+        turns.turn(10)
+    again = cloud.named[4:]
+    assert len(again) == 4 and {host for _, host in again} == {"cmp-3"}
+    assert turns.engine.records.failing(turns.now) == {"cmp-2"}
+    assert not turns.engine.records.failing(turns.now + 600)
+
+
+def test_a_guest_that_a_try_may_have_left_is_looked_for_on_its_host_alone(cloud: Cloud, turns: Turns) -> None:
+    """Also by a worker that knows nothing of the try, and after one that the scheduler refused."""
+    cloud.boot("s1", "web")
+    turns.turn()
+    cloud.move("s1", "failed", "cmp-2", **LEFT_A_GUEST)
+    turns.engine = turns.worker()
+    for _ in range(3):
+        turns.turn(10)
+    assert cloud.named[1:] == [("s1", "cmp-2")]
+    cloud.move("s1", "error", "cmp-2")
+    for _ in range(4):
+        turns.turn(100)
+    assert {host for _, host in cloud.named[1:]} == {"cmp-2"}
+
+
+def test_what_a_person_marks_down_is_not_off(cloud: Cloud, turns: Turns) -> None:
+    """`openstack compute service set --down` on the destination, in the middle."""
+    cloud.boot("s1", "web")
+    turns.turn()
+    cloud.move("s1", "pre-migrating", "cmp-2")
+    cloud.service("cmp-2").update(forced_down=True, state="down")
+    for _ in range(20):
+        turns.turn(60)
+    assert len(cloud.named) == 1
+
+
+def test_one_image_that_glance_cannot_tell_holds_up_one_server(cloud: Cloud, turns: Turns) -> None:
+    cloud.boot("s1", "web")
+    cloud.boot("s2", "unknown", image={"id": "i1"})
+    cloud.broken = {"/v2/images"}
+    assert turns.turn()["s2"].action == decide.WAIT
+    assert [uid for uid, _ in cloud.named] == ["s1"]
+
+
+def test_a_claim_says_nothing_of_hosts_and_controllers(cloud: Cloud, turns: Turns) -> None:
+    cloud.boot("s1", "web")
+    turns.turn()
+    reason = json.dumps(cloud.servers["s1"]["locked_reason"])
+    assert "instance-ha: evacuating; was=active" in reason and "cmp-1" not in reason and "ctl-1" not in reason
