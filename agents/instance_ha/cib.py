@@ -9,7 +9,9 @@ from typing import Any
 
 from lxml import etree
 
+from .booleans import boolean
 from .errors import ClusterError
+from .fence_agents import IMPLICIT_WATCHDOG
 from .membership import Membership
 from .model import DISMISSED, HELD, RECORDERS, TOLD, ClusterNode, ClusterView, parse_record
 
@@ -52,7 +54,8 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     parameters = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
     lines = root.iterfind("status/node_state/transient_attributes/instance_attributes/nvpair")
     told = {pair.get("name")[len(TOLD):]: pair.get("value") or "" for pair in lines if (pair.get("name") or "").startswith(TOLD)}
-    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), held, told, mapped)
+    return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters, frozenset(dismissed), held, told, mapped,
+                       _fences_nobody(root))
 
 
 def host_map(text: str) -> dict[str, str]:
@@ -63,21 +66,50 @@ def host_map(text: str) -> dict[str, str]:
 
 def _mapped(root: Any) -> dict[str, str]:
     """By node, its name in Nova, where those differ."""
-    devices = [p for p in root.iterfind(".//resources//primitive") if p.get("class") == "stonith" and p.get("type") in RECORDERS]
+    devices = [p for p in root.iterfind(".//resources//primitive") if _kind(root, p)[0] == "stonith" and _kind(root, p)[2] in RECORDERS]
     maps = [pair.get("value") or "" for device in devices for pair in device.iterfind("instance_attributes/nvpair[@name='pcmk_host_map']")]
     return {node: host for text in maps for node, host in host_map(text).items() if host != node}
 
 
 def _levels(root: Any, node: str, attributes: set[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
-    """The fencing levels of a node, each as the fence agents of its devices, in order."""
-    agents = {p.get("id"): p.get("type") or "" for p in root.iter("primitive") if p.get("class") == "stonith"}
-    found = [
-        level for level in root.iterfind("configuration/fencing-topology/fencing-level")
-        if level.get("target") == node or _matches(level.get("target-pattern"), node)
-        or (level.get("target-attribute"), level.get("target-value")) in attributes
-    ]
+    """The fencing levels of a node, each as the fence agents of its devices, in order.
+
+    Levels by the node's name take the place of all others, as in Pacemaker. Which of several patterns or attributes
+    counts Pacemaker does not say: then all are returned, so that none may be wrong.
+    """
+    agents = {p.get("id"): kind for p in root.iter("primitive") if (kind := _kind(root, p))[0] == "stonith"}
+    every = root.findall("configuration/fencing-topology/fencing-level")
+    named = [level for level in every if (level.get("target") or "").lower() == node.lower()]
+    found = named or [level for level in every if _matches(level.get("target-pattern"), node)
+                      or (level.get("target-attribute"), level.get("target-value")) in attributes]
     found.sort(key=lambda level: _index(level.get("index") or ""))
-    return tuple(tuple(agents.get(device.strip(), "") for device in (level.get("devices") or "").split(",")) for level in found)
+    devices = [[one.strip() for one in (level.get("devices") or "").split(",")] for level in found]
+    own = {IMPLICIT_WATCHDOG: ("stonith", "", "fence_watchdog")} if _has_watchdog(root) else {}
+    return tuple(tuple({**own, **agents}.get(one, ("", "", ""))[2] for one in level) for level in devices)
+
+
+def _kind(root: Any, primitive: Any) -> tuple[str, str, str]:
+    """Class, provider and type of a resource, which may be its template's."""
+    own = primitive
+    if primitive.get("template"):
+        own = next((one for one in root.iter("template") if one.get("id") == primitive.get("template")), primitive)
+    return own.get("class") or "", own.get("provider") or "", own.get("type") or ""
+
+
+def _fences_nobody(root: Any) -> str:
+    """Why Pacemaker fences no node at all, "" where it does."""
+    pairs = root.iterfind("configuration/crm_config/cluster_property_set/nvpair")
+    values = {pair.get("name"): boolean(pair.get("value") or "") for pair in pairs}
+    if values.get("fencing-enabled", values.get("stonith-enabled")) is False:
+        return "fencing is switched off (stonith-enabled=false)"
+    return "the cluster is in maintenance mode" if values.get("maintenance-mode") is True else ""
+
+
+def _has_watchdog(root: Any) -> bool:
+    """Whether Pacemaker has a watchdog device of its own, which no resource stands for."""
+    names = ("fencing-watchdog-timeout", "stonith-watchdog-timeout")
+    pairs = root.iterfind("configuration/crm_config/cluster_property_set/nvpair")
+    return any(pair.get("name") in names and (pair.get("value") or "").strip("0smin ") for pair in pairs)
 
 
 def _index(text: str) -> int:
@@ -94,10 +126,7 @@ def _matches(pattern: str | None, node: str) -> bool:
 
 def _nodes(root: Any) -> Iterable[ClusterNode]:
     status = Membership(root)
-    remotes = {
-        p.get("id") for p in root.iterfind(".//resources//primitive")
-        if p.get("type") == "remote" and p.get("provider") == "pacemaker"
-    }
+    remotes = {p.get("id") for p in root.iterfind(".//resources//primitive") if _kind(root, p)[1:] == ("pacemaker", "remote")}
     members = {e.get("uname") for e in root.iterfind("configuration/nodes/node") if e.get("type") != "remote"}
     # What was removed from the configuration may have a state for a while, and is no node any more.
     there = {name for name in status.states if status.is_online(name, status.is_remote(name))}

@@ -72,7 +72,26 @@ def test_nodes_records_and_levels() -> None:
     assert view.nodes["cmp-2"].online is True and view.nodes["cmp-3"].online is None
     assert view.nodes["ctl-1"].online is False and not view.nodes["ctl-2"].remote
     assert view.records == {"cmp-1": parse_record("cmp-1", VALUE)} and view.broken == {"cmp-2": "junk"}
-    assert view.levels == {"cmp-1": (("fence_ipmilan", "fence_nova"), ("fence_nova",), ("fence_ipmilan",)), "ctl-1": ()}
+    assert view.levels == {"cmp-1": (("fence_ipmilan", "fence_nova"),), "ctl-1": ()}, "by name, and by nothing else then"
+    root = etree.fromstring(CIB.replace('target="cmp-1" id="fl-cmp-1-1"', 'target="cmp-9" id="fl-cmp-1-1"'))
+    assert read_cib(root, "evacuate").levels["cmp-1"] == (("fence_nova",), ("fence_ipmilan",)), "which of them counts Pacemaker does not say"
+
+
+def test_devices_and_remotes_may_be_made_from_templates() -> None:
+    text = CIB.replace('<primitive id="fence-cmp-1" class="stonith" type="fence_ipmilan"/>',
+                       '<template id="t" class="stonith" type="fence_ipmilan"/><primitive id="fence-cmp-1" template="t"/>')
+    text = text.replace('<primitive id="cmp-3" class="ocf" type="remote" provider="pacemaker"/>',
+                        '<template id="r" class="ocf" type="remote" provider="pacemaker"/><primitive id="cmp-3" template="r"/>')
+    view = read_cib(etree.fromstring(text), "evacuate")
+    assert view.levels["cmp-1"] == (("fence_ipmilan", "fence_nova"),) and view.nodes["cmp-3"].remote
+
+
+@pytest.mark.parametrize(("value", "agent"), [("10s", "fence_watchdog"), ("0", ""), ("0s", "")])
+def test_the_watchdog_that_pacemaker_has_of_its_own(value: str, agent: str) -> None:
+    text = CIB.replace('devices="fence-cmp-1,fence-nova"', 'devices="watchdog,fence-nova"').replace(
+        "<nodes>", f'<crm_config><cluster_property_set id="c"><nvpair id="w" name="stonith-watchdog-timeout" value="{value}"/>'
+        "</cluster_property_set></crm_config><nodes>")
+    assert read_cib(etree.fromstring(text), "evacuate").levels["cmp-1"] == ((agent, "fence_nova"),)
 
 
 class Tools:
@@ -257,3 +276,13 @@ def test_an_agent_that_a_node_could_not_run() -> None:
     root = etree.fromstring(f'<cib><status><node_state uname="ctl-1">{operation.format(5)}</node_state><node_state uname="ctl-2">'
                             f"{operation.format(7)}</node_state></status></cib>")
     assert not_installed(root, "nova-evacuate") == {"ctl-1": "NovaEvacuate: No such file or directory"}
+
+
+@pytest.mark.parametrize(("properties", "words"), [
+    ({"stonith-enabled": "false"}, "switched off"), ({"stonith-enabled": "true"}, ""), ({}, ""), ({"fencing-enabled": "0"}, "switched off"),
+    ({"fencing-enabled": "true", "stonith-enabled": "false"}, ""), ({"maintenance-mode": "true"}, "maintenance mode")])
+def test_a_cluster_that_fences_nobody(properties: dict[str, str], words: str) -> None:
+    pairs = "".join(f'<nvpair id="{name}" name="{name}" value="{value}"/>' for name, value in properties.items())
+    text = CIB.replace("<nodes>", f'<crm_config><cluster_property_set id="c">{pairs}</cluster_property_set></crm_config><nodes>', 1)
+    told = read_cib(etree.fromstring(text), "evacuate").fences_nobody
+    assert words in told and bool(words) == bool(told)

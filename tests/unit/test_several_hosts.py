@@ -141,3 +141,20 @@ def test_the_host_of_another_node_is_not_evacuated(little: LittleNova, mapped: d
     worker.hosts["cmp-1"].step(ClusterView(nodes, {"cmp-1": record}, {}, True, mapped=mapped), record, little.nova.services)
     assert ("is the compute host of cmp-2" in worker.health.problems.get("cmp-1", "")) == refused
     assert not refused or not any(asked.startswith("PUT") for asked in little.asked)
+
+
+def test_a_host_that_nobody_will_fence_is_told(little: LittleNova) -> None:
+    """A deployment tool has switched fencing off, and a host dies: nothing would ever be on record."""
+    now = [0.0]
+    worker = Worker(Written(), little.nova, Policy(), "me", clock=lambda: now[0])
+    worker.services_known = little.nova.services()
+    nodes = {"cmp-1": ClusterNode("cmp-1", True, False), "db-1": ClusterNode("db-1", True, False), "cmp-2": ClusterNode("cmp-2", True, True)}
+    off = ClusterView(nodes, {}, {}, True, fences_nobody="fencing is switched off (stonith-enabled=false)")
+    worker.unfenced.look(off)
+    assert not worker.health.problems
+    now[0] = 6.0
+    worker.unfenced.look(off)
+    assert worker.health.problems == {
+        "unfenced cmp-1": "cmp-1 is offline and will not be evacuated: fencing is switched off (stonith-enabled=false)"}
+    worker.unfenced.look(ClusterView(nodes, {}, {}, True))
+    assert not worker.health.problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from instance_ha.engine.selection import rank_of
 from instance_ha.engine.window import FIRST_WINDOW, LOOK, Queue, Waiting, Window
 from instance_ha.model import Server
 
@@ -117,3 +118,15 @@ def test_the_fixed_pause_between_starts() -> None:
     assert line.choose(waiting[1:], [], {}, 10)[0] == []
     now[0] = 5.0
     assert len(line.choose(waiting[1:], [], {}, 10)[0]) == 1
+
+
+def test_a_restart_group_is_one_of_its_project() -> None:
+    """Ten groups of one user, with the highest priority that he can write, hold nobody else's up."""
+    clock = [0.0]
+    queue = Queue(300.0, 0.0, lambda: clock[0])
+    theirs = [server(id=f"m{n}", name=f"m{n}", project="m", metadata={"restart_group": f"g{n}", "restart_priority": "999999999"}) for n in range(10)]
+    ours = [server(id="o1", name="o1", project="p", metadata={"restart_group": "db"}), server(id="o2", name="o2", project="p",
+                                                                                                metadata={"restart_group": "web"})]
+    chosen, reasons = queue.choose([Waiting("cmp-1", one) for one in (*theirs, *ours)], [*theirs, *ours], {}, 16)
+    assert {one.server.id for one in chosen} == {"m0", "o1"} and reasons["o2"] == "waits for the restart group db"
+    assert rank_of(theirs[0]) == rank_of(server(metadata={"restart_priority": "1000"}))

@@ -15,6 +15,7 @@ HA_ENABLED = "HA_Enabled"
 # Server metadata, and its name for those who come from infra-operator's instanceha.
 PRIORITY = ("restart_priority", "instanceha:restart_priority")
 GROUP = ("restart_group", "instanceha:restart_group")
+HIGHEST = 1000          # what a user may say at most, above or below 0
 MIDDLE = 500            # the priority of a server that names none
 _INTEGER = re.compile("-?[0-9]{1,9}")
 
@@ -84,7 +85,7 @@ def _word(words: list[tuple[str, Any]]) -> Ruling | None:
 def rank_of(server: Server) -> tuple[int, int]:
     """Sort key: highest restart_priority first, then those that HA_Enabled marks."""
     text = _given(server, PRIORITY)
-    priority = int(text) if _INTEGER.fullmatch(text) else MIDDLE   # a user's own text
+    priority = min(max(int(text), -HIGHEST), HIGHEST) if _INTEGER.fullmatch(text) else MIDDLE   # a user's own text
     marked = boolean(server.metadata.get(HA_ENABLED, "")) is True
     return (-priority, 0 if marked else 1)
 

@@ -61,6 +61,9 @@ class Window:
         self.size = min(self.ceiling, self.size * 2)
 
 
+Group = tuple[str, str]   # the project, and the restart group's name
+
+
 @dataclass(frozen=True)
 class Waiting:
     """A server that is to be evacuated, and its dead host."""
@@ -75,7 +78,7 @@ class Queue:
 
     def __init__(self, group_timeout: float, start_pause: float, clock: Callable[[], float]) -> None:
         self.group_timeout, self.start_pause, self._clock = group_timeout, start_pause, clock
-        self._since: dict[str, float] = {}
+        self._since: dict[Group, float] = {}
         self._last_start = float("-inf")
 
     def choose(self, waiting: Sequence[Waiting], unfinished: Iterable[Server], busy: Mapping[str, int],
@@ -88,7 +91,7 @@ class Queue:
             room = min(room, 1 if now - self._last_start >= self.start_pause else 0)
         load = dict(busy)
         chosen: list[Waiting] = []
-        rest = [one for one in waiting if group_of(one.server) not in held]
+        rest = [one for one in waiting if _group(one.server) not in held]
         while rest and len(chosen) < room:
             following = min(rest, key=lambda one: (rank_of(one.server), load.get(one.host, 0), order_key(one.server)))
             rest.remove(following)
@@ -96,23 +99,27 @@ class Queue:
             load[following.host] = load.get(following.host, 0) + 1
         if chosen:
             self._last_start = now
-        reasons = {one.server.id: held.get(group_of(one.server), "waits for its turn") for one in waiting if one not in chosen}
+        reasons = {one.server.id: held.get(_group(one.server), "waits for its turn") for one in waiting if one not in chosen}
         return chosen, reasons
 
-    def _held(self, unfinished: Sequence[Server], now: float) -> dict[str, str]:
-        """The groups that have to wait, and for which one."""
-        ranks: dict[str, tuple[int, int]] = {}
+    def _held(self, unfinished: Sequence[Server], now: float) -> dict[Group, str]:
+        """The groups that have to wait, and for which one. A group is one of a project: no user holds up another project's servers."""
+        ranks: dict[Group, tuple[int, int]] = {}
         for server in unfinished:
-            group = group_of(server)
-            if group:
+            if group_of(server):
+                group = _group(server)
                 ranks[group] = min(ranks.get(group, rank_of(server)), rank_of(server))
         self._since = {group: since for group, since in self._since.items() if group in ranks}
-        held: dict[str, str] = {}
-        before = ""
-        for group in sorted(ranks, key=lambda name: (ranks[name], name)):
-            if before:
-                held[group] = f"waits for the restart group {before}"
-                continue
-            if now - self._since.setdefault(group, now) < self.group_timeout:
-                before = group
+        held: dict[Group, str] = {}
+        before: dict[str, str] = {}
+        for group in sorted(ranks, key=lambda one: (ranks[one], one)):
+            project, name = group
+            if project in before:
+                held[group] = f"waits for the restart group {before[project]}"
+            elif now - self._since.setdefault(group, now) < self.group_timeout:
+                before[project] = name
         return held
+
+
+def _group(server: Server) -> Group:
+    return server.project, group_of(server)

@@ -25,6 +25,7 @@ from .missed import Missing
 from .naming import host_of, off_hosts
 from .scene import Verdict
 from .selection import Policy
+from .unfenced import Unfenced
 from .window import Queue, Waiting, Window
 
 IDLE_PAUSE = 0.5         # between two looks at the CIB while nothing is on record
@@ -61,7 +62,7 @@ class Worker:
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
         self.services_known: Sequence[Service] = ()   # Nova's, as of the last look
-        self.missing = Missing(self)
+        self.missing, self.unfenced = Missing(self), Unfenced(self)
         self._shown: dict[str, tuple[str, float]] = {}
 
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
@@ -97,6 +98,7 @@ class Worker:
         try:
             self._hold_back(view)
             self.missing.look(view, ask)
+            self.unfenced.look(view)
         except (ClusterError, HostError) as error:
             self.problem("cluster", str(error))
         if not view.records:
