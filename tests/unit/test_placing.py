@@ -8,6 +8,7 @@ import pytest
 from instance_ha.demand import demand_of_group
 from instance_ha.engine.placing import Placer
 from instance_ha.engine.selection import Ruling
+from instance_ha.model import Aggregate
 
 from tests.unit.fake import Fake
 from tests.unit.test_decide import row, scene
@@ -46,3 +47,12 @@ def test_a_home_that_takes_none_of_them_is_left_when_nothing_is_on_its_way_there
     assert homes(placer, (1, "failed", "cmp-2"), (2, "accepted", "")) == ["cmp-2", "cmp-2"]
     assert homes(placer, (1, "failed", "cmp-2"), (2, "error", "cmp-2")) == ["cmp-3", "cmp-3"]
     assert homes(placer, (2, "error", "cmp-2"), (3, "failed", "cmp-3")) == ["cmp-2", "cmp-2"], "all have failed: from the beginning"
+
+
+@pytest.mark.parametrize(("hosts", "metadata", "home"), [
+    ({"cmp-2"}, {"filter_tenant_id": "bank"}, "cmp-3"), ({"cmp-2"}, {"ssd": "true"}, "cmp-3"), ({"cmp-2"}, {"availability_zone": "nova"}, "cmp-2"),
+    ({"cmp-1", "cmp-2"}, {"filter_tenant_id": "bank"}, "cmp-2"), ({"cmp-2", "cmp-3"}, {"filter_tenant_id": "bank"}, None)])
+def test_a_group_is_not_sent_past_the_scheduler_to_hosts_that_are_set_apart(
+        placer: Placer, hosts: set[str], metadata: dict[str, str], home: str | None) -> None:
+    placer.aggregates = (Aggregate("apart", frozenset(hosts), metadata),)
+    assert homes(placer) == [home, home]

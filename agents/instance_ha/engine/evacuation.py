@@ -55,7 +55,7 @@ class Evacuation:
                  password: Callable[[], str] | None = None, by_hand: bool = False, recorded: bool = False) -> None:
         self.nova, self.host, self.incident, self.token, self.policy = nova, host, incident, token, policy
         self.only, self.aggregates, self.password, self.by_hand, self.recorded = only, aggregates, password, by_hand, recorded
-        self.placer = Placer(nova, host, target)
+        self.placer = Placer(nova, host, target, aggregates)
         self.memory: dict[str, Memory] = {}
         self.cases: dict[str, Case] = {}         # of the last look
         self.done, self.passwords = dict[str, str](), dict[str, str]()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .. import placement
 from ..demand import demand_of_group
 from ..errors import CloudError
-from ..model import FAILED, Group, Server, Service
+from ..model import FAILED, Aggregate, Group, Server, Service
 from ..nova import Nova
+from .limits import MAX_FAILURES
 from .scene import HostScene
+
+OPEN_TO_ALL = frozenset(("availability_zone", *MAX_FAILURES))   # keys of an aggregate that keep no server off its hosts
 
 
 @dataclass(frozen=True)
@@ -24,10 +27,10 @@ class Place:
 
 
 class Placer:
-    """One dead host's server groups. `target` is the host that a person asked for."""
+    """One dead host's server groups. `target` is the host that a person asked for; `aggregates` are Nova's."""
 
-    def __init__(self, nova: Nova, host: str, target: str | None) -> None:
-        self.nova, self.host, self.target = nova, host, target
+    def __init__(self, nova: Nova, host: str, target: str | None, aggregates: Sequence[Aggregate] = ()) -> None:
+        self.nova, self.host, self.target, self.aggregates = nova, host, target, aggregates
         self._homes: dict[str, tuple[str, int]] = {}   # of an affinity group, and the highest evacuation when it was chosen
         self._refused: dict[str, set[str]] = {}        # homes where a member failed
         self._one_by_one = threading.Lock()  # two members that are sent at once must not choose two homes
@@ -68,7 +71,8 @@ class Placer:
         if home in scene.up_hosts and home not in scene.dead_hosts:
             return Place(home, force=True)
         going = [s for s in here.values() if scene.rulings[s.id].protected] or [server]
-        usable = _usable(services, self.host)
+        # Past the scheduler no filter keeps a server off hosts that are for other projects, flavors or images.
+        usable = _usable(services, self.host) - _set_apart(self.aggregates, self.host)
         room = placement.hosts_with_room(self.nova, demand_of_group(going))
         fitting = [host for host in room if host in usable]
         if not fitting:
@@ -108,6 +112,12 @@ class Placer:
         if all(count.get(host, 0) >= group.most for host in hosts):
             return Place(hindrance=f"every live host has a member of its anti-affinity group {group.name}")
         return Place()
+
+
+def _set_apart(aggregates: Iterable[Aggregate], host: str) -> frozenset[str]:
+    """Return the hosts that are in an aggregate which the dead host is not in, and which may be for certain servers only."""
+    apart = [one for one in aggregates if host not in one.hosts and {*one.metadata} - OPEN_TO_ALL]
+    return frozenset(name for one in apart for name in one.hosts)
 
 
 def _usable(services: Iterable[Service], host: str) -> set[str]:
