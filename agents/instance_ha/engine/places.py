@@ -165,7 +165,8 @@ def needs_evidence(case: Case, scene: HostScene) -> bool:
     if server.host != scene.host:
         return server.vm_state == "error" or not rows
     alive = [row for row in rows if row.in_progress and row.destination not in scene.dead_hosts]
-    if alive and scene.now - memory.progress[1] < STILL and memory.progress[0]:
+    fresh = scene.now - memory.progress[1] < STILL if memory.progress[0] else bool(memory.request)
+    if alive and fresh:
         return False                           # it gets on: a list is enough to follow that
     return bool(rows) or is_rebuilding(server) or memory.sent is not None or server.vm_state == "error"
 

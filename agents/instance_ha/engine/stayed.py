@@ -51,14 +51,14 @@ class Stayed:
         doubts = {case.server.id: engine.why_not_restore(case, look) for case in here}
         if self._unseen is None:
             self._unseen = {case.server.id for case in here}
-        unread = [case.server.name for case in here if case.attempts is None]
-        if unread:
-            return f"{len(unread)} servers that stayed, of which Nova does not tell what was asked: {', '.join(unread[:NAMED])}"
         waiting = [case.server for case in here if case.is_ours and not doubts[case.server.id] and not self._released(engine, case, go_on)]
         if waiting:
             tasks = ", ".join(f"{s.name} {s.task_state or 'not looked at yet'}" for s in waiting[:NAMED])
             return f"{len(waiting)} servers that stayed have a task: {tasks}"
         self._revive(nova, [case for case in here if not case.is_ours], doubts, go_on)
+        unread = [case.server.name for case in here if case.attempts is None]
+        if unread:
+            return f"{len(unread)} servers that stayed, of which Nova does not tell what was asked: {', '.join(unread[:NAMED])}"
         if self._unseen:
             return f"{len(self._unseen)} servers that stayed are still to be looked at"
         doubtful = [case for case in here if case.is_ours and doubts[case.server.id]]
@@ -103,6 +103,8 @@ class Stayed:
             server = case.server
             if not go_on():
                 return
+            if case.attempts is None:
+                continue                       # it is looked at when its record can be read
             idle = server.vm_state == "active" and not server.task_state and not doubts[server.id]
             protected = case.ruling is not None and case.ruling.protected
             if idle and protected and nova.guest_runs(server.id) is False:
