@@ -177,3 +177,18 @@ def test_a_claim_says_nothing_of_hosts_and_controllers(cloud: Cloud, turns: Turn
     turns.turn()
     reason = json.dumps(cloud.servers["s1"]["locked_reason"])
     assert "instance-ha: evacuating; was=active" in reason and "cmp-1" not in reason and "ctl-1" not in reason
+
+
+def test_rows_of_earlier_incidents_hold_nothing_up(cloud: Cloud, turns: Turns) -> None:
+    """Where a list that was read for the baseline left everything out."""
+    cloud.boot("s1", "web")
+    cloud.ask("s1", "done", "cmp-2")
+    cloud.migrations[-1]["status"] = "completed"
+    cloud.note("s1", "live-migration", "root", "admin")     # it was brought back
+    turns.turn()
+    assert [uid for uid, _ in cloud.named] == ["s1"]
+    cloud.boot("s2", "not moved yet")
+    cloud.ask("s2", "done", "cmp-2")
+    for _ in range(3):
+        assert turns.turn()["s2"].action == decide.WAIT
+    assert len(cloud.named) == 1

@@ -76,8 +76,9 @@ class Evacuation:
         for server in servers:
             self._ruled(server)
         self._broken_off()
-        rows = self.nova.evacuations(self.host)
-        return Prepared(rows[-1].id if rows else 0, kept_of(servers))
+        # Twice, since what is kept is never taken from one list alone: one may have left rows out.
+        newest = max((row.id for _ in range(2) for row in self.nova.evacuations(self.host)), default=0)
+        return Prepared(newest, kept_of(servers))
 
     def look(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] = frozenset()) -> Look:
         """See and decide. `dead` are the hosts that are known to be off. Raises CloudError."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
 
-from ..model import ARRIVED, Migration, Server, claim_of
+from ..model import Migration, Server, claim_of
 from .attempts import Attempt, Stage, since_the_last_arrival
 from .pulse import long_before
 from .scene import Case, HostScene, Memory
@@ -101,6 +101,13 @@ class Seen:
         """Whether, by its own record, it has left this host, and nothing has brought it back since."""
         last = self.case.attempts[-1] if self.case.attempts else None
         return last is not None and last.stage is Stage.DONE and last.destination != self.scene.host and not self.case.came_back
+
+    @property
+    def rows_too_many(self) -> bool:
+        """Whether lists show more evacuations than its own record, which is read back to its newest arrival."""
+        known = self.case.attempts or ()
+        since = known[0].started if known else ""
+        return sum(1 for row in self.rows if row.created >= since) > len(known)
 
     @cached_property
     def begun(self) -> tuple[Migration, ...]:
@@ -196,9 +203,9 @@ def place_of(seen: Seen) -> Place:
         return _by_lists(seen)
     if seen.open:
         return Place.IN_PROGRESS
-    if len(case.attempts) < len(seen.rows):
-        return Place.UNEXPLAINED               # lists show more than its own record does
-    if seen.was_moved or any(row.status in ARRIVED for row in seen.rows[-1:]):
+    if seen.rows_too_many:
+        return Place.UNEXPLAINED
+    if seen.was_moved:
         return Place.NOT_MOVED
     if seen.memory.sent is not None and seen.scene.now - seen.memory.sent < SETTLE:
         return Place.UNANSWERED
@@ -274,7 +281,7 @@ def to_restore(seen: Seen) -> tuple[tuple[bool, str], ...]:
         (server.vm_state is not None and server.locked is not None, "Nova shows only part of it"),
         (not server.being_deleted, "its user is deleting it"),
         (case.attempts is not None, "its own record was not read"),
-        (len(known) >= len(seen.rows), "lists show more than its own record"),
+        (not seen.rows_too_many, "lists show more than its own record"),
         (case.was != ELSEWHERE, "it may run elsewhere"),
         (case.was != MOVING or seen.scene.moving.get(server.id) == "", "it may run where its live migration was going"),
         (all(not one.is_open or seen.lost(one) for one in seen.attempts), "a request may still be carried out"),
