@@ -189,6 +189,25 @@ def test_by_hand_a_live_host_is_refused(command: tuple[str, ...], more: tuple[st
     assert not watch.evacuation_requests(story.begun) and watch.in_service(story.victim)
 
 
+def test_by_hand_a_live_host_without_nova_compute_is_refused() -> None:
+    """Nothing reports, and a person says that it is off: its server would run twice. Believed once on Pacemaker 3.0, whose CIB has a
+    remote node offline that is online."""
+    story = Story()
+    story.boot(running=1, stopped=0)
+    servers.wait_computes([story.victim])
+    watch.on_controller("pcs", "resource", "ban", "nova-compute-clone", story.victim)
+    try:
+        servers.wait_for(lambda: servers.services()[story.victim]["state"] == "down", "nova-compute to be down", LIMIT)
+        done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim, "--host-is-off"])
+        assert done.returncode == 2 and "Pacemaker says cmp-1 is online" in done.stderr, done
+        assert not watch.evacuation_requests(story.begun)
+    finally:
+        watch.on_controller("pcs", "resource", "clear", "nova-compute-clone", story.victim)
+        servers.wait_computes([story.victim])
+    healthy()
+    story.audit()
+
+
 def test_by_hand_a_dead_host_is_evacuated(stays_off: None) -> None:
     story = Story()
     story.boot(running=3, stopped=1, out=1)
