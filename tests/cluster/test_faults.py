@@ -197,7 +197,7 @@ def test_by_hand_a_live_host_without_nova_compute_is_refused() -> None:
     servers.wait_computes([story.victim])
     watch.on_controller("pcs", "resource", "ban", "nova-compute-clone", story.victim)
     try:
-        servers.wait_for(lambda: servers.services()[story.victim]["state"] == "down", "nova-compute to be down", LIMIT)
+        servers.wait_for(lambda: servers.services()[story.victim]["state"] == "down", "nova-compute to be down", 60)
         done = machine.exec_in(cluster.find(watch.controller()), ["instance-ha", "host-evacuate", story.victim, "--host-is-off"])
         assert done.returncode == 2 and "Pacemaker says cmp-1 is online" in done.stderr, done
         assert not watch.evacuation_requests(story.begun)
