@@ -123,10 +123,11 @@ def test_a_host_that_dies_again_while_it_returns_is_recorded_again(little: Littl
     written: list[Record] = []
     monkeypatch.setattr(worker.cluster, "replace", lambda one: written.append(one) or one)
     host = worker.hosts["cmp-1"]
-    for node in (ClusterNode("cmp-1", True, True), ClusterNode("cmp-1", True, False), ClusterNode("cmp-1", True, None, "node_fenced:9")):
+    marked = ClusterNode("cmp-1", True, False, "node_fenced:9")      # it is let in before it is online
+    for node in (marked, ClusterNode("cmp-1", True, False), ClusterNode("cmp-1", True, None, "node_fenced:9"), ClusterNode("cmp-1", True, True)):
         host.step(ClusterView({"cmp-1": node}, {"cmp-1": record}, {}, True), record, little.nova.services)
         assert not written
-    fenced = ClusterNode("cmp-1", True, False, "node_fenced:9")
+    fenced = ClusterNode("cmp-1", True, False, "node_fenced:99")
     host.step(ClusterView({"cmp-1": fenced}, {"cmp-1": record}, {}, True), record, little.nova.services)
     again = written[0]
     assert (again.state, again.baseline, again.proof, again.reserve, again.raw) == (FENCED, None, "", "r1", record.raw) and again.id != "3f9c"
@@ -158,3 +159,13 @@ def test_a_host_that_nobody_will_fence_is_told(little: LittleNova) -> None:
         "unfenced cmp-1": "cmp-1 is offline and will not be evacuated: fencing is switched off (stonith-enabled=false)"}
     worker.unfenced.look(ClusterView(nodes, {}, {}, True))
     assert not worker.health.problems
+
+
+@pytest.mark.parametrize(("mark", "again"), [
+    ("node_fenced:1795000030", False), ("node_fenced:1795009000", True), ("node_state:send_stonith_update", False)])
+def test_a_worker_that_has_not_seen_a_host_come_back_goes_by_the_time_of_the_mark(little: LittleNova, mark: str, again: bool) -> None:
+    little.service("cmp-1").update(forced_down=True, state="down")
+    record = Record("cmp-1", RETURNING, "3f9c", since=1795000000, proof="history:reboot@x")
+    worker = worker_with(little, record)
+    view = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, mark)}, {"cmp-1": record}, {}, True)
+    assert worker.hosts["cmp-1"]._died_again(view) is again

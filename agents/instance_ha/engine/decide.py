@@ -217,7 +217,7 @@ def _try(seen: Seen) -> Decision:
 def _claimed(seen: Seen) -> tuple[str, Memory]:
     """Why a claim keeps a server waiting, "" when none does. A worker's is another worker's too: the record says which of them acts."""
     claim, memory, now = seen.case.claim, seen.memory, seen.scene.now
-    if claim is None or claim.id == seen.scene.incident:
+    if claim is None or claim.id == seen.scene.incident or claim.is_by(seen.scene.token):
         waits = claim is not None and now < memory.until
         return "claimed; who looked at it before may be about to evacuate it" if waits else "", replace(memory, foreign=None)
     since = memory.foreign if memory.foreign is not None else now

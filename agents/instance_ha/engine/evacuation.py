@@ -299,7 +299,8 @@ class Evacuation:
         if server.locked:
             self.nova.unlock(server.id)  # Nova would keep the other claim's words
         self._lock(server.id, claim)
-        at_once = not self.by_hand and (before is None or before.id == self.incident) and time.monotonic() - began < SEND_DEADLINE
+        alone = before is None or before.id == self.incident or before.is_by(self.token)
+        at_once = not self.by_hand and alone and time.monotonic() - began < SEND_DEADLINE
         self._remember(server, until=0.0 if at_once else time.monotonic() + TAKEOVER)
         return at_once
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 UNPROVEN = 60.0          # how long a record may be without a proof before people are told, and its host online before it is let in
 REST_LOOK = 30.0         # between two looks at the servers of a host of which nothing is under way
+AGAIN = 600              # seconds after a record; a mark of later is of another fencing
 SHORT = 24               # characters of a name that stands beside others
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
@@ -57,6 +58,7 @@ class Host:
         self._begun = worker.clock()
         self.homecoming = Homecoming(worker, record.node)
         self._rested = False                   # whether the last turn found nothing to do any more
+        self._seen_back = False                # whether it was online while it returned
         self._takers: frozenset[str] = frozenset()   # the hosts that took servers, as of the last look
         self._next_look = worker.clock()       # at a host of which nothing is under way
         self._prepare_at = worker.clock()
@@ -120,10 +122,15 @@ class Host:
         return self.homecoming.step(record, service, alive)
 
     def _died_again(self, view: ClusterView) -> bool:
-        """Whether a host that was let in is offline and marked as fenced. Pacemaker takes the mark away when a node joins; and when a
-        person confirms a fencing, no device runs that could write a record."""
+        """Whether a host that was let in has been fenced since: when a person confirms a fencing, no device runs that could write a
+        record. It is let in before it is online, and still marked then: so it has to have been seen online since, or the mark of
+        a remote node, which has its time, to be of much later than the record."""
         node = view.nodes.get(self.node)
-        return node is not None and node.online is False and bool(node.mark)
+        self._seen_back = self._seen_back or bool(node and node.online)
+        if node is None or node.online is not False or not node.mark:
+            return False
+        when = node.mark.rpartition(":")[2]
+        return self._seen_back or (when.isdigit() and int(when) > self.record.since + AGAIN)
 
     def _online(self, view: ClusterView | None) -> bool:
         node = view.nodes.get(self.node) if view else None
