@@ -65,6 +65,12 @@ ELSEWHERE = {
     "openstack server set --state active SERVER": "no openstack command in the laboratory; not run by hand either",
     "openstack server unlock SERVER": "no openstack command in the laboratory; run by hand on 2026-11-25",
     "openstack server migrate --live-migration SERVER": "no openstack command in the laboratory; run by hand on 2026-11-25",
+    "pcs stonith confirm NODE": "CONFIRMED",
+    "pcs stonith fence HOST": "tests/lab/watch.py and the fault matrix fence hosts so",
+    "pcs stonith disable fence-nova": "not run",
+    "pcs property set stonith-enabled=true": "tests/lab/protect.py",
+    "openstack server show ID": "no openstack command in the laboratory; not run",
+    "openstack compute service set --disable HOST nova-compute": "no openstack command in the laboratory; not run",
     "openstack compute service set --enable HOST nova-compute": "no openstack command in the laboratory; run by hand on 2026-11-25",
 }
 NAMES = {"instance-ha plan", "instance-ha plan HOST", "instance-ha plan HOST...", "instance-ha dismiss NODE", "instance-ha release",
