@@ -153,7 +153,7 @@ def test_stop_needs_no_parameter(run: Run, worker: str, changed: dict[str, str])
 
 @pytest.mark.parametrize("content", ["", "junk", "-1 -1", "99999999999999999999 1"])
 def test_stop_with_a_broken_pid_file(run: Run, clean: None, content: str) -> None:
-    run("sh", "-c", f"mkdir -p {FOLDER}; printf %s '{content}' > {FILES}.pid; touch {FILES}.health.new {FILES}.new")
+    run("sh", "-c", f"mkdir -p {FOLDER}; printf %s '{content}' > {FILES}.pid; touch {FILES}.health.new {FILES}.settings.new")
     assert run(AGENT, "stop", **INSTANCE).returncode == 0
     assert files(run) == [] and run(AGENT, "monitor", **RECURRING).returncode == 7
 
