@@ -324,6 +324,7 @@ class Evacuation:
         case = replace(self.cases[server.id], server=now, memory=self.memory[server.id])
         known = self.records.read(case)
         if known is None:
+            self._unsent(server, "what was asked of it cannot be read")
             return None
         case = self.records.told(case, look.scene, known)
         if claim is not None:
