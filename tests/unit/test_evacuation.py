@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from instance_ha.engine import decide, evacuation
 from instance_ha.engine.evacuation import Evacuation
+from instance_ha.engine.scene import Task, Terms
 from instance_ha.engine.selection import Policy
 
 from tests.unit.little_nova import LEFT_A_GUEST, LittleNova
@@ -47,10 +48,10 @@ class Turns:
         self.engine = self.worker()
 
     def worker(self) -> Evacuation:
-        return Evacuation(self.cloud.nova, "cmp-1", "3f9c", "ctl-1.1.1", Policy())
+        return Evacuation(self.cloud.nova, Task("cmp-1", "3f9c", "ctl-1.1.1"), Policy())
 
     def turn(self, seconds: float = 1.0, dead: frozenset[str] = frozenset(("cmp-1",))) -> dict[str, decide.Verdict]:
-        look = self.engine.look(self.cloud.nova.services(), 0, True, {}, dead)
+        look = self.engine.look(self.cloud.nova.services(), Terms(0, dead=dead))
         for verdict in [*look.waiting, *look.chores]:
             self.engine.act(verdict, look, lambda: True)
         self.now += seconds

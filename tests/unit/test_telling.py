@@ -13,6 +13,7 @@ import pytest
 from instance_ha import cluster as door
 from instance_ha import model, params
 from instance_ha.cluster import Cluster
+from instance_ha.engine.context import Context
 from instance_ha.engine.selection import policy_from
 from instance_ha.engine.worker import Worker
 from instance_ha.incident import Incident, parse_incident
@@ -105,8 +106,8 @@ class Stage:
 
     def start(self) -> None:
         """A new worker, as after the death of the one before."""
-        self.worker = Worker(Cluster(), self.little.nova, policy_from(self.values), f"ctl-1.{self.now}", clock=lambda: self.now)
-        self.teller = Teller("nova-evacuate", "ctl-1", self.worker.cluster, self.values)
+        self.worker = Worker(Context(Cluster(), self.little.nova, policy_from(self.values), f"ctl-1.{self.now}", clock=lambda: self.now))
+        self.teller = Teller("nova-evacuate", "ctl-1", self.worker.context.cluster, self.values)
 
     def turns(self, count: int = 1, seconds: float = 1.0) -> None:
         for _ in range(count):
@@ -347,7 +348,7 @@ def test_what_parameters_name_and_is_not_there_degrades_the_monitor(stage: Stage
     stage.values.update(metrics_directory="/nowhere", hook="/nowhere/hook")
     stage.start()
     _until(stage, {"metrics", "hook"})
-    problems = stage.worker.health.problems
+    problems = stage.worker.context.health.problems
     assert problems["hook"] == "hook=/nowhere/hook is not there"
     assert problems["metrics"].startswith("the metrics cannot be written to /nowhere/")
     stage.teller.configure({**stage.values, "metrics_directory": "", "hook": ""})
@@ -357,8 +358,8 @@ def test_what_parameters_name_and_is_not_there_degrades_the_monitor(stage: Stage
 def _until(stage: Stage, subjects: set[str]) -> None:
     """Go on until the worker has these problems, of the two."""
     end = time.monotonic() + 10
-    while {"metrics", "hook"} & {*stage.worker.health.problems} != subjects:
-        assert time.monotonic() < end, stage.worker.health.problems
+    while {"metrics", "hook"} & {*stage.worker.context.health.problems} != subjects:
+        assert time.monotonic() < end, stage.worker.context.health.problems
         stage.turns()
 
 

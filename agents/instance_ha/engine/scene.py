@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..model import Claim, Migration, Server
@@ -91,6 +91,42 @@ class Verdict:
     target: str | None = None
     still: bool = False
     person: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One host's evacuation. `incident` and `token`, of who acts, are what claims say."""
+
+    host: str
+    incident: str
+    token: str
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """What a person may want of an evacuation. `target` is where the servers are to go, `only` is one server, None for any and
+    all; `password` gives the new one of a server. `gives_way`: a worker may be at it, who comes first; `recorded`: its host is on
+    record."""
+
+    target: str | None = None
+    only: str | None = None
+    password: Callable[[], str] | None = None
+    gives_way: bool = True
+    recorded: bool = False
+
+
+NOBODY = ByHand(gives_way=False)     # a worker acts
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is known of the host besides Nova: its record's `baseline` and `kept`; whether new evacuations may begin; the hosts that
+    are off for certain."""
+
+    baseline: int
+    kept: Mapping[str, str] = field(default_factory=dict)
+    starts: bool = True
+    dead: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

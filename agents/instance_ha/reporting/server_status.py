@@ -1,28 +1,27 @@
-"""How each server of a host on record stands, for people: what the worker would decide now, and what Nova remembers."""
+"""How each server of a host on record stands, for people: what Nova shows, and what the worker has told of it. Nothing is decided here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..model import ARRIVED, FAILED, RETURNING, Aggregate, Migration, Record, Server, Service
+from ..engine import decide
+from ..model import ARRIVED, FAILED, Migration, Record, Server
 from ..nova import Nova
 from ..rows import nova_time
-from . import decide
-from .evacuation import Evacuation
-from .scene import Verdict
-from .selection import Policy
+from .board import Told
 
 STATES = ("waiting", "moving", "arrived", "failed", "left", "not protected", "gone")
 NOT_PROTECTED = "not protected: "      # how decide.py begins the reason
 WORDS = {decide.DONE: "arrived", decide.UNLOCK: "arrived", decide.EVACUATE: "waiting", decide.QUEUED: "waiting", decide.LEFT: "left"}
+UNTOLD = "the worker has not told of it here"
 
 
 @dataclass(frozen=True)
 class Progress:
     """One server. `state` is one of STATES; `to` is where it goes, or went, or would have gone, "" for not known. `attempt` counts the
     requests that Nova took. `seconds` is how long the last one took, or has taken so far; None for unknown: so far by this
-    machine's clock, else by Nova's."""
+    machine's clock, else by Nova's. `reason` is the worker's."""
 
     id: str
     name: str
@@ -34,28 +33,31 @@ class Progress:
     reason: str
 
 
-def look(nova: Nova, record: Record, host: str, policy: Policy, services: Sequence[Service], aggregates: Sequence[Aggregate],
-         now: float) -> list[Progress]:
-    """Every server that is on the host, claimed for it, or has left it in this incident, by name. Raises CloudError."""
-    engine = Evacuation(nova, host, record.id, record.worker, policy, aggregates=aggregates)
+def look(nova: Nova, record: Record, host: str, told: Mapping[str, Told] | None, now: float) -> list[Progress]:
+    """Return every server that is on the host, claimed for it, or has left it in this incident, by name. `told` are the worker's
+    words, by server, None where they are not to be had. Raises CloudError."""
     rows = nova.evacuations(host)
     # Before the evacuation has begun, all that Nova remembers is of earlier ones.
     baseline = record.baseline if record.baseline is not None else rows[-1].id if rows else 0
-    verdicts = engine.look(services, baseline, record.state != RETURNING, record.kept).verdicts
     by_server: dict[str, list[Migration]] = {}
     for row in rows:
         if row.id > baseline:
             by_server.setdefault(row.server, []).append(row)
-    found = [_of_verdict(verdict, host, by_server.get(verdict.server.id, []), now) for verdict in verdicts]
-    away = {key: own for key, own in by_server.items() if key not in {verdict.server.id for verdict in verdicts}}
-    servers = _elsewhere(nova, away)
-    found += [_of_rows(key, servers.get(key), host, own, now) for key, own in away.items()]
+    servers = {server.id: server for server in nova.servers_on(host)}
+    servers |= _elsewhere(nova, {key: by_server.get(key, []) for key in {*by_server, *(told or {})} - servers.keys()})
+    found = []
+    for key in {*servers, *by_server}:
+        server, own, word = servers.get(key), by_server.get(key, []), (told or {}).get(key)
+        if server is not None and word is not None:
+            found.append(_as_told(server, host, own, word, now))
+        else:
+            found.append(_as_seen(key, server, host, own, now))
     return sorted(found, key=lambda one: (one.name, one.id))
 
 
 def _elsewhere(nova: Nova, away: Mapping[str, Sequence[Migration]]) -> dict[str, Server]:
     """Servers that have left, as they are now; one request a destination, and one for each that is not there."""
-    destinations = {own[-1].destination for own in away.values() if own[-1].destination}
+    destinations = {own[-1].destination for own in away.values() if own and own[-1].destination}
     found = {server.id: server for host in sorted(filter(None, destinations)) for server in nova.servers_on(host) if server.id in away}
     for key in away.keys() - found.keys():
         server = nova.server(key)
@@ -64,25 +66,48 @@ def _elsewhere(nova: Nova, away: Mapping[str, Sequence[Migration]]) -> dict[str,
     return found
 
 
-def _of_verdict(verdict: Verdict, host: str, rows: Sequence[Migration], now: float) -> Progress:
-    server, last = verdict.server, rows[-1] if rows else None
-    state = WORDS.get(verdict.action, "moving" if rows else "waiting")
-    if not verdict.protected:
-        state = "not protected" if verdict.reason.startswith(NOT_PROTECTED) else "left"
-    elif last and last.status in FAILED and server.host in (host, None) and not (state == "left" and verdict.final):
+def _as_told(server: Server, host: str, rows: Sequence[Migration], told: Told, now: float) -> Progress:
+    last = rows[-1] if rows else None
+    state = WORDS.get(told.action, "moving" if rows else "waiting")
+    if not told.protected:
+        state = "not protected" if told.reason.startswith(NOT_PROTECTED) else "left"
+    elif last and last.status in FAILED and server.host in (host, None) and not (state == "left" and told.final):
         state = "failed"
-    to = server.host if server.host not in (host, None) else last.destination if last else verdict.target
-    reason = "" if state == "arrived" else verdict.reason[len(NOT_PROTECTED):] if state == "not protected" else verdict.reason
-    return Progress(server.id, server.name, host, to or "", state, len(rows), _seconds(last, now), reason)
+    to = server.host if server.host not in (host, None) else last.destination if last else told.target
+    return Progress(server.id, server.name, host, to or "", state, len(rows), _seconds(last, now), _reason(server, state, told))
 
 
-def _of_rows(key: str, server: Server | None, host: str, rows: Sequence[Migration], now: float) -> Progress:
-    last = rows[-1]
-    state, reason = ("arrived", "") if server and last.status in ARRIVED else ("gone", "it was deleted") if server is None else ("left", last.status)
-    if server and server.vm_state == "error":
-        state, reason = "failed", f"on {server.host} in ERROR: {server.fault or 'no reason given'}"
-    return Progress(key, server.name if server else key, host, (server.host if server else last.destination) or "", state, len(rows),
-                    _seconds(last, now), reason)
+def _reason(server: Server, state: str, told: Told) -> str:
+    if state == "arrived":
+        return ""
+    if state == "not protected":
+        return told.reason[len(NOT_PROTECTED):]
+    if told.doubt:
+        return f"not started on its old host: {told.doubt}; look where it runs, then: openstack server unlock {server.id}"
+    if told.person and server.locked:
+        return f"{told.reason}; look at it, then: openstack server unlock {server.id}"
+    return told.reason
+
+
+def _as_seen(key: str, server: Server | None, host: str, rows: Sequence[Migration], now: float) -> Progress:
+    """How Nova shows a server of which the worker has told nothing here."""
+    last = rows[-1] if rows else None
+    state, reason = _seen_state(server, host, last)
+    to = (server.host if server and server.host != host else None) or (last.destination if last else None)
+    return Progress(key, server.name if server else key, host, to or "", state, len(rows), _seconds(last, now), reason)
+
+
+def _seen_state(server: Server | None, host: str, last: Migration | None) -> tuple[str, str]:
+    if server is None:
+        return "gone", "it was deleted"
+    away = server.host not in (host, None)
+    if server.vm_state == "error" and (away or last is not None):
+        return "failed", f"on {server.host} in ERROR: {server.fault or 'no reason given'}"
+    if last is None:
+        return ("left", f"it is on {server.host}") if away else ("waiting", UNTOLD)
+    if away:
+        return ("arrived", "") if last.status in ARRIVED else ("left", last.status)
+    return ("failed", last.status) if last.status in FAILED else ("moving", UNTOLD)
 
 
 def _seconds(row: Migration | None, now: float) -> float | None:
