@@ -38,7 +38,8 @@ class Host:
 
     def __init__(self, context: Context, record: Record) -> None:
         self.context, self.node, self.incident = context, record.node, record.id
-        self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}"}
+        self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}",
+                         f"slow {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
         context.records[record.node] = record
@@ -320,6 +321,12 @@ class Host:
             self.context.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}{reasons}")
         else:
             self.context.solved(f"left {self.node}")
+        slow = [v for v in look.verdicts if v.slow]
+        if slow:
+            reasons = "; ".join(f"{v.server.name}: {v.reason}" for v in slow[:NAMED])
+            self.context.problem(f"slow {self.node}", f"{len(slow)} of {self.node}'s servers take long: {reasons}")
+        else:
+            self.context.solved(f"slow {self.node}")
         for destination in sorted(look.scene.avoid):
             self.subjects.add(f"destination {destination}")
             self.context.problem(f"destination {destination}", f"evacuations to {destination} fail: {FAILS} servers or more; others are tried first."
