@@ -397,3 +397,17 @@ def test_a_phase_ends_when_it_ended_and_not_when_the_turn_was_over() -> None:
     tale.record(Record("cmp-1", model.CONFIRMED, "3f9c", proof="node_fenced:1010"), 1010.0, 10.0)
     tale.sight(Sight("cmp-1", [], 1, 0), 1020.0, 20.0, (1013.0, 13.0))
     assert (tale.incident.proven, tale.incident.requested) == (1010.0, 1013.0) and marks == [("fencing", 10.0), ("start", 3.0)]
+
+
+def test_a_destination_that_fails_several_servers_is_told_once_and_shown(stage: Stage) -> None:
+    for number in range(3):
+        stage.little.boot(f"{number}1111111-2222-3333-4444-555555555555", f"more-{number}")
+    stage.turns()
+    die(stage)
+    stage.turns(6)
+    for row in [*stage.little.migrations]:
+        stage.little.move(row["instance_uuid"], "failed", "cmp-2")
+    stage.turns(6)
+    told = [event for event in stage.told() if event["event"] == "destination-failing"]
+    assert [(event["destination"], event["node"]) for event in told] == [("cmp-2", "cmp-1")]
+    assert stage.samples()["instance_ha_destination_failing", (("host", "cmp-2"),)] == 1

@@ -163,7 +163,7 @@ class Teller:
                 found[row.server] = Seen(row.server, self._names.get(row.server, row.server), row.destination or "", ARRIVED,
                                          sum(1 for other in rows if other.server == row.server), memory.request if memory else "")
         failures = sum(1 for row in rows if row.status in FAILED)
-        return Sight(look.scene.host, list(found.values()), len(rows), failures, host.paused)
+        return Sight(look.scene.host, list(found.values()), len(rows), failures, host.paused, look.scene.avoid)
 
     def _gone(self, view: ClusterView, node: str, now: float, clock: float) -> list[Event]:
         tale = self.tales.pop(node)
@@ -265,7 +265,9 @@ def fill(metrics: Metrics, worker: Worker, tales: Mapping[str, Tale], now: float
     metrics.set("cluster_quorate", int(view is not None and view.quorate))
     metrics.set("nova_reachable", int("nova" not in problems))
     metrics.set("parallel_limit", worker.rounds.window.size)
-    metrics.forget("host_record", "host_servers", "host_held", "compute_hosts")
+    metrics.forget("host_record", "host_servers", "host_held", "compute_hosts", "destination_failing")
+    for name in {name for host in worker.hosts.values() if host.look for name in host.look.scene.avoid}:
+        metrics.set("destination_failing", 1, host=name)
     computes = [service for service in worker.context.services_known if service.binary == "nova-compute"]
     for state, count in (("up", sum(1 for s in computes if s.up)), ("down", sum(1 for s in computes if not s.up)),
                          ("forced_down", sum(1 for s in computes if s.forced_down)), ("disabled", sum(1 for s in computes if not s.enabled))):
