@@ -16,7 +16,7 @@ RANKS = {
     "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "chronicle": 8, "drawing": 2, "page": 9,
     "booleans": 0, "fence_agents": 1, "errors": 0, "process": 1,
     "membership": 0, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
-    "rows": 2, "pulse": 2, "naming": 2, "attempts": 2,
+    "rows": 2, "questions": 2, "pulse": 2, "naming": 2, "attempts": 2,
     "places": 4, "decide": 5, "evidence": 5, "looked": 6, "window": 3, "nova": 3, "cib": 2, "cluster": 3, "credentials": 4,
     "openrc": 2,
     "placing": 5, "evacuation": 7, "reserve": 7,

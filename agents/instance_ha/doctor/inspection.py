@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..nova import Nova
+from ..questions import Question, ask
 
 
 class Inspected(Nova):
@@ -12,7 +13,8 @@ class Inspected(Nova):
 
     def look(self, path: str, service: str = "compute") -> Any:
         """The whole answer to a GET, its headers too, of compute, image or placement."""
-        return self._raw("GET", path, None, {"compute": self._compute, "image": self._image, "placement": self._placement}[service])
+        adapters = {"compute": self._compute, "image": self._image, "placement": self._placement}
+        return ask(Question("GET", path), adapters[service])
 
     def roles(self) -> frozenset[str] | None:
         """The roles of this user, as Keystone's token has them; None where there is no token to ask."""
