@@ -21,7 +21,7 @@ OURS = "instance-ha:"                         # how a reason of a service that t
 class Row:
     """One scenario. `told` is what the worker has to say to people meanwhile. `moves`: whether the servers must end elsewhere;
     None where they need not (their host may be back first). `most` is how many evacuations of one server there may be. `victims`
-    get the servers, none of which may end on the host `nowhere`. `reason` is how the disabled_reason
+    get the servers; none of them may end on the host `nowhere`. `reason` is how the disabled_reason
     begins that the victim's service has to keep until a person enables it."""
 
     group: str
@@ -144,7 +144,7 @@ def _destinations() -> Iterator[Row]:
               (Act(0, "spawn_delay", "75", 35), DIES, Act(0, "fail_spawn", lasts=80, middle=True)),
               most=2)
     yield Row(group, "its nova-compute is stopped in the middle for 90 s, then goes on",
-              middle(Act(1, "stop_destination", lasts=90)), told="does not report")
+              middle(Act(1, "stop_destination", lasts=90)), told="stuck: being rebuilt")
     yield Row(group, "a server's new host dies before its claim is off",
               middle(Act(0.5, "disable", lasts=40), Act(8, "new_host", VICTIM)), most=2, moves=None)
     yield Row(group, "room appears after two minutes",
@@ -178,9 +178,9 @@ def _lost_requests() -> Iterator[Row]:
                Act(2, "service", "nova-scheduler", 25, middle=True)), most=2)
     glance_goes = (Act(0, "new_worker"), Act(2, "power", VICTIM))
     yield Row(group, "Glance is away for 30 s, and the image alone could say what is protected",
-              (Act(1, "glance", lasts=32), *glance_goes))
+              (Act(1, "glance", lasts=50), *glance_goes))
     yield Row(group, "Glance is away for longer than stuck_timeout",
-              (Act(1, "glance", lasts=110), *glance_goes), told="Glance does not tell", moves=None)
+              (Act(1, "glance", lasts=130), *glance_goes), told="Glance does not tell", moves=None)
 
 
 def _cluster() -> Iterator[Row]:

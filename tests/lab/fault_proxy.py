@@ -59,8 +59,8 @@ def stop() -> None:
 
 
 def set_faults(share: float, seed: int, lying: float = 0.0, slow: str = "") -> None:
-    """From now on spoil this share of the answers (0 to 1), as this seed has it; and lie in the share
-    `lying` of the others, those of the kind `slow` (one of lies.SLOW) being late then instead."""
+    """From now on spoil this share of the answers (0 to 1), as this seed has it; and lie in the
+    share `lying` of the others, but that those of the kind `slow` (see lies.SLOW) are late."""
     CONTROL.parent.mkdir(parents=True, exist_ok=True)
     part = CONTROL.with_suffix(".part")
     part.write_text(json.dumps({"share": share, "seed": seed, "lying": lying, "slow": slow}))
@@ -89,7 +89,7 @@ class Dice:
         self._random = random.Random(0)
 
     def draw(self, what: str) -> tuple[str, random.Random]:
-        """The fault, or the lie in an answer of this kind (lies.what_is), and chance for its details."""
+        """The fault, or the lie in an answer of this kind (lies.what_is); and chance for the rest."""
         with self._lock:
             text = CONTROL.read_text()
             if text != self._text:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import threading
 import zlib
 from collections import deque
 from typing import Any
@@ -52,14 +53,18 @@ class Past:
 
     def __init__(self) -> None:
         self._answers: dict[str, deque[tuple[float, bytes]]] = {}
+        self._lock = threading.Lock()     # several connections ask and note at once
 
     def note(self, path: str, content: bytes, now: float) -> None:
         """Remember an answer."""
-        self._answers.setdefault(path, deque(maxlen=KEPT)).append((now, content))
+        with self._lock:
+            self._answers.setdefault(path, deque(maxlen=KEPT)).append((now, content))
 
     def old(self, path: str, now: float, chance: random.Random) -> bytes | None:
         """Return an answer of at most OLDEST seconds ago, None when there is none."""
-        found = [content for when, content in self._answers.get(path, ()) if now - when < OLDEST]
+        with self._lock:
+            kept = [*self._answers.get(path, ())]
+        found = [content for when, content in kept if now - when < OLDEST]
         return chance.choice(found) if found else None
 
 

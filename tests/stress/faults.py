@@ -52,6 +52,6 @@ def _one(result: Result, count: int, seed: int) -> None:
         result.asked = sum(found.values())
     failures = [words for words in watch.failures() if "nova-evacuate" in words[0]]
     assert not failures, f"the worker's resource failed: {failures}"
-    least = 0.2 if result.scenario == "lies" else 0.5    # most requests have no answer that could lie
+    least = 0.2 if result.scenario == "lies" else 0.5    # not every answer can lie
     spoiled = sum(result.faults.values())
     assert spoiled > least * SHARE * result.asked, "the agents did not ask through the proxy"

@@ -54,7 +54,7 @@ def test_a_silence_is_noted_when_the_conductor_is_heard_again() -> None:
 
 
 def test_one_that_dies_right_after_the_first_look_was_silent_too() -> None:
-    """Seen in the laboratory: it died two seconds after the evacuation had begun, before it had been
+    """Seen in the laboratory: it died two seconds after the evacuation had begun, before it was
     seen to report, and its silence of half a minute was not noted."""
     silence = [(float(at), "0") for at in range(0, 36, 5)]
     assert gaps(*silence, (40.0, "40")) == {"ctl-1": 40.0}

@@ -23,7 +23,7 @@ class Pulse:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, float]] = {}   # service id -> its time stamp, and when that moved
         self._usual: dict[str, float] = {}              # and the shortest time between two of its reports
-        self._since: dict[str, float] = {}              # and when the stamp that it has was first seen
+        self._since: dict[str, float] = {}              # and when that stamp was first seen
         self._looked = float("-inf")
         self.gaps: dict[str, float] = {}
 
@@ -45,8 +45,8 @@ class Pulse:
         return unbroken and all(service.up and now - self._seen[service.id][1] < PULSE for service in relevant)
 
     def _note(self, service: Service, now: float, pause: float, silent: float) -> None:
-        """Note that a service was silent before this report: for `silent` seconds each look showed the
-        same. `pause` is the time between the looks that showed something new."""
+        """Note that a service was silent before this report: for `silent` seconds each look showed
+        the same. `pause` is the time between the looks that showed something new."""
         usual = self._usual.get(service.id)
         if silent > (PULSE if usual is None else min(PULSE, max(MISSED * usual, SHORTEST_GAP))):
             self.gaps[service.host] = now
