@@ -148,7 +148,7 @@ def _destinations() -> Iterator[Row]:
     yield Row(group, "a server's new host dies before its claim is off",
               middle(Act(0.5, "disable", lasts=40), Act(8, "new_host", VICTIM)), most=2, moves=None)
     yield Row(group, "room appears after two minutes",
-              (Act(0, "fill", f"{SECOND} {OTHERS}", 120), Act(1, "stays_off", VICTIM, 240),
+              (Act(0, "fill", f"{SECOND} {OTHERS}", 120), Act(1, "stays_off", VICTIM, 200),
                Act(2, "power", VICTIM)), told="No valid host", most=12)
 
 
@@ -158,7 +158,7 @@ def _people() -> Iterator[Row]:
               middle(Act(1, "person_downs", lasts=20)))
     # Its guest runs where it was being rebuilt, and Nova has it in ERROR on the dead host.
     yield Row(group, "a person resets a server's state in the middle, then ends the guest left",
-              (Act(0, "stays_off", VICTIM, 180), *middle(Act(1, "person_resets"), Act(2, "cure"))),
+              (Act(0, "stays_off", VICTIM, 120), *middle(Act(1, "person_resets"), Act(2, "cure"))),
               told="left by a failed try", most=4)
     yield Row(group, "a host that was let in with its servers dies again, and a person confirms it",
               (Act(0, "disable_hosts", f"{SECOND} {OTHERS}"), Act(1, "power", VICTIM),
@@ -170,10 +170,10 @@ def _lost_requests() -> Iterator[Row]:
     group = "control plane"
     scheduler_hangs = (Act(1, "freeze_service", "nova-scheduler"), Act(2, "power", VICTIM))
     yield Row(group, "controller and host die together, its scheduler has the request",
-              (Act(0, "control_at_worker", lasts=150), *scheduler_hangs,
-               Act(1, "with_control", lasts=130, middle=True)), most=2)
+              (Act(0, "control_at_worker", lasts=130), *scheduler_hangs,
+               Act(1, "with_control", lasts=110, middle=True)), most=2)
     yield Row(group, "the records of a controller removed long ago, and a request is lost",
-              (Act(0, "removed_controller", lasts=150), *scheduler_hangs,
+              (Act(0, "removed_controller", lasts=120), *scheduler_hangs,
                Act(1, "service", "nova-conductor", 25, middle=True),
                Act(2, "service", "nova-scheduler", 25, middle=True)), most=2)
     glance_goes = (Act(0, "new_worker"), Act(2, "power", VICTIM))
