@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from tests.cluster.scenario import agents_use, switch_worker
 from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, tls, unit, watch
 from tests.lab import node as machine
-from tests.lab.cloud_config import CLOUDS_YAML
+from tests.lab.cloud_config import AGENTS_YAML
 from tests.lab.common import RUN, LabError, wait_until
 
 RECORD_LIMIT = 60.0
@@ -138,7 +138,7 @@ def _budgets(_: str) -> None:
 
 def _https(_: str) -> None:
     tls.serve(tls.GOOD)
-    access = json.loads(CLOUDS_YAML.read_text())["clouds"]["lab"]["auth"]
+    access = json.loads(AGENTS_YAML.read_text())["clouds"]["lab"]["auth"]
     agents_use({"auth_type": "v3password", "auth": {**access, "auth_url": tls.KEYSTONE}, "compute_endpoint_override": tls.NOVA,
                 "cacert": str(tls.CA)})
 
