@@ -7,6 +7,7 @@ is said.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -130,10 +131,8 @@ class _Trials:
             ("allocations:list", f"/allocations/{NOBODY}"),
             ("resource_providers:inventories:list", f"/resource_providers/{NOBODY}/inventories"),
         ):
-            self._try(
-                lambda path=path, right=right: self._allowed(PLACEMENT + right, path, "placement"),
-                PLACEMENT + right,
-            )  # type: ignore[misc]
+            trial = functools.partial(self._allowed, PLACEMENT + right, path, "placement")
+            self._try(trial, PLACEMENT + right)
         self._try(self._images, GLANCE)
         return Rights(
             self.missing,
