@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tests.cluster.scenario import agents_use, switch_worker
 from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, tls, unit, watch
 from tests.lab import node as machine
 from tests.lab.cloud_config import AGENTS_YAML
 from tests.lab.common import RUN, LabError, wait_until
+from tests.lab.tenant import Tenant
 
 RECORD_LIMIT = 60.0
 FENCED_LIMIT = 90.0
 CHECK_LIMIT = 5.0       # seconds for a monitor of nova-evacuate whatever Nova does
 STOP_LIMIT = 10.0       # seconds for its stop; Pacemaker gives it 20
 CIB = RUN / "saved-cib.xml"
+TENANTS: list[Tenant] = []   # users who forge claims, from the act on until `end_tenants`
 NOBODY = "cmp-99"
 NOBODYS_NODE = (f'<node id="{NOBODY}" type="remote" uname="{NOBODY}"><instance_attributes id="nodes-{NOBODY}">'
                 f'<nvpair id="nodes-{NOBODY}-evacuate" name="evacuate" value="confirmed;id=gone;proof=node_fenced:1"/></instance_attributes></node>')
@@ -148,6 +150,42 @@ def _http(_: str) -> None:
     tls.stop()
 
 
+def _forge(host: str) -> None:
+    """Have a user without rights lock servers of his own as if they were claimed for the host, once."""
+    TENANTS.append(Tenant(host))
+    TENANTS[-1].boot()
+    TENANTS[-1].forge()
+
+
+def _forge_again(host: str) -> None:
+    """The same, again and again."""
+    TENANTS.append(Tenant(host))
+    TENANTS[-1].boot()
+    TENANTS[-1].keep_forging()
+
+
+def _stop_tenants(_: str) -> None:
+    for tenant in TENANTS:
+        tenant.stop()
+
+
+def forget_tenants() -> None:
+    """Stop what an earlier round that failed has left; its servers are deleted with all others."""
+    _stop_tenants("")
+    TENANTS.clear()
+
+
+def end_tenants(told: Iterable[str]) -> list[str]:
+    """Take away the users' servers. Those that stayed on the dead host and that nobody was told of."""
+    _stop_tenants("")
+    said, silent = " ".join(told), []
+    for tenant in TENANTS:
+        silent += [uid for uid in tenant.stayed() if uid not in said]
+        tenant.delete()
+    TENANTS.clear()
+    return silent
+
+
 DO: dict[str, Callable[[str], object]] = {
     "service": cloud.stop, "freeze_service": lambda what: cloud.stop(what, "freeze"), "kill_worker": _kill_worker,
     "bmc": lambda what: bmc.stop(cluster.find(what)), "stays_off": _stay_off, "address": lambda _: network.cloud_address(False),
@@ -162,7 +200,7 @@ DO: dict[str, Callable[[str], object]] = {
     "person_disables": _disable_service, "budgets": _budgets,
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what),
     "https": _https, "expired": lambda _: tls.serve(tls.EXPIRED), "clock": clock.put_back,
-    "unit": lambda _: unit.begin(),
+    "unit": lambda _: unit.begin(), "forge": _forge, "forge_again": _forge_again,
     "level_alone": _level(["fence-nova"]), "level_order": _level(["fence-nova", "fence-{host}"]), "level_power": _level(["fence-{host}"]),
 }
 UNDO: dict[str, Callable[[str], object]] = {
@@ -174,6 +212,7 @@ UNDO: dict[str, Callable[[str], object]] = {
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what.split("=")[0] + "="),
     "address": lambda _: network.cloud_address(True), "older_agent": lambda _: _pcs("stonith", "delete", "older"),
     "off_only": lambda _: _pcs("property", "set", "stonith-action="),
+    "forge_again": _stop_tenants,
     "https": _http, "expired": lambda _: tls.serve(tls.GOOD), "clock": clock.set_right, "unit": lambda _: unit.end(),
     **dict.fromkeys(("level_alone", "level_order", "level_power"), _level(["fence-{host}", "fence-nova"])),  # README's level
 }
@@ -182,6 +221,7 @@ NAMES = frozenset(DO)
 
 def restore() -> None:
     """Everything as it was before, whatever was undone already; compute hosts that are off are not switched on here."""
+    _stop_tenants("")
     for name in ("fail_spawn", "spawn_delay"):
         guests.set_knob(name, None)
     network.cloud_address(True)
