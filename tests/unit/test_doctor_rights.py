@@ -65,15 +65,11 @@ TRIED = tuple(
         "resource_providers:inventories:list",
     )
 )
-DENIED = {
-    "errors": [
-        {
-            "status": 403,
-            "title": "Forbidden",
-            "detail": "Access was denied to this resource.\n\n None ",
-        }
-    ]
-}
+
+
+def denied(right: str) -> tuple[int, Any]:
+    words = f"Access was denied to this resource.\n\n Policy does not allow {right} to be performed.  "
+    return 403, {"errors": [{"status": 403, "title": "Forbidden", "detail": words}]}
 
 
 def gone(what: str) -> tuple[int, Any]:
@@ -185,7 +181,7 @@ class RoleCloud(LittleCloud):
             else "resource_providers:list"
         )
         if right in self.lacks:
-            return 403, DENIED
+            return denied(right)
         if right.endswith("inventories:list"):
             return 404, {
                 "errors": [

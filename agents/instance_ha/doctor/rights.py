@@ -40,7 +40,7 @@ ONLY_BY_USE = tuple(
         "os-admin-actions:reset_state",
     )
 )
-_POLICY = re.compile(r"Policy doesn't allow (\S+) to be performed")
+_POLICY = re.compile(r"Policy (?:doesn't|does not) allow (\S+) to be performed")   # Nova's, Placement's
 
 
 @dataclass(frozen=True)
