@@ -48,7 +48,8 @@ class Record:
 
     `id` names the incident. `since` is seconds since the epoch by the writer's clock, for people only. `seen` holds the
     completion times of the fencings of this node that Pacemaker's history already knew when the record was written; None when
-    nobody knows, as in a record of an older agent or of a person's hand. `baseline` is the highest id of a Nova migration when
+    nobody knows, as in a record of an older agent or of a person's hand. `fencings` is how many there were, None when nobody
+    counted. `baseline` is the highest id of a Nova migration when
     the evacuation began, None before. `worker` is the worker's token. `kept` is what servers that their owners locked were to
     be (states.py), by id, for those that Nova's answers alone would not tell later. `reserve` is a reserved host that was
     enabled for this one. `released`: a person let the evacuation go on in spite of a limit.
@@ -61,6 +62,7 @@ class Record:
     by: str = ""
     host: str = ""
     seen: tuple[str, ...] | None = None
+    fencings: int | None = None
     proof: str = ""
     baseline: int | None = None
     worker: str = ""
@@ -75,6 +77,7 @@ class Record:
         pairs = [
             ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host),
             ("seen", "" if self.seen is None else ",".join(self.seen) or NONE_SEEN),
+            ("fencings", "" if self.fencings is None else str(self.fencings)),
             ("proof", self.proof), ("baseline", "" if self.baseline is None else str(self.baseline)),
             ("worker", self.worker), ("left", str(self.left) if self.left else ""),
             ("kept", ",".join(f"{key}:{was}" for key, was in sorted(self.kept.items()))),
@@ -100,12 +103,12 @@ def parse_record(node: str, raw: str) -> Record | None:
     if state not in STATES:
         return None
     words = {key: decode(word) for key, found, word in (pair.partition("=") for pair in rest.split(";")) if found}
-    numbers = [words.get(name, "") for name in ("since", "baseline", "left")]
+    numbers = [words.get(name, "") for name in ("since", "baseline", "left", "fencings")]
     if not words.get("id") or any(len(number) > MOST_DIGITS for number in numbers) or (_number(words.get("since")) or 0) > LAST_SECOND:
         return None
     return Record(
         node=node, state=state, id=words["id"], since=_number(words.get("since")) or 0, by=words.get("by", ""),
-        host=words.get("host", ""), seen=_seen(words.get("seen")),
+        host=words.get("host", ""), seen=_seen(words.get("seen")), fencings=_number(words.get("fencings")),
         proof=words.get("proof", ""), baseline=_number(words.get("baseline")), worker=words.get("worker", ""),
         left=_number(words.get("left")) or 0, kept=dict(pair.split(":", 1) for pair in words.get("kept", "").split(",") if ":" in pair),
         reserve=words.get("reserve", ""), released=words.get("released") == "1", raw=raw,
@@ -135,7 +138,8 @@ class ClusterNode:
 
 @dataclass(frozen=True)
 class FenceEvent:
-    """One line of Pacemaker's fencing history. `completed` is the fencer's own time stamp as text, "" while pending."""
+    """One line of Pacemaker's fencing history. `completed` is the time, as text, at which the asked
+    controller learned of its end, by its own clock; "" while pending."""
 
     target: str
     action: str

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from instance_ha.engine.context import Context
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.model import EVACUATED, Claim
@@ -36,7 +37,7 @@ class Cloud:
 
     def __init__(self, little: LittleNova) -> None:
         self.little, self.cluster = little, Written()
-        self.worker = Worker(self.cluster, little.nova, Policy(), "me")
+        self.worker = Worker(Context(self.cluster, little.nova, Policy(), "me"))
 
     def forge(self, uid: str, text: str, host: str | None, state: str = "active") -> None:
         """Give the user a server and lock it in his name."""

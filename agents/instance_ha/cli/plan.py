@@ -10,6 +10,7 @@ from typing import Any
 
 from ..engine.evacuation import Evacuation
 from ..engine.naming import host_of
+from ..engine.scene import Task
 from ..engine.selection import Policy, Ruling, group_of, order_key, policy_from, rank_of
 from ..engine.states import ENDS, LEAVE, state_of
 from ..errors import CloudError, ConfigurationError
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 def servers_of(nova: Nova, host: str, policy: Policy, racks: Sequence[Aggregate]) -> list[Found]:
     """Every server of a host, with what the rules and its state say."""
-    engine = Evacuation(nova, host, "plan", "plan", policy, aggregates=racks)
+    engine = Evacuation(nova, Task(host, "plan", "plan"), policy, racks)
     return [Found(host, server, engine.ruling(server), _left(server, policy)) for server in nova.servers_on(host)]
 
 

@@ -174,7 +174,9 @@ def needs_evidence(case: Case, scene: HostScene) -> bool:
     alive = [row for row in rows if row.in_progress and row.destination not in scene.dead_hosts]
     fresh = scene.now - memory.progress[1] < STILL if memory.progress[0] else bool(memory.request)
     if alive and fresh:
-        return False                           # it gets on: a list is enough to follow that
+        # It gets on, and a list is enough to follow that, unless a host has died: one that had begun shows only in the server's own record
+        # until it has claimed the room, and only while it is away does that say that it has died in the middle.
+        return bool(scene.dead_hosts - {scene.host}) and any(not row.destination for row in alive)
     return bool(rows) or is_rebuilding(server) or memory.sent is not None or server.vm_state == "error"
 
 
