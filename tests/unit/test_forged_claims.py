@@ -86,7 +86,7 @@ def test_servers_elsewhere_are_none_of_the_evacuation(
     cloud.little.move("victim", "done", "cmp-2")
     cloud.turns(4)
     assert over(cloud) and not any(cloud.asked(f"f{number}") for number in range(8))
-    assert not cloud.worker.health.problems
+    assert not cloud.worker.context.health.problems
 
 
 @pytest.mark.parametrize("form", FORMS, ids=["old", "new"])
