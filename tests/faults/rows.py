@@ -57,6 +57,7 @@ def rows() -> Iterator[Row]:
     yield from _people()
     yield from _lost_requests()
     yield from _cluster()
+    yield from _tenants()
     yield from _members()
 
 
@@ -195,6 +196,18 @@ def _cluster() -> Iterator[Row]:
     yield Row(group, "pcs resource cleanup", middle(Act(1, "cleanup")))
     yield Row(group, "the worker is killed", middle(Act(1, "kill_worker")))
     yield Row(group, "monitor and stop while Nova hangs", middle(Act(1, "freeze_service", "nova-api", 45), Act(4, "budgets")), most=4)
+
+
+def _tenants() -> Iterator[Row]:
+    """A plain member of another project locks his servers with the words of our claims; see tests/lab/tenant.py."""
+    group = "a user of the cloud"
+    first = Act(-1, "forge", VICTIM)
+    again = Act(-1, "forge_again", VICTIM, 120)
+    yield Row(group, "forges claims for the host before it dies", (first, DIES))
+    yield Row(group, "forges claims for the host, and it is slow", (first, SLOW, DIES))
+    yield Row(group, "forges claims for another host that dies too", (first, DIES, Act(0, "power", SECOND)), victims=(SECOND,))
+    yield Row(group, "unlocks and locks again without end", (again, DIES))
+    yield Row(group, "unlocks and locks again, and the worker is killed", (again, SLOW, DIES, Act(4, "kill_worker", middle=True)))
 
 
 def _members() -> Iterator[Row]:

@@ -55,7 +55,7 @@ PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": 
         "provisioning": {"booleans", "changes", "identity", "configuration", "params", "properties", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
-DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
+DOCTOR_LOOKS = {"asking", "examine", "inspection", "rights", "visit"}
 DOCTOR_JUDGES_BY = {"booleans", "fence_agents",
                     "banned", "changes", "decide", "errors", "holdback", "identity", "configuration",
                     "model", "naming", "params", "powering", "proof",

@@ -139,7 +139,7 @@ def _password(args: argparse.Namespace) -> Callable[[], str] | None:
     """Where a server's new password comes from. Raises ConfigurationError when none is given."""
     if args.generate_password:
         return lambda: secrets.token_urlsafe(12)
-    if args.password == "-":
+    if args.password == "-":       # noqa: S105  it means standard input
         try:
             given = getpass.getpass("New password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
         except EOFError:
