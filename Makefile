@@ -22,7 +22,7 @@ RELEASE ?= 1
 
 # On another release of Debian than this machine's: LAB_SUITE=trixie make demo. The same target runs in a root of that release.
 IN_SUITE = demo test test-slow test-configure stress faults evidence chaos bench check
-PASS_ON = SEED='$(SEED)' ROUNDS='$(ROUNDS)' DEMO='$(DEMO)' STRESS='$(STRESS)' FAULTS='$(FAULTS)' BENCH='$(BENCH)' EVIDENCE='$(EVIDENCE)'
+PASS_ON = TESTS='$(TESTS)' SEED='$(SEED)' ROUNDS='$(ROUNDS)' DEMO='$(DEMO)' STRESS='$(STRESS)' FAULTS='$(FAULTS)' BENCH='$(BENCH)' EVIDENCE='$(EVIDENCE)'
 
 ifneq ($(filter-out bookworm,$(LAB_SUITE)),)
 $(IN_SUITE):
@@ -34,7 +34,7 @@ demo:
 
 test:
 	@$(LAB) install
-	@$(LABVENV)/bin/python -m tests.run
+	@$(LABVENV)/bin/python -m tests.run $(TESTS)
 
 test-slow:
 	@$(LAB) install
