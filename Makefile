@@ -1,5 +1,5 @@
 # Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | fuzz | stress | faults | evidence | chaos
-#   | bench | check | install | dist | deb | rpm
+#   | bench | check | compat | install | dist | deb | rpm
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -18,7 +18,7 @@ CASES  ?= 200000
 WORLDS ?= 1000000
 RELEASE ?= 1
 
-.PHONY: demo test test-slow test-configure fuzz prove stress faults evidence chaos bench check install uninstall dist deb rpm lab-down
+.PHONY: demo test test-slow test-configure fuzz prove stress faults evidence chaos bench check compat install uninstall dist deb rpm lab-down
 
 # On another release of Debian than this machine's: LAB_SUITE=trixie make demo. The same target runs in a root of that release.
 IN_SUITE = demo test test-slow test-configure stress faults evidence chaos bench check
@@ -79,7 +79,10 @@ check:
 	@$(LABVENV)/bin/python -m pytest tests/unit
 endif
 
-# What runs on which platform, tried now, into docs/platforms.md; COMPAT='3.9 demo' tries the rows with these words only.
+# What runs on which platform, tried now: docs/platforms.md. COMPAT='3.9 demo' runs the rows that have one of these words.
+compat:
+	@$(LAB) install
+	@/usr/bin/python3 -m tests.compat $(if $(COMPAT),--only "$(COMPAT)")
 
 lab-down:
 	@$(LAB) down
