@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from tests.lab.common import RUN
@@ -26,7 +26,7 @@ def set_away(away: bool) -> None:
 
 
 def _new(**fields: Any) -> dict[str, Any]:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     image = {
         "id": str(uuid.uuid4()), "name": None, "status": "active", "visibility": "public", "protected": False, "owner": "lab", "size": 0,
         "virtual_size": None, "min_disk": 0, "min_ram": 0, "checksum": None, "disk_format": "raw", "container_format": "bare",
