@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from tests.chaos.acts import restore
+from tests.chaos.acts import end_tenants, restore
 from tests.chaos.judge import audit, await_fencing, keep, settle
 from tests.chaos.plan import plan
 from tests.chaos.player import Player
@@ -88,6 +88,8 @@ def one(seed: int, number: int) -> str:
         back = time.time() - begun
         healthy(HEALTHY_LIMIT)
     audit(begun, split, homes, player, witness)
+    silent = end_tenants(witness.heard)
+    assert not silent, f"the user's own servers stayed, and nobody was told: {silent}"
     assert not settle(wanted, player.touched), "no longer as they should be"
     fenced = len({f.node for f in watch.fencings(begun)})
     servers.delete_all()

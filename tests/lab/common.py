@@ -13,13 +13,14 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("INSTANCE_HA_LAB_DIR", "/var/lib/instance-ha-lab"))
-VENV = STATE / "venv"          # OpenStack's services from PyPI
+VENV = STATE / "venv"          # the tests' tools; releases.CHOSEN.venv has OpenStack's services
 CLOUD = STATE / "cloud"        # configuration, data and logs of OpenStack's services
 NODES = STATE / "nodes"        # one folder a Pacemaker node
 GUESTS = STATE / "guests"      # one folder a compute host, one file a running guest, and journal.jsonl
 RUN = STATE / "run"            # pid files
 LOGS = STATE / "log"
 
+ROLE = os.environ.get("LAB_ROLE", "")   # "evacuator": the agents' user has that role alone
 NETNS = os.environ.get("INSTANCE_HA_LAB_NETNS", "ihalab")  # the network namespace of the switch, of OpenStack's services and of the BMCs
 BRIDGE = "br0"
 CLOUD_ADDRESS = "10.77.0.1"    # on the bridge; controllers are 10.77.0.1N, computes 10.77.0.10N

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from instance_ha import params
 from instance_ha.doctor.kinds import KINDS
 
@@ -30,3 +32,11 @@ def test_every_parameter_is_on_the_page_once() -> None:
     lines = docs.page().splitlines()
     for param in params.ALL:
         assert sum(line.startswith(f"| `{param.name}` |") for line in lines) == 1
+
+
+def test_each_test_that_the_page_on_security_names_is_there() -> None:
+    page = (docs.ROOT / "docs" / "security.md").read_text()
+    named = set(re.findall(r"`((?:tests/\w+/)?test_\w+\.py)`", page))
+    assert len(named) > 15
+    where = {name: docs.ROOT / (name if "/" in name else f"tests/unit/{name}") for name in named}
+    assert not [name for name, path in where.items() if not path.exists()]

@@ -13,15 +13,16 @@ PACKAGES = {"engine": {""}, "planning": {"", "engine"}, "reporting": {"", "engin
             "doctor": {"", "engine", "configuring"}, "cli": {"", "engine", "planning", "reporting", "configuring", "doctor"}}
 RANKS = {
     "incident": 1, "events": 1, "metrics": 1, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 9,
-    "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "progress": 8, "chronicle": 8, "drawing": 2, "page": 9,
+    "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "chronicle": 8, "drawing": 2, "page": 9,
     "booleans": 0, "fence_agents": 1, "errors": 0, "process": 1,
     "membership": 0, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
-    "rows": 2, "pulse": 2, "naming": 2, "attempts": 2,
-    "places": 4, "decide": 5, "evidence": 5, "looked": 6, "window": 3, "nova": 3, "cib": 4, "cluster": 5, "credentials": 6,
-    "openrc": 2,
+    "rows": 2, "questions": 2, "pulse": 2, "naming": 2, "attempts": 2,
+    "places": 4, "decide": 5, "evidence": 5, "looked": 6, "window": 3, "nova": 3, "cib": 4, "cluster": 5,
+    "credentials": 6, "openrc": 2,
     "placing": 5, "evacuation": 7, "reserve": 7,
     "demand": 2, "placement": 4,
-    "entry": 6, "doubt": 3, "scene": 3, "missed": 9, "unfenced": 9, "stayed": 8, "homecoming": 9, "host": 10, "worker": 11,
+    "entry": 6, "context": 6, "rounds": 8, "doubt": 7, "scene": 3, "missed": 9, "unfenced": 9, "stayed": 8,
+    "homecoming": 9, "host": 10, "worker": 11,
     "fit": 2, "certain": 3,
     "loss": 3, "worst": 4,
     "survey": 5,
@@ -29,7 +30,7 @@ RANKS = {
     "banned": 4, "holdback": 5, "changes": 4, "powering": 4, "identity": 4,
     "provisioning": 6, "transaction": 6,
     "standing": 0,
-    "service": 12, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
+    "service": 12, "board": 11.5, "server_status": 11.6, "heart": 11.5, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
 }
 PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
         "proof": {"fence_agents", "model"}, "fence_agents": {"model"},
@@ -54,7 +55,7 @@ PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": 
         "provisioning": {"booleans", "changes", "identity", "configuration", "params", "properties", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
-DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
+DOCTOR_LOOKS = {"asking", "examine", "inspection", "rights", "visit"}
 DOCTOR_JUDGES_BY = {"booleans", "fence_agents",
                     "banned", "changes", "decide", "errors", "holdback", "identity", "configuration",
                     "model", "naming", "params", "powering", "proof",

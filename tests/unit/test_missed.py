@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from instance_ha import cluster as door
 from instance_ha.cluster import Cluster
+from instance_ha.engine.context import Context
 from instance_ha.engine.missed import GRACE, newest_succeeded
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
@@ -57,7 +58,7 @@ def turns(fake: Fake, monkeypatch: pytest.MonkeyPatch, tools: Pacemaker, service
     """What a worker changes in the CIB within some turns that are as long apart as the grace."""
     monkeypatch.setattr(door, "run", tools)
     now = [100.0]
-    worker = Worker(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0])
+    worker = Worker(Context(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0]))
     for _ in range(count):
         fake.answers.clear()
         fake.says(200, {"services": [service]})
@@ -132,9 +133,9 @@ def test_a_dismissal_that_a_person_changes_meanwhile_is_no_fault_of_the_cluster(
 
     monkeypatch.setattr(door, "run", Changed(cib(ONLINE, "no")))
     fake.says(200, {"services": [UP]})
-    worker = Worker(Cluster(), fake.nova, Policy(), "me")
+    worker = Worker(Context(Cluster(), fake.nova, Policy(), "me"))
     worker.turn()
-    assert not worker.health.problems
+    assert not worker.context.health.problems
 
 
 def test_the_newest_fencing_counts() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from instance_ha.cluster import Cluster
+from instance_ha.engine.context import Context
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import CloudError, CloudUnreachable
@@ -183,12 +184,12 @@ def spoil_a_server(little: LittleNova) -> None:
 def test_the_others_are_evacuated_and_monitor_tells(little: LittleNova, spoil: Any, said: str) -> None:
     spoil(little)
     cluster = Written()
-    worker = Worker(cluster, little.nova, Policy(), "me")
+    worker = Worker(Context(cluster, little.nova, Policy(), "me"))
     for _ in range(5):
         worker.turn()
         tell_unreadable(worker)
     assert [row["instance_uuid"] for row in little.migrations] == ["victim"]
-    assert said in worker.health.problems.values()
+    assert said in worker.context.health.problems.values()
     little.move("victim", "done", "cmp-2")
     for _ in range(5):
         worker.turn()
@@ -199,7 +200,7 @@ def test_the_others_are_evacuated_and_monitor_tells(little: LittleNova, spoil: A
     for _ in range(3):
         worker.turn()
         tell_unreadable(worker)
-    assert said not in worker.health.problems.values()
+    assert said not in worker.context.health.problems.values()
 
 
 def test_a_copy_of_the_door_names_the_same(fake: Fake) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..engine.evacuation import Evacuation
 from ..engine.naming import host_of
+from ..engine.scene import Task
 from ..engine.selection import Policy, Ruling, group_of, order_key, policy_from, rank_of
 from ..engine.states import ENDS, LEAVE, state_of
 from ..errors import CloudError, ConfigurationError
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         hosts = plan_any.hosts_of(services, args.any)
         found = [one for host in hosts for one in servers_of(nova, host, policy, racks)]
         survey = survey_of(nova, services, racks, policy, found)
-        return plan_any.report(survey, hosts, args.any, policy, [one.host for one in found if one.ruling.protected and one.left], args.format)
+        return plan_any.report(survey, (hosts, args.any), policy, [one.host for one in found if one.ruling.protected and one.left], args.format)
     hosts = sorted({_host(name, values["domain"], services) for name in args.hosts})
     found = [one for host in hosts for one in servers_of(nova, host, policy, racks)]
     found.sort(key=lambda one: (not one.ruling.protected, order_key(one.server)))
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 def servers_of(nova: Nova, host: str, policy: Policy, racks: Sequence[Aggregate]) -> list[Found]:
     """Every server of a host, with what the rules and its state say."""
-    engine = Evacuation(nova, host, "plan", "plan", policy, aggregates=racks)
+    engine = Evacuation(nova, Task(host, "plan", "plan"), policy, racks)
     return [Found(host, server, engine.ruling(server), _left(server, policy)) for server in nova.servers_on(host)]
 
 
