@@ -1,5 +1,5 @@
 # Instance HA for OpenStack on Pacemaker.  make demo | test | test-slow | test-configure | fuzz | stress | faults | evidence | chaos
-#   | bench | check | install | dist | deb | rpm
+#   | bench | check | compat | install | dist | deb | rpm
 PREFIX  ?= /usr
 DESTDIR ?=
 PYTHON  ?= /usr/bin/python3
@@ -18,12 +18,12 @@ CASES  ?= 200000
 WORLDS ?= 1000000
 RELEASE ?= 1
 
-.PHONY: demo test test-slow test-configure fuzz prove stress faults evidence chaos bench check install uninstall dist deb rpm lab-down
+.PHONY: demo test test-slow test-configure fuzz prove stress faults evidence chaos bench check compat install uninstall dist deb rpm lab-down
 
 # On another release of Debian than this machine's: LAB_SUITE=trixie make demo. The same target runs in a root of that release.
 # With a user of the agents who is no admin: LAB_ROLE=evacuator make demo.
 IN_SUITE = demo test test-slow test-configure stress faults evidence chaos bench check
-PASS_ON = SEED='$(SEED)' ROUNDS='$(ROUNDS)' DEMO='$(DEMO)' STRESS='$(STRESS)' FAULTS='$(FAULTS)' BENCH='$(BENCH)' EVIDENCE='$(EVIDENCE)'
+PASS_ON = TESTS='$(TESTS)' SEED='$(SEED)' ROUNDS='$(ROUNDS)' DEMO='$(DEMO)' STRESS='$(STRESS)' FAULTS='$(FAULTS)' BENCH='$(BENCH)' EVIDENCE='$(EVIDENCE)'
 
 ifneq ($(filter-out bookworm,$(LAB_SUITE)),)
 $(IN_SUITE):
@@ -35,7 +35,7 @@ demo:
 
 test:
 	@$(LAB) install
-	@$(LABVENV)/bin/python -m tests.run
+	@$(LABVENV)/bin/python -m tests.run $(TESTS)
 
 test-slow:
 	@$(LAB) install
@@ -80,7 +80,10 @@ check:
 	@$(LABVENV)/bin/python -m pytest tests/unit
 endif
 
-# What runs on which platform, tried now, into docs/platforms.md; COMPAT='3.9 demo' tries the rows with these words only.
+# What runs on which platform, tried now: docs/platforms.md. COMPAT='3.9 demo' runs the rows that have one of these words.
+compat:
+	@$(LAB) install
+	@/usr/bin/python3 -m tests.compat $(if $(COMPAT),--only "$(COMPAT)")
 
 lab-down:
 	@$(LAB) down

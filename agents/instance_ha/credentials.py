@@ -227,7 +227,9 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
             config_files=[path], secure_files=[secure] if secure else [], load_envvars=False,
             vendor_files=[os.path.join(os.path.dirname(path), "clouds-public" + suffix) for suffix in SUFFIXES])
         if values["cloud"] in config.cloud_config["clouds"] and not values["region_name"]:
-            regions = [region["name"] for region in config._get_known_regions(values["cloud"])]
+            # openstacksdk 0.55 gives None for a cloud without a region.
+            known = config._get_known_regions(values["cloud"]) or []
+            regions = [region["name"] for region in known]
             if len(regions) > 1:
                 raise HostError(f"{asked}: {path} gives it the regions {', '.join(regions)}; say which with region_name=")
         region = config.get_one(
@@ -238,8 +240,8 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
         raise (error if str(error).startswith(asked) else HostError(f"{asked}: {error}")) from None
     except (ConfigException, ClientException, OSError, ValueError, YAMLError, TypeError, AttributeError, KeyError) as error:
         # What is missing in a clouds.yaml, or is no mapping there, comes out of openstacksdk as any of these.
-        known = isinstance(error, (ConfigException, ClientException, OSError, YAMLError))
-        what = one_line(error) if known else f"something is missing in clouds.yaml, or is no mapping there ({one_line(error)})"
+        meant = isinstance(error, (ConfigException, ClientException, OSError, YAMLError))
+        what = one_line(error) if meant else f"something is missing in clouds.yaml, or is no mapping there ({one_line(error)})"
         raise HostError(f"{asked}: {what}") from None
     limit(session, float(values["api_timeout"]), str(getattr(session.auth, "auth_url", None) or ""))
     elsewhere = {service: url for service in SERVICES if (url := region.get_endpoint(service))}

@@ -31,6 +31,7 @@ ENDED = ARRIVED | FAILED | {"cancelled", "reverted"}    # a word that is not kno
 NONE_SEEN = "-"
 Moment = tuple[float, float]   # seconds since the epoch, for people, and by the monotonic clock
 MOST_DIGITS = 18       # of a number in a record; Nova's ids have no more
+MOST_BROKEN = 64        # requests of one host whose destination died in the middle that a record holds
 LAST_SECOND = 253402300799    # of the year 9999
 _ODD = re.compile(r"""['"<>&\x00-\x1f\x7f]""")   # what no record of ours holds, and what an XPath or a terminal would take for its own
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
@@ -52,7 +53,8 @@ class Record:
     counted. `baseline` is the highest id of a Nova migration when
     the evacuation began, None before. `worker` is the worker's token. `kept` is what servers that their owners locked were to
     be (states.py), by id, for those that Nova's answers alone would not tell later. `reserve` is a reserved host that was
-    enabled for this one. `released`: a person let the evacuation go on in spite of a limit.
+    enabled for this one. `released`: a person let the evacuation go on in spite of a limit. `broken` are requests whose destination
+    died in the middle, as `mark_of_request` has them: when that is back, Nova shows them as before.
     """
 
     node: str
@@ -70,6 +72,7 @@ class Record:
     kept: Mapping[str, str] = field(default_factory=dict)
     reserve: str = ""
     released: bool = False
+    broken: frozenset[str] = frozenset()
     raw: str = field(default="", compare=False)
 
     def text(self) -> str:
@@ -82,6 +85,7 @@ class Record:
             ("worker", self.worker), ("left", str(self.left) if self.left else ""),
             ("kept", ",".join(f"{key}:{was}" for key, was in sorted(self.kept.items()))),
             ("reserve", self.reserve), ("released", "1" if self.released else ""),
+            ("broken", ",".join(sorted(self.broken)[:MOST_BROKEN])),
         ]
         return ";".join([self.state, *(f"{key}={encode(value, _SAFE)}" for key, value in pairs if value)])
 
@@ -111,8 +115,14 @@ def parse_record(node: str, raw: str) -> Record | None:
         host=words.get("host", ""), seen=_seen(words.get("seen")), fencings=_number(words.get("fencings")),
         proof=words.get("proof", ""), baseline=_number(words.get("baseline")), worker=words.get("worker", ""),
         left=_number(words.get("left")) or 0, kept=dict(pair.split(":", 1) for pair in words.get("kept", "").split(",") if ":" in pair),
-        reserve=words.get("reserve", ""), released=words.get("released") == "1", raw=raw,
+        reserve=words.get("reserve", ""), released=words.get("released") == "1",
+        broken=frozenset(filter(None, words.get("broken", "").split(","))), raw=raw,
     )
+
+
+def mark_of_request(request: str) -> str:
+    """Return as much of Nova's id of a request as tells it from the others of one host."""
+    return request[len("req-"):][:8] if request.startswith("req-") else request[:8]
 
 
 def _seen(text: str | None) -> tuple[str, ...] | None:

@@ -62,7 +62,6 @@ class Service:
         base = state_directory()
         self.pidfile = base / f"NovaEvacuate-{name}.pid"
         self.health = base / f"NovaEvacuate-{name}.health"
-        self.board = base / f"NovaEvacuate-{name}.servers"
         self.settings = base / f"NovaEvacuate-{name}.settings"
         self.output = base / f"NovaEvacuate-{name}.out"
         self.instance = instance.split(":")[0]
@@ -145,7 +144,7 @@ class Service:
         for mark in dict.fromkeys(marks):
             left += end_started_by(mark, min(grace, HOOK_GRACE))
         kept = (self.pidfile, self.health) if left else ()
-        for path in (self.pidfile, self.health, self.board, self.settings, self.output):
+        for path in (self.pidfile, self.health, self.settings, self.output):
             for name in (path, path.with_name(path.name + ".new")) if path not in kept else ():
                 with contextlib.suppress(OSError):
                     name.unlink()
@@ -234,7 +233,7 @@ def main(instance: str) -> int:
     except (InstanceHaError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    heart, board = Heart(service.health, worker), Board(service.board)
+    heart, board = Heart(service.health, worker), Board(worker.context.cluster)
     worker.context.alive = heart.beat
     heart.beat()
     heart.start()
@@ -262,6 +261,7 @@ def main(instance: str) -> int:
             reload.set()
         looked = now or looked
         stop.wait(pause)
+    board.close()
     with contextlib.suppress(InstanceHaError):
         worker.leave()
     teller.close()

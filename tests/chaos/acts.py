@@ -7,8 +7,9 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from tests.chaos import chosen
 from tests.cluster.scenario import agents_use, switch_worker
-from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, tls, unit, watch
+from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, stub_glance, tls, unit, watch
 from tests.lab import node as machine
 from tests.lab.cloud_config import AGENTS_YAML
 from tests.lab.common import RUN, LabError, wait_until
@@ -150,6 +151,11 @@ def _http(_: str) -> None:
     tls.stop()
 
 
+def _of_host(knob: str, host: str) -> str:
+    """The knob of one host, or of all where none is named."""
+    return f"{knob}.{host}" if host else knob
+
+
 def _forge(host: str) -> None:
     """Have a user without rights lock servers of his own as if they were claimed for the host, once."""
     TENANTS.append(Tenant(host))
@@ -189,7 +195,8 @@ def end_tenants(told: Iterable[str]) -> list[str]:
 DO: dict[str, Callable[[str], object]] = {
     "service": cloud.stop, "freeze_service": lambda what: cloud.stop(what, "freeze"), "kill_worker": _kill_worker,
     "bmc": lambda what: bmc.stop(cluster.find(what)), "stays_off": _stay_off, "address": lambda _: network.cloud_address(False),
-    "fail_spawn": lambda what: guests.set_knob("fail_spawn", "1"), "spawn_delay": lambda what: guests.set_knob("spawn_delay", what),
+    "fail_spawn": lambda what: guests.set_knob(_of_host("fail_spawn", what), "1"),
+    "spawn_delay": lambda what: guests.set_knob("spawn_delay", what),
     "cleanup": lambda _: _pcs("resource", "cleanup", "nova-evacuate"), "move": lambda _: _pcs("resource", "move-with-constraint", "nova-evacuate"),
     "maintenance_mode": lambda _: _pcs("property", "set", "maintenance-mode=true"),
     "unmanage": lambda _: _pcs("resource", "unmanage", "nova-evacuate"),
@@ -202,10 +209,13 @@ DO: dict[str, Callable[[str], object]] = {
     "https": _https, "expired": lambda _: tls.serve(tls.EXPIRED), "clock": clock.put_back,
     "unit": lambda _: unit.begin(), "forge": _forge, "forge_again": _forge_again,
     "level_alone": _level(["fence-nova"]), "level_order": _level(["fence-nova", "fence-{host}"]), "level_power": _level(["fence-{host}"]),
+    **chosen.DO,
 }
 UNDO: dict[str, Callable[[str], object]] = {
     "service": cloud.start, "freeze_service": lambda what: cloud.stop(what, "thaw"), "bmc": lambda what: bmc.start(cluster.find(what)),
-    "stays_off": _boot, "fail_spawn": lambda _: guests.set_knob("fail_spawn", None), "spawn_delay": lambda _: guests.set_knob("spawn_delay", None),
+    "stays_off": _boot,
+    "fail_spawn": lambda what: guests.set_knob(_of_host("fail_spawn", what), None),
+    "spawn_delay": lambda _: guests.set_knob("spawn_delay", None),
     "move": lambda _: _pcs("resource", "clear", "nova-evacuate"), "maintenance_mode": lambda _: _pcs("property", "set", "maintenance-mode="),
     "unmanage": lambda _: _pcs("resource", "manage", "nova-evacuate"), "disable": lambda _: _pcs("resource", "enable", "nova-evacuate"),
     "write": lambda what: _attribute(what.split()[0], "--delete"), "nobody": _nobody_is_cleared,
@@ -215,6 +225,7 @@ UNDO: dict[str, Callable[[str], object]] = {
     "forge_again": _stop_tenants,
     "https": _http, "expired": lambda _: tls.serve(tls.GOOD), "clock": clock.set_right, "unit": lambda _: unit.end(),
     **dict.fromkeys(("level_alone", "level_order", "level_power"), _level(["fence-{host}", "fence-nova"])),  # README's level
+    **chosen.UNDO,
 }
 NAMES = frozenset(DO)
 
@@ -222,8 +233,8 @@ NAMES = frozenset(DO)
 def restore() -> None:
     """Everything as it was before, whatever was undone already; compute hosts that are off are not switched on here."""
     _stop_tenants("")
-    for name in ("fail_spawn", "spawn_delay"):
-        guests.set_knob(name, None)
+    guests.clear_knobs()
+    stub_glance.set_away(False)
     network.cloud_address(True)
     for name, alive in cloud.status().items():
         with contextlib.suppress(LabError):

@@ -200,6 +200,8 @@ def _hosts(row: Row, homes: dict[str, str], stays: set[str], asked: dict[str, li
     found = servers.listed()
     moved = {uid for uid, host in homes.items() if servers.host_of(found[uid]) != host}
     assert not moved & stays and not set(asked) & stays, "a server was evacuated that is not protected"
+    there = [found[uid]["name"] for uid in moved if servers.host_of(found[uid]) == row.nowhere]
+    assert not there, f"on {row.nowhere}: {there}"
     if row.moves is not None:
         assert moved == (set(homes) - stays if row.moves else set()), f"moved: {len(moved)} of {len(homes) - len(stays)}"
     counts = {uid: len(times) for uid, times in asked.items()}

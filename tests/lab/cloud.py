@@ -15,6 +15,7 @@ from tests.lab import cloud_template as template
 from tests.lab import guests
 from tests.lab.common import CLOUD, CLOUD_ADDRESS, LOGS, Daemon, LabError, Size, say, wait_until
 from tests.lab.netns import NAMESPACE
+from tests.lab.releases import CHOSEN
 
 ADMINRC, CLOUDS_YAML = config.ADMINRC, config.CLOUDS_YAML
 COMPLETE = CLOUD / "complete"         # the data are whole: no earlier `up` was broken off while it made them
@@ -33,6 +34,8 @@ def up(size: Size | None = None) -> None:
     say("starting OpenStack's services")
     for name in services.NAMES[2:]:
         services.launch(name)
+        if name == "keystone" and CHOSEN.keystone_first:
+            services.await_ready(name)
     for name in services.NAMES:
         services.await_ready(name)
     _await_workers()

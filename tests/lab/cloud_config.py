@@ -21,6 +21,7 @@ from tests.lab.common import (
     Size,
     run,
 )
+from tests.lab.releases import CHOSEN, NO_PATCHING
 
 PORTS = {
     "keystone": 5000, "placement": 8778, "nova-api": 8774, "neutron": 9696, "glance": 9292, "cinder": 8776,
@@ -34,7 +35,7 @@ EVACUATOR = "evacuator"        # a role of its own, and the user in the project 
 POLICY = REPOSITORY / "packaging/policy/make.py"
 SECRET = CLOUD / "secret"      # the one password of every account of this laboratory
 ENV = {                        # of every process of Nova, Placement and Keystone
-    "OS_NOVA_DISABLE_EVENTLET_PATCHING": "1",
+    NO_PATCHING: "1",
     "OS_NOVA_CONFIG_DIR": str(ETC),
     "OS_PLACEMENT_CONFIG_DIR": str(ETC),
     "OS_KEYSTONE_CONFIG_DIR": str(ETC),
@@ -42,6 +43,8 @@ ENV = {                        # of every process of Nova, Placement and Keyston
     "MALLOC_ARENA_MAX": "2",
     "PYTHONWARNINGS": "ignore",
 }
+# Of the conductor, the scheduler and compute: their threads are eventlet's before Nova 31.
+PATCHED_ENV = {key: value for key, value in ENV.items() if key != NO_PATCHING or not CHOSEN.eventlet}
 CATALOG = {  # service type -> its URL
     "identity": f"http://{CLOUD_ADDRESS}:{PORTS['keystone']}/v3",
     "compute": f"http://{CLOUD_ADDRESS}:{PORTS['nova-api']}/v2.1",
@@ -132,10 +135,11 @@ def _nova(host: str) -> dict[str, dict[str, object]]:
 
 def _write_nova() -> None:
     common = _nova("cloud")
-    _write(ETC / "api-paste.ini", (VENV / "etc/nova/api-paste.ini").read_text())
+    paste = CHOSEN.venv / "etc/nova/api-paste.ini"
+    _write(ETC / "api-paste.ini", paste.read_text())
     _ini(ETC / "nova.conf", {
         **common,
-        "wsgi": {"api_paste_config": VENV / "etc/nova/api-paste.ini"},
+        "wsgi": {"api_paste_config": paste},
         "database": _pool(database("nova")),
         "api_database": _pool(database("nova_api")),
         "keystone_authtoken": _authtoken(),
@@ -176,9 +180,10 @@ def write_compute(host: str) -> Path:
     LOGS.mkdir(parents=True, exist_ok=True)
     _write(state / "compute_id", str(uuid.uuid5(uuid.NAMESPACE_DNS, host)))
     script = CLOUD / "bin" / f"nova-compute-{host}"
-    exports = "\n".join(f"export {key}={value}" for key, value in ENV.items())
+    exports = "\n".join(f"export {key}={value}" for key, value in PATCHED_ENV.items())
     program = REPOSITORY / "tests/lab/fakevirt/nova_compute.py"
-    _write(script, f"#!/bin/sh\n{exports}\nexec {VENV}/bin/python {program} --config-file {config}\n", 0o755)
+    start = f"exec {CHOSEN.venv}/bin/python {program} --config-file {config}"
+    _write(script, f"#!/bin/sh\n{exports}\n{start}\n", 0o755)
     return script
 
 

@@ -10,16 +10,14 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from tests.lab.cloud_config import ENV, ETC, PORTS, url
+from tests.lab.cloud_config import ENV, ETC, PATCHED_ENV, PORTS, url
 from tests.lab.common import CLOUD, CLOUD_ADDRESS, REPOSITORY, VENV, Daemon, LabError, in_netns, run, wait_until
 from tests.lab.netns import answers, inside
+from tests.lab.releases import CHOSEN
 
 NAMES = ("mariadb", "rabbitmq", "stubs", "keystone", "placement", "nova-api", "nova-conductor", "nova-scheduler")
-WSGI = {  # name -> module, threads
-    "keystone": ("keystone.wsgi.api", 8),
-    "placement": ("placement.wsgi.api", 16),
-    "nova-api": ("nova.wsgi.osapi_compute", 24),
-}
+WSGI = {"keystone": 8, "placement": 16, "nova-api": 24}  # name -> threads
+BIN = CHOSEN.venv / "bin"
 EPMD_PORT = "4369"
 LIBRARY = Path("/usr/lib/rabbitmq/bin")
 RABBITMQ = CLOUD / "rabbitmq"
@@ -49,10 +47,10 @@ def _argv(name: str) -> tuple[list[str], dict[str, str]]:
     if name == "stubs":
         return [str(VENV / "bin/python"), "-m", "tests.lab.stubs"], ENV
     if name in WSGI:
-        module, threads = WSGI[name]
         program = str(REPOSITORY / "tests/lab/wsgi.py")
-        return [str(VENV / "bin/python"), "-P", program, name, module, CLOUD_ADDRESS, str(PORTS[name]), str(threads)], ENV
-    return [str(VENV / "bin" / name), "--config-file", str(ETC / "nova.conf")], ENV
+        where = (CLOUD_ADDRESS, str(PORTS[name]), str(WSGI[name]))
+        return [str(BIN / "python"), program, name, CHOSEN.wsgi[name], *where], ENV
+    return [str(BIN / name), "--config-file", str(ETC / "nova.conf")], PATCHED_ENV
 
 
 def _as_user(user: str) -> list[str]:
@@ -127,6 +125,6 @@ def end_all() -> None:
 
 
 def run_program(*argv: str, timeout: float = 180) -> str:
-    """Run a program of the venv with the services' environment in the laboratory's network; its output. Raises LabError."""
-    command = in_netns([str(VENV / "bin" / argv[0]), *argv[1:]])
+    """Run a program of the release with the services' environment in the laboratory's network; its output. Raises LabError."""
+    command = in_netns([str(BIN / argv[0]), *argv[1:]])
     return run(command, timeout=timeout, env={**os.environ, **ENV}, cwd=str(REPOSITORY)).stdout

@@ -1,4 +1,4 @@
-"""The empty cloud: made once, kept in STATE/template/<key>, and copied for every start."""
+"""The empty cloud: made once, kept in STATE/template[-RELEASE]/<key>, and copied for every start."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from tests.lab import cloud_config as config
 from tests.lab import cloud_services as services
 from tests.lab.common import CLOUD, STATE, LabError, run, say
 from tests.lab.netns import inside
+from tests.lab.releases import CHOSEN
 
-TEMPLATES = STATE / "template"
+TEMPLATES = STATE / f"template{CHOSEN.suffix}"
 SAVED = ("secret", "mariadb", "keystone")
 DATABASES = ("keystone", "placement", "nova_api", "nova", "nova_cell0")
 FLAVORS = [  # name, MiB, GiB, vcpus
@@ -27,7 +28,8 @@ FLAVORS = [  # name, MiB, GiB, vcpus
 
 def _key() -> str:
     here = Path(__file__).parent
-    texts = [(here / name).read_bytes() for name in ("requirements.txt", "cloud_template.py", "cloud_config.py")]
+    files = (CHOSEN.requirements, here / "cloud_template.py", here / "cloud_config.py")
+    texts = [file.read_bytes() for file in files]
     return hashlib.sha256(b"\0".join([*texts, str(STATE).encode()])).hexdigest()[:16]
 
 

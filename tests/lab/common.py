@@ -13,7 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STATE = Path(os.environ.get("INSTANCE_HA_LAB_DIR", "/var/lib/instance-ha-lab"))
-VENV = STATE / "venv"          # OpenStack's services from PyPI
+VENV = STATE / "venv"          # the tests' tools; releases.CHOSEN.venv has OpenStack's services
 CLOUD = STATE / "cloud"        # configuration, data and logs of OpenStack's services
 NODES = STATE / "nodes"        # one folder a Pacemaker node
 GUESTS = STATE / "guests"      # one folder a compute host, one file a running guest, and journal.jsonl

@@ -11,45 +11,79 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.lab.common import STATE, VENV, LabError, run, say
+from tests.lab import pythons, releases
+from tests.lab.common import STATE, LabError, run, say
+from tests.lab.releases import CHOSEN, NEWEST, Release
+
+
+def _fence_agents(release: Path = Path("/etc/os-release")) -> tuple[str, ...]:
+    """Return the packages of the fence agents that the laboratory uses.
+
+    Debian 12 has all agents in one package. Later releases have one for each, and what has the name
+    of that one needs all of them: 300 MB, most of it the Python of public clouds.
+    """
+    text = release.read_text() if release.exists() else ""
+    whole = "\nID=debian\n" not in f"\n{text}" or 'VERSION_ID="12"' in text
+    return ("fence-agents",) if whole else ("fence-agents-ipmilan", "fence-agents-compute")
+
 
 PACKAGES = (
-    "pacemaker", "pacemaker-cli-utils", "corosync", "pcs", "crmsh", "fence-agents", "resource-agents", "openipmi", "ipmitool",
+    "pacemaker", "pacemaker-cli-utils", "corosync", "pcs", "crmsh", *_fence_agents(), "resource-agents", "openipmi", "ipmitool",
     "rabbitmq-server", "mariadb-server", "iproute2", "util-linux", "python3-venv", "python3-openstacksdk", "python3-lxml",
     "python3-pycurl", "python3-pexpect", "python3-requests", "groff-base",
 )
 REMOTE = "pacemaker-remote"   # conflicts with pacemaker, so it is unpacked beside it
 REMOTE_ROOT = STATE / REMOTE  # its /usr is REMOTE_ROOT/usr
-REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-STAMP = STATE / "installed"
 POLICY = Path("/usr/sbin/policy-rc.d")
 GIB = 1 << 30
 APT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 
 
 def install() -> None:
-    """Install whatever is missing. Raises LabError when this machine cannot hold the laboratory, or a download fails."""
-    if installed():
+    """Install what is missing, for the release that LAB_NOVA chooses.
+
+    Raises LabError when this machine cannot hold the laboratory, or a download fails.
+    """
+    releases.check()
+    # The newest always: its virtual environment is what the tests run in.
+    wanted = [release for release in dict.fromkeys((NEWEST, CHOSEN)) if not installed(release)]
+    if not wanted:
         return
     check_machine()
+    interpreters = {release: _interpreter(release) for release in wanted}
     STATE.mkdir(parents=True, exist_ok=True)
     _packages()
     _remote()
-    _venv()
-    STAMP.write_text(_hash())
+    for release, interpreter in interpreters.items():
+        need(*release.packages)
+        _venv(release, interpreter)
+        _stamp(release).write_text(_hash(release))
     say("everything is installed")
 
 
-def installed() -> bool:
+def installed(release: Release = CHOSEN) -> bool:
     """Whether an earlier install did all that this one would do."""
     try:
-        return STAMP.read_text() == _hash() and (VENV / "bin/python").exists() and not missing()
+        same = _stamp(release).read_text() == _hash(release)
     except FileNotFoundError:
         return False
+    return same and (release.venv / "bin/python").exists() and not missing()
 
 
-def _hash() -> str:
-    return hashlib.sha256(REQUIREMENTS.read_bytes() + " ".join((*PACKAGES, REMOTE)).encode()).hexdigest()
+def _stamp(release: Release) -> Path:
+    return STATE / f"installed{release.suffix}"
+
+
+def _hash(release: Release) -> str:
+    packages = " ".join((*PACKAGES, REMOTE)).encode()
+    return hashlib.sha256(release.requirements.read_bytes() + packages).hexdigest()
+
+
+def _interpreter(release: Release) -> str:
+    """Return the Python that a release runs on. Raises LabError."""
+    if not release.pythons:
+        return "/usr/bin/python3"  # Debian's: what PATH finds first may be another version
+    return pythons.need(release.pythons, f"Nova {release.name} ({release.openstack})")
 
 
 def check_machine() -> None:
@@ -141,10 +175,11 @@ def unpack(name: str, target: Path) -> None:
         run(["dpkg-deb", "-x", str(package), str(target)])
 
 
-def _venv() -> None:
-    python = VENV / "bin/python"
+def _venv(release: Release, interpreter: str) -> None:
+    python = release.venv / "bin/python"
     if not python.exists():
-        say(f"making {VENV}")
-        run(["/usr/bin/python3", "-m", "venv", str(VENV)])  # Debian's: what PATH finds first may be another version
-    say("installing OpenStack's services from PyPI: a few minutes")
-    run([str(python), "-m", "pip", "install", "--quiet", "--requirement", str(REQUIREMENTS)], timeout=1800)
+        say(f"making {release.venv}")
+        run([interpreter, "-m", "venv", str(release.venv)])
+    say(f"installing OpenStack {release.openstack} from PyPI: a few minutes")
+    install = [str(python), "-m", "pip", "install", "--quiet", "--requirement"]
+    run([*install, str(release.requirements)], timeout=1800)

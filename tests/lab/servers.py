@@ -10,7 +10,7 @@ import functools
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from keystoneauth1 import adapter, exceptions, session
@@ -19,12 +19,13 @@ from keystoneauth1.identity import v3
 from tests.lab.cloud_config import CLOUDS_YAML
 from tests.lab.common import LabError, wait_until
 from tests.lab.netns import inside
+from tests.lab.releases import CHOSEN
 from tests.lab.stub_glance import IMAGE
 from tests.lab.stub_neutron import NETWORK
 
 Server = dict[str, Any]
 Unanswered = exceptions.ClientException  # what every failed request raises
-MICROVERSION = "2.90"        # the newest at which an evacuated server comes up running, and that Debian's tools know of
+MICROVERSION = CHOSEN.microversion
 EVACUATE_MICROVERSION = "2.73"
 PLACING_TRIES, PLACING_PAUSE = 3, 2.0   # Nova finds no host while a compute host's first reports after its return are on their way
 
@@ -225,7 +226,7 @@ def wait_computes(hosts: Iterable[str], seconds: float = 60) -> None:
     """Wait until these compute services have reported themselves after this call, are up, and their hosts can be scheduled to."""
     wanted = {*hosts}
     # Nova believes in a dead service for service_down_time, and tells times in whole seconds.
-    after = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
+    after = (datetime.now(timezone.utc) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
 
     def there() -> bool:
         up = {host for host, service in services().items() if service["state"] == "up" and (service["updated_at"] or "") >= after}

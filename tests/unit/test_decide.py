@@ -292,7 +292,7 @@ def test_a_destination_that_died_in_the_middle_is_no_evacuation_under_way() -> N
     one, rows = server(task_state="rebuild_spawning"), (row(1, "pre-migrating", "cmp-2"),)
     assert verdict(one, rows=rows, up="cmp-3", dead="cmp-1 cmp-2").action == EVACUATE
     assert verdict(one, rows=rows, attempts=None, up="cmp-3", dead="cmp-1 cmp-2").action == WAIT
-    assert verdict(one, rows=rows, up="cmp-2 cmp-3", broken=frozenset(("req-1",))).action == EVACUATE, "it is back since"
+    assert verdict(one, rows=rows, up="cmp-2 cmp-3", broken=frozenset(("1",))).action == EVACUATE, "it is back since"
 
 
 def test_a_destination_whose_report_is_late_may_still_be_at_it() -> None:

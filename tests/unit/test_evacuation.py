@@ -13,6 +13,7 @@ from instance_ha.engine import decide, evacuation
 from instance_ha.engine.evacuation import Evacuation
 from instance_ha.engine.scene import Task, Terms
 from instance_ha.engine.selection import Policy
+from instance_ha.model import mark_of_request
 
 from tests.unit.little_nova import LEFT_A_GUEST, LittleNova
 
@@ -42,7 +43,7 @@ class Turns:
     """A worker's view of cmp-1, turn by turn; `now` is its clock."""
 
     def __init__(self, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.cloud, self.now = cloud, 1000.0
+        self.cloud, self.now, self.broken = cloud, 1000.0, frozenset[str]()
         cloud.service("cmp-1").update(state="down", forced_down=True)
         monkeypatch.setattr(evacuation, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=None))
         self.engine = self.worker()
@@ -51,7 +52,7 @@ class Turns:
         return Evacuation(self.cloud.nova, Task("cmp-1", "3f9c", "ctl-1.1.1"), Policy())
 
     def turn(self, seconds: float = 1.0, dead: frozenset[str] = frozenset(("cmp-1",))) -> dict[str, decide.Verdict]:
-        look = self.engine.look(self.cloud.nova.services(), Terms(0, dead=dead))
+        look = self.engine.look(self.cloud.nova.services(), Terms(0, dead=dead, broken=self.broken))
         for verdict in [*look.waiting, *look.chores]:
             self.engine.act(verdict, look, lambda: True)
         self.now += seconds
@@ -215,6 +216,21 @@ def test_what_died_with_its_destination_is_seen_before_that_is_back(cloud: Cloud
     cloud.service("cmp-2").update(state="up", forced_down=False)
     turns.turn(10)
     turns.turn()
+    assert len(cloud.named) == 2
+    assert turns.engine.broken == {mark_of_request(cloud.actions["s1"][1]["request_id"])}
+
+
+def test_a_later_worker_knows_it_from_the_record(cloud: Cloud, turns: Turns) -> None:
+    cloud.boot("s1", "web")
+    turns.turn()
+    begun(cloud, "s1", "cmp-2")
+    turns.engine = turns.worker()
+    assert turns.turn(40)["s1"].action == decide.WAIT and turns.turn(40)["s1"].action == decide.WAIT
+    turns.engine = turns.worker()
+    mark = mark_of_request(next(one["request_id"] for one in cloud.actions["s1"] if one["action"] == "evacuate"))
+    turns.broken = frozenset((mark,))
+    for _ in range(4):
+        turns.turn(20)
     assert len(cloud.named) == 2
 
 

@@ -19,7 +19,7 @@ NAMES = ("OS_PASSWORD", "OS_USERNAME", "OS_AUTH_URL", "OS_REGION_NAME", "HOST")
 def by_bash(text: str, folder: Path) -> dict[str, str] | None:
     """The NAMES that are set after bash's `source`; None when bash complains or writes anything."""
     file = folder / "openrc"
-    file.write_text(text, encoding="utf-8", newline="")
+    file.write_bytes(text.encode())
     show = "".join(f'[ -z "${{{n}+x}}" ] || printf "%s=%s\\\\0" {n} "${n}"; ' for n in NAMES)
     done = subprocess.run(
         ["/bin/bash", "--norc", "--noprofile", "-c", f'source {shlex.quote(str(file))} >&2 || exit 9; printf "\\\\1"; {show}'],
@@ -85,7 +85,7 @@ def test_what_is_quoted_is_always_read(value: str, begin: str) -> None:
     ('OS_PASSWORD=\nif [ -z "$OS_PASSWORD" ]; then unset OS_PASSWORD; fi\n', None),
 ])
 def test_data_is_read(tmp_path: Path, text: str, value: str | None) -> None:
-    (tmp_path / "openrc").write_text(text, encoding="utf-8", newline="")
+    (tmp_path / "openrc").write_bytes(text.encode())
     assert openrc.read(str(tmp_path / "openrc")).get("OS_PASSWORD") == value
 
 

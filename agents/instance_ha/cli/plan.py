@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         hosts = plan_any.hosts_of(services, args.any)
         found = [one for host in hosts for one in servers_of(nova, host, policy, racks)]
         survey = survey_of(nova, services, racks, policy, found)
-        return plan_any.report(survey, hosts, args.any, policy, [one.host for one in found if one.ruling.protected and one.left], args.format)
+        return plan_any.report(survey, (hosts, args.any), policy, [one.host for one in found if one.ruling.protected and one.left], args.format)
     hosts = sorted({_host(name, values["domain"], services) for name in args.hosts})
     found = [one for host in hosts for one in servers_of(nova, host, policy, racks)]
     found.sort(key=lambda one: (not one.ruling.protected, order_key(one.server)))

@@ -17,7 +17,6 @@ from ..events import iso
 from ..model import Record
 from ..nova import Nova
 from ..reporting import board, server_status
-from ..service import state_directory
 from .common import ALL_DONE, CLEAR, NOTHING_TRIED, SOME_LEFT, add_format, cluster_view, connect, print_rows, seconds
 
 COLUMNS = ("Host", "Server", "Name", "From", "To", "State", "Attempt", "Seconds", "Reason")
@@ -54,15 +53,15 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
     broken = {node: raw for node, raw in view.broken.items() if args.host in (None, *names[node])}
     if args.host and not records and args.host not in {*view.nodes, *view.broken, *(service.host for service in services)}:
         raise ConfigurationError(f"{args.host!r} is neither a node of this cluster nor a host of Nova; see: instance-ha hosts")
+    told = board.read(found[0]) if records else {}
     rows: list[tuple[object, ...]] = []
     ends: list[str] = []
     for record in records:
         host = host_of(record.host or record.node, values["domain"], services)
-        words = board.read(state_directory(), record.node, record.id)
+        words = told.get(record.id)
         servers = server_status.look(nova, record, host, words, time.time()) if host else []
         rows += [(record.node, one.id, one.name, one.source, one.to, one.state, one.attempt, one.seconds, one.reason) for one in servers]
-        told = view.told.get(record.node, "") + _elsewhere(record, words is None)
-        ends.append(_sentence(record, server_status.summary(servers) if host else "Nova knows no such host", told))
+        ends.append(_sentence(record, server_status.summary(servers) if host else "Nova knows no such host", view.told.get(record.node, "")))
     unread = [f"{node}: its fencing record cannot be read: {raw!r}; correct or delete the node attribute" for node, raw in broken.items()]
     _print(args, rows, records, ends, unread)
     return SOME_LEFT if records or broken else ALL_DONE
@@ -82,12 +81,6 @@ def _print(
         print(*ends, sep="\n" if ends else "", end="\n" if ends else "")
         if not records and not unread:
             print("nothing is on record", file=sys.stdout if args.watch is not None else sys.stderr)
-
-
-def _elsewhere(record: Record, untold: bool) -> str:
-    """Where to go for the worker's reasons, if they are not to be had here."""
-    controller = record.worker.rsplit(".", 2)[0]
-    return f"; its reasons for each server: instance-ha status on {controller}" if untold and controller else ""
 
 
 def _sentence(record: Record, servers: str, told: str) -> str:

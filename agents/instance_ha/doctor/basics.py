@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 
 from ..configuring.changes import SetAttribute, SetDefaults, SetProperties
-from ..configuring.properties import CONCURRENT_FENCING, FENCING_ENABLED
 from ..engine.proof import OFF_ACTIONS
+from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from .finding import Finding, by, clean_up, meta, shell, some, to_do, tools
 from .scene import Scene, is_set
 

@@ -6,7 +6,7 @@ import calendar
 import time
 from collections.abc import Iterator, Sequence
 
-from ..configuring.inventory import Resource
+from ..configuration import Resource
 from ..engine.naming import host_of, is_ours
 from ..model import ClusterView, Service
 from . import rights

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..nova import Nova
+from ..questions import Question, ask, guarded
 
 
 class Inspected(Nova):
@@ -13,16 +14,16 @@ class Inspected(Nova):
 
     def look(self, path: str, service: str = "compute", microversion: str | None = None) -> Any:
         """The whole answer to a GET, its headers too, of compute, image or placement."""
-        doors = {"compute": self._compute, "image": self._image, "placement": self._placement}
-        return self._raw("GET", path, None, doors[service], microversion=microversion)
+        adapters = {"compute": self._compute, "image": self._image, "placement": self._placement}
+        return ask(Question("GET", path, microversion=microversion), adapters[service])
 
     def attempt(self, method: str, path: str, body: Mapping[str, Any]) -> None:
         """Ask Nova to change what cannot exist, to see whether it may be asked."""
-        self._raw(method, path, body, self._compute)
+        ask(Question(method, path, body), self._compute)
 
     def own_project(self) -> str:
         """The id of the project whose user asks; "" where the credentials have none."""
-        return self._guarded("GET", "/auth/tokens", self._compute.get_project_id) or ""
+        return guarded("GET", "/auth/tokens", self._compute.get_project_id) or ""
 
     def roles(self) -> frozenset[str] | None:
         """The roles of this user, as Keystone's token has them; None where there is no token to ask."""

@@ -6,15 +6,16 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
+from ..configuration import ATTRIBUTE, NAME, PATTERN, Resource
 from ..configuring.changes import SetProperties
-from ..configuring.inventory import ATTRIBUTE, NAME, PATTERN, Resource
 from ..configuring.powering import host_list, host_map, names_node
-from ..configuring.properties import FENCING_TIMEOUT, FENCING_WATCHDOG_TIMEOUT
 from ..engine.naming import crossed_with
 from ..fence_agents import Effect, effect_of, level_fault, proves
 from ..model import RECORDERS
+from ..properties import FENCING_TIMEOUT, FENCING_WATCHDOG_TIMEOUT
+from ..values import seconds
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
-from .scene import Scene, is_watched, listed, seconds
+from .scene import Scene, is_watched, listed
 
 FILE = "/root/instance-ha-levels.xml"   # the CIB holds passwords, and nobody else reads there
 BEFORE = "/root/instance-ha-before.xml"

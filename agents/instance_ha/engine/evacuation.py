@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ..errors import CloudError, CloudRefused, CloudUnreachable
-from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of
+from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of, mark_of_request
 from ..nova import Nova
 from . import decide, places
 from .attempts import Stage
@@ -57,7 +57,7 @@ class Evacuation:
         self.cases: dict[str, Case] = {}         # of the last look
         self.done, self.passwords = dict[str, str](), dict[str, str]()
         self.finished = 0                        # arrivals since the last time somebody asked
-        self.broken: set[str] = set()            # requests whose destination was seen to die in the middle
+        self.broken: set[str] = set()            # requests whose destination was seen to die after it began, by their marks
         self.records = Records(nova)
         self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
         self._swept = False                      # servers that had left when this process began were looked for
@@ -85,8 +85,9 @@ class Evacuation:
         scene = self._scene(services, terms, migrations, servers)
         self.cases = {server.id: self.records.case(server, scene, self.memory.setdefault(server.id, Memory())) for server in servers}
         self.records.fill(self.cases, scene)
-        self.broken |= {attempt.request for case in self.cases.values() for attempt in case.attempts or ()
-                        if attempt.stage is Stage.BUILDING and attempt.destination in scene.dead_hosts}
+        self.broken |= terms.broken | {
+            mark_of_request(attempt.request) for case in self.cases.values() for attempt in case.attempts or ()
+            if attempt.stage in (Stage.BUILDING, Stage.SUSPECT) and attempt.destination in scene.dead_hosts}
         decisions = [decide.decide(case, scene, self.policy, frozenset(self.broken))
                      for case in sorted(self.cases.values(), key=lambda case: order_key(case.server))]
         for decision in decisions:

@@ -75,7 +75,7 @@ class Homecoming:
             LOG.info("%s: enabled in Nova", service.host)
         engine = self._engine = self._follower(record, service.host, self._engine or engine)
         services = context.nova.services()
-        look = self.look = engine.look(services, Terms(record.baseline or 0, record.kept, False, context.dead_hosts(services)))
+        look = self.look = engine.look(services, Terms(record.baseline or 0, record.kept, False, context.dead_hosts(services), record.broken))
         if not self._followed(engine, look):
             return REST_PAUSE
         left = self._stayed.restore(engine, look)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 
 from ..errors import CellAway
-from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
+from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
 from .context import Context
 from .doubt import Doubt
@@ -241,7 +241,11 @@ class Host:
         self.paused = self.paused or self._control
         if not self.paused and not alive:
             record = reserve.call(self.context, record, service, services)
-        look = engine.look(services, Terms(record.baseline or 0, record.kept, not alive, self.context.dead_hosts(services)))
+        dead = self.context.dead_hosts(services)
+        look = engine.look(services, Terms(record.baseline or 0, record.kept, not alive, dead, record.broken))
+        if not engine.broken <= record.broken and len(record.broken) < MOST_BROKEN:
+            # Before anything is sent upon it: once the destination is back, nothing tells a later worker.
+            record = self.context.cluster.replace(record.to(record.state, broken=frozenset(engine.broken)))
         self.may_start = not self.paused
         if record.state == PARTLY and look.waiting and self.may_start:
             # A partly evacuated node is let in: nova-compute is held and the record changed before anything is sent.

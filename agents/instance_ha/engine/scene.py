@@ -123,12 +123,13 @@ NOBODY = ByHand(gives_way=False)     # a worker acts
 @dataclass(frozen=True)
 class Terms:
     """What is known of the host besides Nova: its record's `baseline` and `kept`; whether new evacuations may begin; the hosts that
-    are off for certain."""
+    are off for certain; its record's `broken`."""
 
     baseline: int
     kept: Mapping[str, str] = field(default_factory=dict)
     starts: bool = True
     dead: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from .board import Told
 STATES = ("waiting", "moving", "arrived", "failed", "left", "not protected", "gone")
 NOT_PROTECTED = "not protected: "      # how decide.py begins the reason
 WORDS = {decide.DONE: "arrived", decide.UNLOCK: "arrived", decide.EVACUATE: "waiting", decide.QUEUED: "waiting", decide.LEFT: "left"}
-UNTOLD = "the worker has not told of it here"
+UNTOLD = "no worker has told of it yet"
 
 
 @dataclass(frozen=True)

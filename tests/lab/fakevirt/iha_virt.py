@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import nova.conf
 from nova import exception
 from nova.compute import power_state, task_states
 from nova.virt import fake, hardware
 
 from tests.lab import guests
 
+CONF = nova.conf.CONF
 POWER = {
     "running": power_state.RUNNING,
     "paused": power_state.PAUSED,
@@ -19,12 +21,20 @@ POWER = {
 }
 
 
-class LabDriver(fake.FakeDriverWithoutFakeNodes):  # type: ignore[misc]
+# Before Nova 27 nodes have no identity of their own, and there is no such class.
+BASE = getattr(fake, "FakeDriverWithoutFakeNodes", fake.FakeDriver)
+
+
+class LabDriver(BASE):  # type: ignore[misc, valid-type]
     """Nova's fake driver with its in-memory guests replaced by tests.lab.guests. Signatures are Nova's."""
 
     vcpus = 64
     memory_mb = 65536
     local_gb = 1024
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._host = CONF.host  # old Novas ask for the guests before they say which host this is
 
     def _change(self, instance: Any, event: str, state: str) -> None:
         if guests.guest(self._host, instance.uuid) is None:
