@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.chaos.witness import Witness
 from tests.cluster.scenario import healthy
 from tests.lab import cluster, guests, servers, watch
 from tests.lab import node as machine
@@ -71,15 +72,15 @@ def test_nobody_else_is_kept_waiting(slow_guests: None, again: bool) -> None:
         tenant.keep_forging()
     else:
         tenant.forge()
-    try:
-        beside = recovered_after("beside")
-    finally:
-        tenant.stop()
+    with Witness() as witness:
+        try:
+            beside = recovered_after("beside")
+        finally:
+            tenant.stop()
     say(f"  {VICTIMS} servers of {SECONDS} s: {without:.1f} s alone, {beside:.1f} s beside him")
     stayed = {*tenant.stayed()} & {*own}
-    told = " ".join(reason for _, _, reason in watch.failures(degraded=True))
-    silent = [uid for uid in stayed if uid not in told]
-    assert not silent, f"his own stayed, and nobody is told: {silent}; {told}"
+    silent = tenant.silent(witness.heard)
+    assert not silent, f"his own stayed, and nobody was told: {silent}; {witness.heard}"
     if not again:
         found = servers.listed()
         assert not stayed and all(found[uid]["locked"] for uid in own), "his locks stay"
