@@ -66,7 +66,7 @@ def main() -> int:
         say(f"not run: {error}")
         return NOT_RUN
     without = [f"--ignore={path}" for path in PROPERTIES]
-    argv = [str(python), "-m", "pytest", "-q", "-W", "ignore", "tests/unit", *without]
+    argv = [str(python), "-m", "pytest", "-W", "ignore", "tests/unit", *without]
     return subprocess.run(argv, cwd=REPOSITORY, check=False).returncode
 
 

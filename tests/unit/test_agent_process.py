@@ -197,4 +197,4 @@ def test_the_metadata_tells_of_level_10_and_of_what_is_to_be_unique() -> None:
 
 @pytest.mark.parametrize("schema", [path for path in SCHEMAS if path.exists()], ids=str)
 def test_the_metadata_fits_each_schema_of_this_machine(schema: Path) -> None:
-    etree.RelaxNG(etree.parse(schema)).assertValid(etree.fromstring(ocf_xml()))
+    etree.RelaxNG(etree.parse(str(schema))).assertValid(etree.fromstring(ocf_xml()))
