@@ -21,6 +21,7 @@ RELEASE ?= 1
 .PHONY: demo test test-slow test-configure fuzz prove stress faults evidence chaos bench check compat install uninstall dist deb rpm lab-down
 
 # On another release of Debian than this machine's: LAB_SUITE=trixie make demo. The same target runs in a root of that release.
+# With a user of the agents who is no admin: LAB_ROLE=evacuator make demo.
 IN_SUITE = demo test test-slow test-configure stress faults evidence chaos bench check
 PASS_ON = TESTS='$(TESTS)' SEED='$(SEED)' ROUNDS='$(ROUNDS)' DEMO='$(DEMO)' STRESS='$(STRESS)' FAULTS='$(FAULTS)' BENCH='$(BENCH)' EVIDENCE='$(EVIDENCE)'
 

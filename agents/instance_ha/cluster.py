@@ -156,6 +156,17 @@ class Cluster:
         done = run(["attrd_updater", "--query", "--all", "--name", self.attribute], TOOL_TIMEOUT)
         return [host for host, value in _ATTRIBUTE.findall(done.out) if value == LEGACY_YES]
 
+    def leave_note(self, name: str, text: str | None) -> None:
+        """Leave a word of this node's for the other controllers' attribute managers, None: take it back. The CIB does not hold it, so
+        that Pacemaker computes nothing anew. `text` is ASCII without quotes. Raises ClusterError, HostError."""
+        change = ["--delete"] if text is None else ["--update", text, "--private"]
+        _must(["attrd_updater", "--name", name, *change])
+
+    def notes(self, name: str) -> dict[str, str]:
+        """Return the words of that name, by the node that has left them. Raises HostError."""
+        done = run(["attrd_updater", "--query", "--all", "--name", name], TOOL_TIMEOUT)
+        return {host: value for host, value in _ATTRIBUTE.findall(done.out) if value}
+
     def replace(self, record: Record) -> Record:
         """Store a record in place of exactly the value it was read with. Raises ConflictError when that has changed."""
         text = record.text()

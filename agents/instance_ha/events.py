@@ -14,12 +14,13 @@ RECORDED = "recorded"              # fence_nova, or the worker, has put a fencin
 CONFIRMED = "confirmed"            # Pacemaker has confirmed it
 SERVER_ARRIVED = "server-arrived"  # one server is on its new host
 SERVER_FAILED = "server-failed"    # one server is not moved, for now or for good
+DESTINATION = "destination-failing"   # evacuations to one host fail again and again
 EVACUATED = "evacuated"            # nothing is left to move
 PARTLY = "partly"                  # nothing is under way, and servers are left
 IN_SERVICE = "in-service"          # the host is back
 DISMISSED = "dismissed"            # a person has said that the host is to be left alone
 CLEARED = "cleared"                # the record went away before anything was evacuated
-KINDS = (RECORDED, CONFIRMED, SERVER_ARRIVED, SERVER_FAILED, EVACUATED, PARTLY, IN_SERVICE, DISMISSED, CLEARED)
+KINDS = (RECORDED, CONFIRMED, SERVER_ARRIVED, SERVER_FAILED, DESTINATION, EVACUATED, PARTLY, IN_SERVICE, DISMISSED, CLEARED)
 
 VERSION = 1
 LAST_SECOND = 253402300799     # of the year 9999
@@ -30,7 +31,8 @@ _BARE = re.compile(r"[^\s\"'=\\]+")
 @dataclass(frozen=True)
 class Event:
     """Something that happened in one incident. `time` is seconds since the epoch by the worker's clock. `sentence` is for people.
-    `facts` are whatever else is known, by name: server, name, to, attempt, request, reason, final, protected, done, left."""
+    `facts` are whatever else is known, by name: server, name, to, attempt, request, reason, final,
+    destination, protected, done, left."""
 
     kind: str
     incident: str

@@ -31,6 +31,7 @@ ENDED = ARRIVED | FAILED | {"cancelled", "reverted"}    # a word that is not kno
 NONE_SEEN = "-"
 Moment = tuple[float, float]   # seconds since the epoch, for people, and by the monotonic clock
 MOST_DIGITS = 18       # of a number in a record; Nova's ids have no more
+MOST_BROKEN = 64        # requests of one host whose destination died in the middle that a record holds
 LAST_SECOND = 253402300799    # of the year 9999
 _ODD = re.compile(r"""['"<>&\x00-\x1f\x7f]""")   # what no record of ours holds, and what an XPath or a terminal would take for its own
 UNSAFE = re.compile(r"[^A-Za-z0-9_.:@,/+-]")
@@ -48,10 +49,12 @@ class Record:
 
     `id` names the incident. `since` is seconds since the epoch by the writer's clock, for people only. `seen` holds the
     completion times of the fencings of this node that Pacemaker's history already knew when the record was written; None when
-    nobody knows, as in a record of an older agent or of a person's hand. `baseline` is the highest id of a Nova migration when
+    nobody knows, as in a record of an older agent or of a person's hand. `fencings` is how many there were, None when nobody
+    counted. `baseline` is the highest id of a Nova migration when
     the evacuation began, None before. `worker` is the worker's token. `kept` is what servers that their owners locked were to
     be (states.py), by id, for those that Nova's answers alone would not tell later. `reserve` is a reserved host that was
-    enabled for this one. `released`: a person let the evacuation go on in spite of a limit.
+    enabled for this one. `released`: a person let the evacuation go on in spite of a limit. `broken` are requests whose destination
+    died in the middle, as `mark_of_request` has them: when that is back, Nova shows them as before.
     """
 
     node: str
@@ -61,6 +64,7 @@ class Record:
     by: str = ""
     host: str = ""
     seen: tuple[str, ...] | None = None
+    fencings: int | None = None
     proof: str = ""
     baseline: int | None = None
     worker: str = ""
@@ -68,6 +72,7 @@ class Record:
     kept: Mapping[str, str] = field(default_factory=dict)
     reserve: str = ""
     released: bool = False
+    broken: frozenset[str] = frozenset()
     raw: str = field(default="", compare=False)
 
     def text(self) -> str:
@@ -75,10 +80,12 @@ class Record:
         pairs = [
             ("id", self.id), ("since", str(self.since)), ("by", self.by), ("host", self.host),
             ("seen", "" if self.seen is None else ",".join(self.seen) or NONE_SEEN),
+            ("fencings", "" if self.fencings is None else str(self.fencings)),
             ("proof", self.proof), ("baseline", "" if self.baseline is None else str(self.baseline)),
             ("worker", self.worker), ("left", str(self.left) if self.left else ""),
             ("kept", ",".join(f"{key}:{was}" for key, was in sorted(self.kept.items()))),
             ("reserve", self.reserve), ("released", "1" if self.released else ""),
+            ("broken", ",".join(sorted(self.broken)[:MOST_BROKEN])),
         ]
         return ";".join([self.state, *(f"{key}={encode(value, _SAFE)}" for key, value in pairs if value)])
 
@@ -100,16 +107,22 @@ def parse_record(node: str, raw: str) -> Record | None:
     if state not in STATES:
         return None
     words = {key: decode(word) for key, found, word in (pair.partition("=") for pair in rest.split(";")) if found}
-    numbers = [words.get(name, "") for name in ("since", "baseline", "left")]
+    numbers = [words.get(name, "") for name in ("since", "baseline", "left", "fencings")]
     if not words.get("id") or any(len(number) > MOST_DIGITS for number in numbers) or (_number(words.get("since")) or 0) > LAST_SECOND:
         return None
     return Record(
         node=node, state=state, id=words["id"], since=_number(words.get("since")) or 0, by=words.get("by", ""),
-        host=words.get("host", ""), seen=_seen(words.get("seen")),
+        host=words.get("host", ""), seen=_seen(words.get("seen")), fencings=_number(words.get("fencings")),
         proof=words.get("proof", ""), baseline=_number(words.get("baseline")), worker=words.get("worker", ""),
         left=_number(words.get("left")) or 0, kept=dict(pair.split(":", 1) for pair in words.get("kept", "").split(",") if ":" in pair),
-        reserve=words.get("reserve", ""), released=words.get("released") == "1", raw=raw,
+        reserve=words.get("reserve", ""), released=words.get("released") == "1",
+        broken=frozenset(filter(None, words.get("broken", "").split(","))), raw=raw,
     )
+
+
+def mark_of_request(request: str) -> str:
+    """Return as much of Nova's id of a request as tells it from the others of one host."""
+    return request[len("req-"):][:8] if request.startswith("req-") else request[:8]
 
 
 def _seen(text: str | None) -> tuple[str, ...] | None:
@@ -135,7 +148,8 @@ class ClusterNode:
 
 @dataclass(frozen=True)
 class FenceEvent:
-    """One line of Pacemaker's fencing history. `completed` is the fencer's own time stamp as text, "" while pending."""
+    """One line of Pacemaker's fencing history. `completed` is the time, as text, at which the asked
+    controller learned of its end, by its own clock; "" while pending."""
 
     target: str
     action: str
@@ -192,9 +206,18 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Order:
+    """When a server's turn comes: lower ranks first, the operator's word before its owner's; and its restart group, "" for none."""
+
+    rank: tuple[int, int, int]
+    group: str = ""
+
+
+@dataclass(frozen=True)
 class Server:
     """A server as Nova shows it; every field that a partial row may lack is None then. `groups` are the ids of its server
-    groups, None in a listing, which does not tell. `size` is what it takes: VCPUs, MiB of memory, GiB of disk."""
+    groups, None in a listing, which does not tell. `size` is what it takes: VCPUs, MiB of memory, GiB of disk. `order` is None
+    where only its own metadata say it."""
 
     id: str
     name: str
@@ -213,6 +236,7 @@ class Server:
     status: str = ""
     groups: tuple[str, ...] | None = None
     size: tuple[int, int, int] = (0, 0, 0)
+    order: Order | None = field(default=None, compare=False)
 
     @property
     def being_deleted(self) -> bool:

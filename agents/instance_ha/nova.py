@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from .answers import checked, items, json_of, member, one_line
-from .errors import NOT_ACCEPTABLE, CellAway, CloudError, CloudRefused, CloudUnreachable, OverLimit
+from .answers import items, member
+from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable
 from .events import pairs
 from .model import UNREADABLE, Action, Aggregate, Group, Migration, Server, Service, Step
+from .questions import Question, ask, ask_json, guarded
 from .rows import (
     OddRow,
     Rows,
@@ -44,8 +44,6 @@ PAGE = 500
 MOST_ROWS = 1_000_000             # of one list, however many pages
 MOST_NAMED = 3                    # rows that a sentence names
 NAMELESS = "one without a name"
-READ_TRIES = 3
-QUICK = 1.0                       # seconds
 LOG = logging.getLogger(__name__)
 Value = TypeVar("Value")
 
@@ -88,7 +86,7 @@ class Nova:
     def _change(self, service: Service, what: Mapping[str, object]) -> None:
         if not service.known:
             raise CellAway(service.host)
-        self._call("PUT", f"/os-services/{service.id}", what)
+        ask_json(Question("PUT", f"/os-services/{service.id}", what), self._compute)
 
     def servers_on(self, host: str) -> list[Server]:
         """Every server that Nova has on a host."""
@@ -147,6 +145,10 @@ class Nova:
         if len(found) < len(raw):
             why = "; ".join(one.why for one in found.unreadable[:MOST_NAMED])
             raise CloudUnreachable(f"{len(raw) - len(found)} of the {what} in Nova cannot be read ({why}), so that nobody knows what is in progress")
+        if any(not row.source and row.status != UNREADABLE for row in found):
+            raise CloudUnreachable(
+                "Nova does not show from which host its migrations are, so that nobody knows what is in "
+                "progress: give the agents' user os_compute_api:os-migrations:index:host")
         return sorted(self._named(what, found), key=lambda row: row.id)
 
     def resize_of(self, server_id: str) -> Migration | None:
@@ -157,7 +159,7 @@ class Nova:
     def own_user(self) -> str:
         """Return the id of the user that asks, by Keystone's own word; "" where the credentials have none."""
         if self._user is None:
-            self._user = self._guarded("GET", "/auth/tokens", lambda: self._compute.get_user_id()) or ""
+            self._user = guarded("GET", "/auth/tokens", lambda: self._compute.get_user_id()) or ""
         return self._user
 
     def actions(self, server_id: str) -> list[Action]:
@@ -227,14 +229,14 @@ class Nova:
 
     def ask_placement(self, path: str, query: Mapping[str, str], *keys: str) -> list[Any]:
         """What Placement's answer to a GET has under each of `keys`. Its verbs are in placement.py."""
-        answer = self._call("GET", path, None, self._placement, query)
+        answer = ask_json(Question("GET", path, query=query), self._placement)
         return [member(answer, key) for key in keys]
 
     def image_properties(self, image: str) -> Mapping[str, Any]:
         """An image's properties and tags (Glance), remembered; empty for one that is gone."""
         if image not in self._images:
             try:
-                self._images[image] = _one(image_of, self._call("GET", f"/v2/images/{image}", None, self._image), f"image {image}")
+                self._images[image] = _one(image_of, ask_json(Question("GET", f"/v2/images/{image}"), self._image), f"image {image}")
             except CloudRefused as error:
                 if error.status not in (403, 404):
                     raise
@@ -291,14 +293,14 @@ class Nova:
         self._action(server_id, {"os-start": None})
 
     def _action(self, server_id: str, body: Mapping[str, Any], microversion: str | None = None) -> str:
-        answer = self._raw("POST", f"/servers/{server_id}/action", body, self._compute, microversion=microversion)
+        answer = ask(Question("POST", f"/servers/{server_id}/action", body, microversion=microversion), self._compute)
         request, name = str(answer.headers.get("x-openstack-request-id", "")), next(iter(body))
         TRAIL.note(server_id, self._incident, request if name == "evacuate" else "")
         LOG.info("%s", pairs({"action": name, "incident": self._incident, "server": server_id, "request": request}))
         return request
 
     def _get(self, path: str, query: Mapping[str, str] | None = None, microversion: str | None = None) -> Any:
-        return self._call("GET", path, None, self._compute, query, microversion)
+        return ask_json(Question("GET", path, query=query, microversion=microversion), self._compute)
 
     def _pages(self, key: str, path: str, query: Mapping[str, str], microversion: str | None = None) -> Iterator[Any]:
         marker: dict[str, str] = {}
@@ -330,58 +332,6 @@ class Nova:
         else:
             self.unreadable.pop(what, None)
         return rows
-
-    def _call(self, method: str, path: str, body: Any, adapter: Any = None, query: Mapping[str, str] | None = None,
-              microversion: str | None = None) -> Any:
-        """The answer's JSON. What only reads is asked again at once when a bad answer came quickly; what changes something never is."""
-        for last in [*[False] * (READ_TRIES - 1), True] if method == "GET" else [True]:
-            began = time.monotonic()
-            try:
-                return self._once(method, path, body, adapter, query, microversion)
-            except CloudUnreachable as error:
-                if last or isinstance(error, OverLimit) or time.monotonic() - began > QUICK:
-                    raise
-        raise AssertionError("not reached")
-
-    def _once(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None, microversion: str | None) -> Any:
-        answer = self._raw(method, path, body, adapter or self._compute, query, microversion)
-        try:
-            return json_of(answer.content)
-        except (ValueError, RecursionError):
-            raise CloudUnreachable(f"{method} {path} was answered with what is no JSON; is that Nova's address?") from None
-
-    def _raw(self, method: str, path: str, body: Any, adapter: Any, query: Mapping[str, str] | None = None, microversion: str | None = None) -> Any:
-        options: dict[str, Any] = {"raise_exc": False, **({"microversion": microversion} if microversion else {})}
-        if body is not None:
-            options["json"] = body
-        if query:
-            options["params"] = query
-
-        def ask() -> Any:
-            answer = adapter.request(path, method, **options)
-            if answer.status_code == 401:
-                # The token ran out while several asked at once: keystoneauth gets a new one for the first of them only. Nothing was carried out.
-                answer = adapter.request(path, method, **options)
-            return answer
-
-        answer = self._guarded(method, path, ask)
-        LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
-        return checked(answer, method, path)
-
-    def _guarded(self, method: str, path: str, ask: Callable[[], Any]) -> Any:
-        """Ask, and translate what keystoneauth raises."""
-        from keystoneauth1 import exceptions as ka
-
-        try:
-            return ask()
-        except CloudError:                 # one of our own limits: it says itself what happened
-            raise
-        except (ka.Unauthorized, ka.AuthorizationFailure, ka.MissingRequiredOptions) as error:
-            raise CloudRefused(f"Keystone refused the credentials: {one_line(error)}", 401) from None
-        except (ka.CatalogException, ka.VersionNotAvailable) as error:
-            raise CloudRefused(f"Nova was not found in Keystone's catalog: {one_line(error)}", 404) from None
-        except (ka.ClientException, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-            raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None
 
 
 def _one(read: Callable[[Any], Value], row: Any, what: str) -> Value:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from .errors import HostError, InstanceHaError
 from .files import check_folder, why_unwritable, write_whole
-from .http_limits import PENDING
 from .logs import CLEAN, Lines
 from .process import end_started_by, mark_of, spawn_detached, start_time, state_of
 from .text import printable
@@ -32,8 +31,6 @@ if TYPE_CHECKING:  # stop and the probe must work where lxml or keystoneauth1 ar
 HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long is stuck
 ANSWERS = 10               # answers of Nova, each as late as can be, that one host's turn may wait for
 START_LIMIT, STOP_GRACE = 15.0, 5.0   # how long a new worker may take to its first heartbeat; between TERM and KILL
-QUIET = 30.0               # seconds that a turn may take before monitor says what it waits for
-HANGS = "hangs"            # the problem that says so
 HOOK_GRACE = 2.0           # for what the hook has started to end when it is killed
 BUG_PAUSE = 1.0            # after a turn that failed by a bug
 LOG = logging.getLogger(__name__)
@@ -68,7 +65,6 @@ class Service:
         self.settings = base / f"NovaEvacuate-{name}.settings"
         self.output = base / f"NovaEvacuate-{name}.out"
         self.instance = instance.split(":")[0]
-        self.unwritable = False     # whether the last heartbeat could not be written
 
     def status(self) -> Status:
         """What is known of the worker, from this machine's files and processes."""
@@ -230,12 +226,15 @@ def main(instance: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
     try:
+        from .heart import Heart
+        from .reporting.board import Board
+
         worker, teller = _build(service, instance, None)
     except (InstanceHaError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    heart = Heart(service, worker)
-    worker.alive = heart.beat
+    heart, board = Heart(service.health, worker), Board(worker.context.cluster)
+    worker.context.alive = heart.beat
     heart.beat()
     heart.start()
     taken = looked = None   # the resource's parameters as the CIB had them when they were taken, and when they were last looked at
@@ -245,13 +244,14 @@ def main(instance: str) -> int:
             _reload(service, instance, worker, teller)
         try:
             pause = worker.turn()
-            worker.solved("bug")
+            worker.context.solved("bug")
         except Exception:  # the process edge: a bug must neither end the worker nor be hidden
             LOG.exception("a turn failed; trying again")
-            worker.health.problems["bug"] = "the worker met a bug; its log has a traceback"
+            worker.context.health.problems["bug"] = "the worker met a bug; its log has a traceback"
             pause = BUG_PAUSE
         tell_unreadable(worker)
         teller.look(worker)
+        board.show(worker)
         heart.beat()
         now = worker.parameters
         taken = taken or now
@@ -261,6 +261,7 @@ def main(instance: str) -> int:
             reload.set()
         looked = now or looked
         stop.wait(pause)
+    board.close()
     with contextlib.suppress(InstanceHaError):
         worker.leave()
     teller.close()
@@ -273,6 +274,7 @@ def main(instance: str) -> int:
 def _build(service: Service, instance: str, old: tuple[Worker, Teller] | None) -> tuple[Worker, Teller]:
     from . import credentials
     from .cluster import Cluster
+    from .engine.context import Context
     from .engine.selection import policy_from
     from .engine.worker import Worker
     from .reporting.telling import Teller
@@ -290,7 +292,7 @@ def _build(service: Service, instance: str, old: tuple[Worker, Teller] | None) -
         node = cluster.local_node()
         token = f"{node}.{os.getpid()}.{start_time(os.getpid())}"
         LOG.info("started, as %s", token)
-        worker = Worker(cluster, nova, policy, token, values["domain"])
+        worker = Worker(Context(cluster, nova, policy, token, values["domain"]))
         teller = Teller(service.name, node, cluster, values)
     worker.patience = max(HEARTBEAT_LIMIT, ANSWERS * float(values["api_timeout"]))
     return worker, teller
@@ -313,87 +315,23 @@ def _take(service: Service, worker: Worker, before: Mapping[str, str], now: Mapp
 def _reload(service: Service, instance: str, worker: Worker, teller: Teller) -> None:
     try:
         _build(service, instance, (worker, teller))
-        worker.health.problems.pop("settings", None)
+        worker.context.health.problems.pop("settings", None)
         LOG.info("parameters read again")
     except Exception as error:  # the worker that runs goes on whatever this is
         _not_taken(worker, error)
 
 
 def _not_taken(worker: Worker, error: Exception) -> None:
-    worker.problem("settings", f"the new parameters were not taken: {error}")
+    worker.context.problem("settings", f"the new parameters were not taken: {error}")
 
 
 def tell_unreadable(worker: Worker) -> None:
     """Make what could not be read of Nova's answers a problem, which monitor shows, for as long as it cannot."""
-    now = {f"unreadable {what}": sentence for what, sentence in worker.nova.unreadable.items()}
-    for subject in [one for one in worker.health.problems if one.startswith("unreadable ") and one not in now]:
-        worker.solved(subject)
+    now = {f"unreadable {what}": sentence for what, sentence in worker.context.nova.unreadable.items()}
+    for subject in [one for one in worker.context.health.problems if one.startswith("unreadable ") and one not in now]:
+        worker.context.solved(subject)
     for subject, sentence in now.items():
-        worker.problem(subject, sentence)
-
-
-class Heart:
-    """Writes the heartbeat. While a turn takes long, a thread of its own writes what is waited for: an answer that
-    comes, however late, is a sign of life, and an endless wait is one that monitor can tell of before it gives up."""
-
-    def __init__(self, service: Service, worker: Worker, quiet: float = QUIET) -> None:
-        self._service, self._worker, self._quiet = service, worker, quiet
-        self._lock, self._over = threading.Lock(), threading.Event()
-        self._turn = self._life = _boottime()
-        self._answered = PENDING.ended
-        self._told = False
-
-    def beat(self) -> None:
-        """Write that the worker lives."""
-        with self._lock:
-            self._turn = self._life = _boottime()
-            self._told = False
-            _beat(self._service, self._worker)
-
-    def start(self) -> None:
-        """Look on from now."""
-        threading.Thread(target=self._run, name="heart", daemon=True).start()
-
-    def stop(self) -> None:
-        """Look on no more."""
-        self._over.set()
-
-    def _run(self) -> None:
-        while not self._over.wait(self._quiet / 6):
-            self.look()
-
-    def look(self) -> None:
-        """Write what is waited for if the turn takes long."""
-        with self._lock:
-            if self._answered != PENDING.ended:
-                self._answered, self._life = PENDING.ended, _boottime()
-            since = _boottime() - self._turn
-            if since < self._quiet:
-                return
-            what = PENDING.oldest()
-            said = f"no answer yet to {what}" if what else "it waits for no answer of OpenStack"
-            said = f"this turn of the worker goes on for {since:.0f} s: {said}"
-            if not self._told:
-                LOG.warning("%s", said)
-            self._told = True
-            _beat(self._service, self._worker, {HANGS: said}, self._life)
-
-
-def _boottime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _beat(service: Service, worker: Worker, more: Mapping[str, str] | None = None, life: float | None = None) -> None:
-    words = {"beat": _boottime() if life is None else life, "limit": worker.patience, "sentence": worker.health.sentence,
-             "problems": {**(more or {}), **worker.health.problems}}
-    try:
-        write_whole(service.health, json.dumps(words))
-    except OSError as error:
-        if not service.unwritable:
-            LOG.warning("%s cannot be written: %s; the evacuations go on", service.health, error.strerror)
-        service.unwritable = True
-    else:
-        service.unwritable = False
+        worker.context.problem(subject, sentence)
 
 
 if __name__ == "__main__":

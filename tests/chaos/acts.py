@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from tests.chaos import chosen
 from tests.cluster.scenario import agents_use, switch_worker
-from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, tls, unit, watch
+from tests.lab import bmc, clock, cloud, cluster, guests, network, servers, stub_glance, tls, unit, watch
 from tests.lab import node as machine
-from tests.lab.cloud_config import CLOUDS_YAML
+from tests.lab.cloud_config import AGENTS_YAML
 from tests.lab.common import RUN, LabError, wait_until
+from tests.lab.tenant import Tenant
 
 RECORD_LIMIT = 60.0
 FENCED_LIMIT = 90.0
 CHECK_LIMIT = 5.0       # seconds for a monitor of nova-evacuate whatever Nova does
 STOP_LIMIT = 10.0       # seconds for its stop; Pacemaker gives it 20
 CIB = RUN / "saved-cib.xml"
+TENANTS: list[Tenant] = []   # users who forge claims, from the act on until `end_tenants`
 NOBODY = "cmp-99"
 NOBODYS_NODE = (f'<node id="{NOBODY}" type="remote" uname="{NOBODY}"><instance_attributes id="nodes-{NOBODY}">'
                 f'<nvpair id="nodes-{NOBODY}-evacuate" name="evacuate" value="confirmed;id=gone;proof=node_fenced:1"/></instance_attributes></node>')
@@ -138,7 +141,7 @@ def _budgets(_: str) -> None:
 
 def _https(_: str) -> None:
     tls.serve(tls.GOOD)
-    access = json.loads(CLOUDS_YAML.read_text())["clouds"]["lab"]["auth"]
+    access = json.loads(AGENTS_YAML.read_text())["clouds"]["lab"]["auth"]
     agents_use({"auth_type": "v3password", "auth": {**access, "auth_url": tls.KEYSTONE}, "compute_endpoint_override": tls.NOVA,
                 "cacert": str(tls.CA)})
 
@@ -148,10 +151,52 @@ def _http(_: str) -> None:
     tls.stop()
 
 
+def _of_host(knob: str, host: str) -> str:
+    """The knob of one host, or of all where none is named."""
+    return f"{knob}.{host}" if host else knob
+
+
+def _forge(host: str) -> None:
+    """Have a user without rights lock servers of his own as if they were claimed for the host, once."""
+    TENANTS.append(Tenant(host))
+    TENANTS[-1].boot()
+    TENANTS[-1].forge()
+
+
+def _forge_again(host: str) -> None:
+    """The same, again and again."""
+    TENANTS.append(Tenant(host))
+    TENANTS[-1].boot()
+    TENANTS[-1].keep_forging()
+
+
+def _stop_tenants(_: str) -> None:
+    for tenant in TENANTS:
+        tenant.stop()
+
+
+def forget_tenants() -> None:
+    """Stop what an earlier round that failed has left; its servers are deleted with all others."""
+    _stop_tenants("")
+    TENANTS.clear()
+
+
+def end_tenants(told: Iterable[str]) -> list[str]:
+    """Take away the users' servers. Those that stayed on the dead host and that nobody was told of."""
+    _stop_tenants("")
+    heard, silent = [*told], []
+    for tenant in TENANTS:
+        silent += tenant.silent(heard)
+        tenant.delete()
+    TENANTS.clear()
+    return silent
+
+
 DO: dict[str, Callable[[str], object]] = {
     "service": cloud.stop, "freeze_service": lambda what: cloud.stop(what, "freeze"), "kill_worker": _kill_worker,
     "bmc": lambda what: bmc.stop(cluster.find(what)), "stays_off": _stay_off, "address": lambda _: network.cloud_address(False),
-    "fail_spawn": lambda what: guests.set_knob("fail_spawn", "1"), "spawn_delay": lambda what: guests.set_knob("spawn_delay", what),
+    "fail_spawn": lambda what: guests.set_knob(_of_host("fail_spawn", what), "1"),
+    "spawn_delay": lambda what: guests.set_knob("spawn_delay", what),
     "cleanup": lambda _: _pcs("resource", "cleanup", "nova-evacuate"), "move": lambda _: _pcs("resource", "move-with-constraint", "nova-evacuate"),
     "maintenance_mode": lambda _: _pcs("property", "set", "maintenance-mode=true"),
     "unmanage": lambda _: _pcs("resource", "unmanage", "nova-evacuate"),
@@ -162,28 +207,34 @@ DO: dict[str, Callable[[str], object]] = {
     "person_disables": _disable_service, "budgets": _budgets,
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what),
     "https": _https, "expired": lambda _: tls.serve(tls.EXPIRED), "clock": clock.put_back,
-    "unit": lambda _: unit.begin(),
+    "unit": lambda _: unit.begin(), "forge": _forge, "forge_again": _forge_again,
     "level_alone": _level(["fence-nova"]), "level_order": _level(["fence-nova", "fence-{host}"]), "level_power": _level(["fence-{host}"]),
+    **chosen.DO,
 }
 UNDO: dict[str, Callable[[str], object]] = {
     "service": cloud.start, "freeze_service": lambda what: cloud.stop(what, "thaw"), "bmc": lambda what: bmc.start(cluster.find(what)),
-    "stays_off": _boot, "fail_spawn": lambda _: guests.set_knob("fail_spawn", None), "spawn_delay": lambda _: guests.set_knob("spawn_delay", None),
+    "stays_off": _boot,
+    "fail_spawn": lambda what: guests.set_knob(_of_host("fail_spawn", what), None),
+    "spawn_delay": lambda _: guests.set_knob("spawn_delay", None),
     "move": lambda _: _pcs("resource", "clear", "nova-evacuate"), "maintenance_mode": lambda _: _pcs("property", "set", "maintenance-mode="),
     "unmanage": lambda _: _pcs("resource", "manage", "nova-evacuate"), "disable": lambda _: _pcs("resource", "enable", "nova-evacuate"),
     "write": lambda what: _attribute(what.split()[0], "--delete"), "nobody": _nobody_is_cleared,
     "parameter": lambda what: _pcs("resource", "update", "nova-evacuate", what.split("=")[0] + "="),
     "address": lambda _: network.cloud_address(True), "older_agent": lambda _: _pcs("stonith", "delete", "older"),
     "off_only": lambda _: _pcs("property", "set", "stonith-action="),
+    "forge_again": _stop_tenants,
     "https": _http, "expired": lambda _: tls.serve(tls.GOOD), "clock": clock.set_right, "unit": lambda _: unit.end(),
     **dict.fromkeys(("level_alone", "level_order", "level_power"), _level(["fence-{host}", "fence-nova"])),  # README's level
+    **chosen.UNDO,
 }
 NAMES = frozenset(DO)
 
 
 def restore() -> None:
     """Everything as it was before, whatever was undone already; compute hosts that are off are not switched on here."""
-    for name in ("fail_spawn", "spawn_delay"):
-        guests.set_knob(name, None)
+    _stop_tenants("")
+    guests.clear_knobs()
+    stub_glance.set_away(False)
     network.cloud_address(True)
     for name, alive in cloud.status().items():
         with contextlib.suppress(LabError):

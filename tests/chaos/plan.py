@@ -10,7 +10,7 @@ DEATHS = ("power", "power", "cable", "freeze", "remoted")
 SERVICES = ("keystone", "nova-api", "nova-conductor", "nova-scheduler", "placement", "rabbitmq", "mariadb")
 FREEZABLE = ("keystone", "nova-api", "placement")
 TROUBLES = ("service", "service", "freeze_service", "kill_worker", "kill_worker", "controller", "bmc", "fail_spawn", "spawn_delay",
-            "cleanup", "by_hand", "users", "destination", "dies_again")
+            "cleanup", "by_hand", "users", "destination", "dies_again", "tenant")
 LATEST = 25.0                # seconds after the first death until which something may begin
 LASTS = (5.0, 30.0)
 
@@ -57,6 +57,6 @@ def plan(seed: int, number: int, computes: Sequence[str]) -> Plan:
             "controller": Act(at, name, "worker"), "bmc": Act(0.0, name, victims[0], min(lasts, 15.0)), "fail_spawn": Act(0.0, name, "", lasts),
             "spawn_delay": Act(0.0, name, str(count), lasts + 20), "cleanup": Act(at, name), "by_hand": Act(at + 8, name, victims[0]),
             "users": Act(at, name, victims[0]), "destination": Act(at + 8, "power", chance.choice(others)),
-            "dies_again": Act(at + 12, "power", victims[0]),
+            "dies_again": Act(at + 12, "power", victims[0]), "tenant": Act(-1.0, "forge_again", victims[0], lasts + 60),
         }[name])
     return Plan(victims, chance.randint(6, 10), tuple(sorted(acts, key=lambda act: act.at)))

@@ -10,10 +10,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from tests.chaos import chosen
 from tests.chaos.acts import DO, NAMES, UNDO
 from tests.chaos.plan import Act
-from tests.lab import cluster, servers, watch
+from tests.lab import bmc, cluster, servers, watch
 from tests.lab import node as machine
 from tests.lab.common import LabError, Node, say, wait_until
 
@@ -22,7 +24,7 @@ MIDDLE_LIMIT = 90.0      # from the first act to the first request
 AGAIN_LIMIT = 40.0       # from a host's death to its next boot
 LOOK = 0.1
 TROUBLE = (LabError, OSError, ValueError, servers.Unanswered)
-DEATHS = ("power", "again", "cable", "freeze", "remoted")
+DEATHS = ("power", "again", "cable", "freeze", "remoted", "dies_returning")
 
 
 class Player:
@@ -37,6 +39,7 @@ class Player:
         self.times: dict[Act, float] = {}
         self._threads: list[threading.Thread] = []
         self._begun: dict[Act, list[Node]] = {}
+        self._rows: dict[Act, dict[str, Any]] = {}     # what Nova was at when an act was done
 
     def play(self) -> None:
         """Do everything at its time, and undo what has an end; return when that is over."""
@@ -93,7 +96,18 @@ class Player:
                 raise LabError(f"there is no {name} now")
             self.may_die |= {node.name for node in self._begun[act]}
             for node in self._begun[act]:
+                if name == "with_control":
+                    bmc.stay_off(node, True)
                 machine.cable(node, False) if name == "cut_off" else machine.power_off(node)
+            if name == "with_control":
+                chosen.control_dies()
+        elif name in chosen.ON_ROW:
+            self._rows[act] = chosen.rebuilt()
+            chosen.ON_ROW[name](self._rows[act])
+        elif name == "new_host":
+            host = chosen.arrived_and_claimed(what)
+            self.may_die.add(host.name)
+            machine.power_off(host)
         elif name == "by_hand":
             command = ["instance-ha", "host-evacuate", what]
             self._aside(lambda: machine.exec_in(cluster.find(watch.controller()), command, HAND_LIMIT))
@@ -110,7 +124,12 @@ class Player:
     def undo(self, act: Act) -> None:
         """Undo one act."""
         for node in self._begun.get(act, []):
+            bmc.stay_off(node, False)
             machine.boot(node)
+        if act in self._rows and act.name in chosen.OFF_ROW:
+            chosen.OFF_ROW[act.name](self._rows[act])
+        if act.name == "dies_returning":
+            bmc.start(cluster.find(act.what))
         if act.name in UNDO:
             UNDO[act.name](act.what)
 
@@ -147,11 +166,14 @@ class Player:
 
 
 def _kill_host(how: str, host: Node) -> None:
+    if how == "dies_returning":
+        chosen.await_return(host.name)
+        bmc.stop(host)
     if how == "again" and not wait_until(lambda: machine.is_on(host), AGAIN_LIMIT):
         raise LabError(f"{host.name} is not on again")
     if not machine.is_on(host):
         raise LabError(f"{host.name} is off already")
-    if how in ("power", "again"):
+    if how in ("power", "again", "dies_returning"):
         machine.power_off(host)
     elif how == "cable":
         machine.cable(host, False)
@@ -176,8 +198,10 @@ def _the_dc() -> list[Node]:
 
 
 _CONTROLLERS: dict[str, Callable[[], list[Node]]] = {
-    "controller": _the_workers, "cut_off": _the_workers, "dc": _the_dc, "controllers": controllers, "two_controllers": lambda: controllers()[1:]}
-KNOWN = NAMES | {*_CONTROLLERS, *DEATHS, "by_hand", "users", "destination"}
+    "with_control": _the_workers, "controller": _the_workers, "cut_off": _the_workers,
+    "dc": _the_dc, "controllers": controllers, "two_controllers": lambda: controllers()[1:]}
+OTHER_NAMES = ("by_hand", "users", "destination", "new_host")
+KNOWN = NAMES | {*_CONTROLLERS, *DEATHS, *chosen.ON_ROW, *OTHER_NAMES}
 
 
 def _is_over() -> bool:

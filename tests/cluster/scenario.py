@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.lab import cluster, guests, servers, watch
 from tests.lab import node as machine
-from tests.lab.cloud_config import CLOUDS_YAML
+from tests.lab.cloud_config import AGENTS_YAML, CLOUDS_YAML
 from tests.lab.common import NODES, LabError, wait_until
 
 HEALTHY_LIMIT = 120.0
@@ -114,7 +114,7 @@ def switch_worker(word: str) -> None:
 
 def agents_use(changes: Mapping[str, object]) -> None:
     """The agents' clouds.yaml with these entries changed, {} for what it was at first, and the worker started anew with it."""
-    config = json.loads(CLOUDS_YAML.read_text())
+    config = json.loads(AGENTS_YAML.read_text())
     config["clouds"]["lab"].update(changes)
     for node in cluster.size().nodes:
         if node.kind == "controller":

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from instance_ha.configuring import inventory
-from instance_ha.configuring.inventory import Inventory
+from instance_ha import configuration
+from instance_ha.configuration import Configuration
 from lxml import etree
 
 from tests.cluster.scenario import Story, healthy, secrets_in_logs
@@ -45,11 +45,11 @@ def cib(file: str = "") -> str:
     return on_first("cat", file)[0] if file else on_first("cibadmin", "--query")[0]
 
 
-def read(text: str) -> Inventory:
-    return inventory.read(etree.fromstring(text.encode()))
+def read(text: str) -> Configuration:
+    return configuration.read(etree.fromstring(text.encode()))
 
 
-def shape(has: Inventory) -> dict[str, object]:
+def shape(has: Configuration) -> dict[str, object]:
     """What matters of a configuration; not how long its actions may take, which differs where the README leaves it open."""
     return {
         "resources": {r.id: (r.agent, dict(r.params), dict(r.meta), r.within, r.operations.get("monitor", {}).get("on-fail"))
@@ -60,7 +60,7 @@ def shape(has: Inventory) -> dict[str, object]:
     }
 
 
-def without_nodes(has: Inventory) -> dict[str, object]:
+def without_nodes(has: Configuration) -> dict[str, object]:
     return {name: value for name, value in shape(has).items() if name != "nodes"}
 
 
@@ -90,7 +90,7 @@ def dies_and_is_recovered(victim: str = "cmp-1") -> None:
 
 
 @pytest.fixture(scope="module")
-def expected() -> Inventory:
+def expected() -> Configuration:
     """What protect's commands make of the bare cluster, in a file."""
     on_first("sh", "-c", "umask 077; cibadmin --query > /root/expected.xml")
     for command in protect.commands(SIZE):
@@ -99,7 +99,7 @@ def expected() -> Inventory:
     return read(cib("/root/expected.xml"))
 
 
-def test_printing_changes_nothing(expected: Inventory) -> None:
+def test_printing_changes_nothing(expected: Configuration) -> None:
     before = cib()
     assert "stonith level add 1 cmp-1 fence-cmp-1 fence-nova" in configure(*FIRST, code=1)
     assert "which cloud" in on_first("instance-ha", "configure", "--hosts", "cmp-1", code=2)[1]
@@ -107,7 +107,7 @@ def test_printing_changes_nothing(expected: Inventory) -> None:
     assert shape(read(cib())) == shape(read(before))
 
 
-def test_a_bare_cluster_is_protected_as_by_the_readme(expected: Inventory) -> None:
+def test_a_bare_cluster_is_protected_as_by_the_readme(expected: Configuration) -> None:
     said = configure(*FIRST, "--apply")
     assert shape(read(cib())) == shape(expected)
     mode = on_first("stat", "-c", "%a", folder(said), f"{folder(said)}/before.xml", f"{folder(said)}/after.xml")[0]
@@ -125,7 +125,7 @@ def last_folder() -> str:
     return on_first("sh", "-c", "ls -d /var/lib/instance-ha/configure-* | tail -1")[0].strip()
 
 
-def test_it_is_taken_back_and_done_again_with_crmsh(expected: Inventory) -> None:
+def test_it_is_taken_back_and_done_again_with_crmsh(expected: Configuration) -> None:
     before = last_folder()
     configure("--undo", before)
     assert without_nodes(read(cib())) == without_nodes(read(cib(f"{before}/before.xml")))
@@ -137,7 +137,7 @@ def test_it_is_taken_back_and_done_again_with_crmsh(expected: Inventory) -> None
 
 
 @pytest.mark.parametrize("tool", ["pcs", "crmsh"])
-def test_a_shell_does_the_same_and_what_is_written_meanwhile_stays(expected: Inventory, tool: str) -> None:
+def test_a_shell_does_the_same_and_what_is_written_meanwhile_stays(expected: Configuration, tool: str) -> None:
     script = configure(*FIRST, "--tool", tool, code=1)
     meanwhile = "crm_attribute --type nodes --node cmp-1 --name witness --update seen"
     lines = script.splitlines()

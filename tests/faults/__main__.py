@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.acts import restore
+from tests.chaos.acts import end_tenants, forget_tenants, restore
 from tests.chaos.judge import audit, await_fencing, keep, settle
 from tests.chaos.player import DEATHS, Player
 from tests.chaos.witness import Witness
@@ -146,6 +146,7 @@ def one(row: Row) -> Outcome:
 
 
 def _play(row: Row, outcome: Outcome) -> None:
+    forget_tenants()
     watch.on_controller("pcs", "resource", "update", "nova-evacuate", f"stuck_timeout={STUCK_TIMEOUT}")
     wanted, homes, stays = _boot(row)
     begun, split = time.time(), len(guests.twice())
@@ -173,6 +174,8 @@ def _play(row: Row, outcome: Outcome) -> None:
         outcome.note = f"; told to, a person restarted nova-compute on {', '.join(sorted(witness.restarted))}"
     audit(begun, split, homes, player, witness)
     _hosts(row, homes, stays, asked)
+    silent = end_tenants(witness.heard)
+    assert not silent, f"the user's own servers stayed, and nobody was told: {silent}"
     assert not settle(wanted, set()), "no longer as they should be"
     servers.delete_all()
     watch.on_controller("pcs", "resource", "cleanup", check=False)
@@ -197,6 +200,8 @@ def _hosts(row: Row, homes: dict[str, str], stays: set[str], asked: dict[str, li
     found = servers.listed()
     moved = {uid for uid, host in homes.items() if servers.host_of(found[uid]) != host}
     assert not moved & stays and not set(asked) & stays, "a server was evacuated that is not protected"
+    there = [found[uid]["name"] for uid in moved if servers.host_of(found[uid]) == row.nowhere]
+    assert not there, f"on {row.nowhere}: {there}"
     if row.moves is not None:
         assert moved == (set(homes) - stays if row.moves else set()), f"moved: {len(moved)} of {len(homes) - len(stays)}"
     counts = {uid: len(times) for uid, times in asked.items()}

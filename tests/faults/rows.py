@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from tests.chaos.plan import SERVICES, Act
 
 VICTIM, SECOND, THIRD = "cmp-1", "cmp-2", "cmp-3"
+OTHERS = "cmp-3 cmp-4"
 DIES = Act(0.0, "power", VICTIM)
 SLOW = Act(0.0, "spawn_delay", "6", 40.0)     # so that the middle of an evacuation lasts
 REMOTE, MEMBER = "remote", "member"
@@ -20,7 +21,8 @@ OURS = "instance-ha:"                         # how a reason of a service that t
 class Row:
     """One scenario. `told` is what the worker has to say to people meanwhile. `moves`: whether the servers must end elsewhere;
     None where they need not (their host may be back first). `most` is how many evacuations of one server there may be. `victims`
-    get the servers. `reason` is how the disabled_reason begins that the victim's service has to keep until a person enables it."""
+    get the servers; none of them may end on the host `nowhere`. `reason` is how the disabled_reason
+    begins that the victim's service has to keep until a person enables it."""
 
     group: str
     name: str
@@ -31,6 +33,7 @@ class Row:
     most: int = 1
     victims: tuple[str, ...] = (VICTIM,)
     reason: str = ""
+    nowhere: str = ""
 
 
 def before(at: float, *acts: Act) -> tuple[Act, ...]:
@@ -50,7 +53,11 @@ def rows() -> Iterator[Row]:
     yield from _proof()
     yield from _return()
     yield from _control_plane()
+    yield from _destinations()
+    yield from _people()
+    yield from _lost_requests()
     yield from _cluster()
+    yield from _tenants()
     yield from _members()
 
 
@@ -68,7 +75,7 @@ def _deaths() -> Iterator[Row]:
               (Act(0, "parameter", "stuck_timeout=30", 170), Act(1, "stays_off", SECOND, 150), Act(2, "power", VICTIM),
                Act(3, "hang_nova_compute", f"{VICTIM} {SECOND}"), Act(2, "power", SECOND, middle=True)), most=3)
     yield Row(group, "two hosts at once", (DIES, Act(0, "power", SECOND)), victims=(VICTIM, SECOND))
-    yield Row(group, "all but one at once", (Act(0, "parameter", "threshold=100", 60), *(Act(2, "power", f"cmp-{n}") for n in (1, 2, 3))),
+    yield Row(group, "all but one at once", (Act(0, "parameter", "threshold=100", 120), *(Act(2, "power", f"cmp-{n}") for n in (1, 2, 3))),
               victims=(VICTIM, SECOND, THIRD))
     yield Row(group, "does not come back for a minute", (Act(0, "stays_off", VICTIM, 70), Act(1, "power", VICTIM)))
 
@@ -128,6 +135,55 @@ def _control_plane() -> Iterator[Row]:
     yield Row(group, "the clock of the worker's controller is ten minutes slow", (Act(0, "clock", "ctl-3", 90), Act(1, "power", VICTIM)))
 
 
+def _destinations() -> Iterator[Row]:
+    group = "destination"
+    yield Row(group, "every rebuild fails on the emptiest host",
+              (Act(0, "occupy", OTHERS), Act(1, "fail_spawn", SECOND, 60), Act(2, "power", VICTIM)),
+              told=f"evacuations to {SECOND} fail", most=2, nowhere=SECOND)
+    # stuck_timeout is 60 s here: as a spawn of 310 s is to the 300 s that it is by default.
+    yield Row(group, "a spawn takes 75 s, longer than stuck_timeout, and then fails",
+              (Act(0, "spawn_delay", "75", 35), DIES, Act(0, "fail_spawn", lasts=80, middle=True)),
+              most=2)
+    yield Row(group, "its nova-compute is stopped in the middle for 90 s, then goes on",
+              middle(Act(1, "stop_destination", lasts=90)), told="stuck: being rebuilt")
+    yield Row(group, "a server's new host dies before its claim is off",
+              middle(Act(0.5, "disable", lasts=40), Act(8, "new_host", VICTIM)), most=2, moves=None)
+    yield Row(group, "room appears after two minutes",
+              (Act(0, "fill", f"{SECOND} {OTHERS}", 120), Act(1, "stays_off", VICTIM, 200),
+               Act(2, "power", VICTIM)), told="No valid host", most=12)
+
+
+def _people() -> Iterator[Row]:
+    group = "people"
+    yield Row(group, "a living destination is marked down by a person in the middle, for 20 s",
+              middle(Act(1, "person_downs", lasts=20)))
+    # Its guest runs where it was being rebuilt, and Nova has it in ERROR on the dead host.
+    yield Row(group, "a person resets a server's state in the middle, then ends the guest left",
+              (Act(0, "stays_off", VICTIM, 120), *middle(Act(1, "person_resets"), Act(2, "cure"))),
+              told="left by a failed try", most=4)
+    yield Row(group, "a host that was let in with its servers dies again, and a person confirms it",
+              (Act(0, "disable_hosts", f"{SECOND} {OTHERS}"), Act(1, "power", VICTIM),
+               Act(2, "dies_returning", VICTIM, 140), Act(3, "enable_hosts", f"{SECOND} {OTHERS}"),
+               Act(4, "confirm_unclean", VICTIM)), told="no other compute host")
+
+
+def _lost_requests() -> Iterator[Row]:
+    group = "control plane"
+    scheduler_hangs = (Act(1, "freeze_service", "nova-scheduler"), Act(2, "power", VICTIM))
+    yield Row(group, "controller and host die together, its scheduler has the request",
+              (Act(0, "control_at_worker", lasts=130), *scheduler_hangs,
+               Act(1, "with_control", lasts=110, middle=True)), most=2)
+    yield Row(group, "the records of a controller removed long ago, and a request is lost",
+              (Act(0, "removed_controller", lasts=120), *scheduler_hangs,
+               Act(1, "service", "nova-conductor", 25, middle=True),
+               Act(2, "service", "nova-scheduler", 25, middle=True)), most=2)
+    glance_goes = (Act(0, "new_worker"), Act(2, "power", VICTIM))
+    yield Row(group, "Glance is away for 30 s, and the image alone could say what is protected",
+              (Act(1, "glance", lasts=50), *glance_goes))
+    yield Row(group, "Glance is away for longer than stuck_timeout",
+              (Act(1, "glance", lasts=130), *glance_goes), told="Glance does not tell", moves=None)
+
+
 def _cluster() -> Iterator[Row]:
     group = "cluster"
     yield Row(group, "the worker's controller is cut off", middle(Act(1, "cut_off")))
@@ -140,6 +196,18 @@ def _cluster() -> Iterator[Row]:
     yield Row(group, "pcs resource cleanup", middle(Act(1, "cleanup")))
     yield Row(group, "the worker is killed", middle(Act(1, "kill_worker")))
     yield Row(group, "monitor and stop while Nova hangs", middle(Act(1, "freeze_service", "nova-api", 45), Act(4, "budgets")), most=4)
+
+
+def _tenants() -> Iterator[Row]:
+    """A plain member of another project locks his servers with the words of our claims; see tests/lab/tenant.py."""
+    group = "a user of the cloud"
+    first = Act(-1, "forge", VICTIM)
+    again = Act(-1, "forge_again", VICTIM, 120)
+    yield Row(group, "forges claims for the host before it dies", (first, DIES))
+    yield Row(group, "forges claims for the host, and it is slow", (first, SLOW, DIES))
+    yield Row(group, "forges claims for another host that dies too", (first, DIES, Act(0, "power", SECOND)), victims=(SECOND,))
+    yield Row(group, "unlocks and locks again without end", (again, DIES))
+    yield Row(group, "unlocks and locks again, and the worker is killed", (again, SLOW, DIES, Act(4, "kill_worker", middle=True)))
 
 
 def _members() -> Iterator[Row]:

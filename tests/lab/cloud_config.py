@@ -9,7 +9,18 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.lab.common import CLOUD, CLOUD_ADDRESS, LOGS, REPOSITORY, STATE, Size
+from tests.lab.common import (
+    CLOUD,
+    CLOUD_ADDRESS,
+    LOGS,
+    REPOSITORY,
+    ROLE,
+    STATE,
+    VENV,
+    LabError,
+    Size,
+    run,
+)
 from tests.lab.releases import CHOSEN, NO_PATCHING
 
 PORTS = {
@@ -19,6 +30,9 @@ PORTS = {
 ETC = CLOUD / "etc"
 ADMINRC = CLOUD / "adminrc"
 CLOUDS_YAML = CLOUD / "clouds.yaml"  # its cloud is named "lab"
+AGENTS_YAML = CLOUD / "agents.yaml"  # the same for the agents, whose user may be another
+EVACUATOR = "evacuator"        # a role of its own, and the user in the project service with only that
+POLICY = REPOSITORY / "packaging/policy/make.py"
 SECRET = CLOUD / "secret"      # the one password of every account of this laboratory
 ENV = {                        # of every process of Nova, Placement and Keystone
     NO_PATCHING: "1",
@@ -132,7 +146,18 @@ def _write_nova() -> None:
         "conductor": {"workers": 1},
         "scheduler": {"workers": 1, "discover_hosts_in_cells_interval": 2},
         "quota": {"instances": -1, "cores": -1, "ram": -1, "server_groups": -1, "server_group_members": -1},
+        **_policy("nova"),
     })
+
+
+def _policy(service: str) -> dict[str, dict[str, object]]:
+    """The section that names the role's policy file, which is made from the installed release's defaults."""
+    if not ROLE:
+        return {}
+    path = ETC / f"{service}-policy.yaml"
+    made = run([str(VENV / "bin/python"), "-W", "ignore", str(POLICY), service], env={**os.environ, **ENV})
+    _write(path, made.stdout)
+    return {"oslo_policy": {"policy_file": path}}
 
 
 def write_compute(host: str) -> Path:
@@ -195,11 +220,16 @@ def _write_access() -> None:
     rc = {**{f"OS_{key.upper()}": value for key, value in auth.items()}, **more}
     _write(ADMINRC, "".join(f"export {key}={value}\n" for key, value in rc.items()))
     # JSON is YAML.
-    _write(CLOUDS_YAML, json.dumps({"clouds": {"lab": {"auth": auth, "region_name": "RegionOne"}}}, indent=2) + "\n")
+    own = {**auth, "username": EVACUATOR, "project_name": "service"} if ROLE else auth
+    for path, one in ((CLOUDS_YAML, auth), (AGENTS_YAML, own)):
+        clouds = {"lab": {"auth": one, "region_name": "RegionOne"}}
+        _write(path, json.dumps({"clouds": clouds}, indent=2) + "\n")
 
 
 def write_all(size: Size | None = None) -> None:
-    """Write every configuration file; the secret must be there."""
+    """Write every configuration file; the secret must be there. Raises LabError."""
+    if ROLE not in ("", EVACUATOR):
+        raise LabError(f"LAB_ROLE is {EVACUATOR} or nothing, and not {ROLE!r}")
     ETC.mkdir(parents=True, exist_ok=True)
     (CLOUD / "state" / "cloud" / "lock").mkdir(parents=True, exist_ok=True)
     _ini(ETC / "keystone.conf", {
@@ -212,6 +242,7 @@ def write_all(size: Size | None = None) -> None:
     _ini(ETC / "placement.conf", {
         "placement_database": _pool(database("placement")),
         "keystone_authtoken": _authtoken(),
+        **_policy("placement"),
     })
     _write_nova()
     _write_mariadb()

@@ -125,9 +125,11 @@ def _fill_keystone() -> None:
     project = admin.post("/projects", "project", name="service", domain_id="default")
     user = admin.post("/users", "user", name="nova", domain_id="default", password=config.secret())
     roles = {role["name"]: role["id"] for role in admin.call("GET", "/roles")["roles"]}
-    for name in ("admin", "service"):
+    account = {"name": config.EVACUATOR, "domain_id": "default", "password": config.secret()}
+    evacuator = admin.post("/users", "user", **account)
+    for who, name in ((user, "admin"), (user, "service"), (evacuator, config.EVACUATOR)):
         role = roles.get(name) or admin.post("/roles", "role", name=name)
-        admin.call("PUT", f"/projects/{project}/users/{user}/roles/{role}")
+        admin.call("PUT", f"/projects/{project}/users/{who}/roles/{role}")
     for kind, address in config.CATALOG.items():
         if kind == "identity":  # the bootstrap's
             continue

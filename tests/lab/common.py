@@ -20,6 +20,7 @@ GUESTS = STATE / "guests"      # one folder a compute host, one file a running g
 RUN = STATE / "run"            # pid files
 LOGS = STATE / "log"
 
+ROLE = os.environ.get("LAB_ROLE", "")   # "evacuator": the agents' user has that role alone
 NETNS = os.environ.get("INSTANCE_HA_LAB_NETNS", "ihalab")  # the network namespace of the switch, of OpenStack's services and of the BMCs
 BRIDGE = "br0"
 CLOUD_ADDRESS = "10.77.0.1"    # on the bridge; controllers are 10.77.0.1N, computes 10.77.0.10N

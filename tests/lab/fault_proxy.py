@@ -1,4 +1,5 @@
-"""A reverse proxy between the agents and Nova that spoils a share of the answers, at random, from a seed.
+"""A reverse proxy between the agents and Nova that spoils a share of the answers, at random, from a
+seed, and lies in a share of the others (lies.py).
 
 It runs in the cloud's network as a process of its own; start, stop, set_faults and counts are the tests' side of it.
 """
@@ -18,6 +19,7 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.lab import lies
 from tests.lab.cloud_config import ENV, PORTS
 from tests.lab.common import CLOUD_ADDRESS, REPOSITORY, RUN, VENV, Daemon, LabError, in_netns, wait_until
 from tests.lab.netns import answers
@@ -56,11 +58,12 @@ def stop() -> None:
     Daemon(NAME).stop()
 
 
-def set_faults(share: float, seed: int) -> None:
-    """From now on spoil this share of the answers (0 to 1), as this seed has it."""
+def set_faults(share: float, seed: int, lying: float = 0.0, slow: str = "") -> None:
+    """From now on spoil this share of the answers (0 to 1), as this seed has it; and lie in the
+    share `lying` of the others, but that those of the kind `slow` (see lies.SLOW) are late."""
     CONTROL.parent.mkdir(parents=True, exist_ok=True)
     part = CONTROL.with_suffix(".part")
-    part.write_text(json.dumps({"share": share, "seed": seed}))
+    part.write_text(json.dumps({"share": share, "seed": seed, "lying": lying, "slow": slow}))
     os.replace(part, CONTROL)
 
 
@@ -69,7 +72,8 @@ def counts(since: float, until: float = float("inf")) -> Counter[str]:
     found: Counter[str] = Counter()
     for line in Daemon(NAME).log.read_text(errors="replace").splitlines():
         words = line.split()
-        if len(words) == 5 and words[1] in (*KINDS, FINE) and since <= float(words[0]) <= until:
+        known = len(words) == 5 and words[1] in (*KINDS, *lies.KINDS, FINE)
+        if known and since <= float(words[0]) <= until:
             found[words[1]] += 1
     return found
 
@@ -80,18 +84,30 @@ class Dice:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._text = ""
-        self._share = 0.0
+        self._share = self._lying = 0.0
+        self._slow = ""
         self._random = random.Random(0)
 
-    def draw(self) -> tuple[str, random.Random]:
-        """The fault, and a source of chance for its details."""
+    def draw(self, what: str) -> tuple[str, random.Random]:
+        """The fault, or the lie in an answer of this kind (lies.what_is); and chance for the rest."""
         with self._lock:
             text = CONTROL.read_text()
             if text != self._text:
                 self._text, words = text, json.loads(text)
                 self._share, self._random = words["share"], random.Random(words["seed"])
+                self._lying, self._slow = words["lying"], words["slow"]
             kind = self._random.choice(KINDS) if self._random.random() < self._share else FINE
+            if kind == FINE and self._random.random() < self._lying:
+                kind = self._lie(what)
             return kind, random.Random(self._random.random())
+
+    def _lie(self, what: str) -> str:
+        if what and what == self._slow:
+            return lies.DELAY
+        if what in lies.LISTS:
+            more = (lies.HIDE,) if lies.LISTS[what] == "servers" else ()
+            return self._random.choice((*lies.SHORTENED, *more))
+        return lies.HIDE if what == "server" else FINE
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -99,10 +115,12 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     dice: Dice
+    past: lies.Past
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        kind, chance = self.dice.draw()
+        what = lies.what_is(self.command, self.path)
+        kind, chance = self.dice.draw(what)
         print(f"{time.time():.3f} {kind} {self.command} {self.path.partition('?')[0]} {chance.random():.3f}", flush=True)
         if kind == LATE:
             time.sleep(chance.uniform(1, LONGEST))
@@ -112,6 +130,8 @@ class Handler(BaseHTTPRequestHandler):
         answer, content = self._pass_on(body)
         if kind == SLOW:
             time.sleep(chance.uniform(1, LONGEST))
+        if what and answer.status == http.HTTPStatus.OK:
+            content = self._maybe_lie(kind, what, content, chance)
         if kind == DROP:
             self._hang_up()
         elif kind == ERROR:
@@ -120,6 +140,18 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(answer, content, kind)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve
+
+    def _maybe_lie(self, kind: str, what: str, content: bytes, chance: random.Random) -> bytes:
+        now, key = time.monotonic(), f"{self.path} {self.headers.get('OpenStack-API-Version')}"
+        old = self.past.old(key, now, chance)
+        self.past.note(key, content, now)
+        if kind == lies.DELAY:
+            time.sleep(chance.uniform(lies.SHORTEST_DELAY, lies.LONGEST_DELAY))
+        elif kind == lies.OLD:
+            return old or content
+        elif kind in lies.KINDS:
+            return lies.spoiled(kind, what, content, chance)
+        return content
 
     def _pass_on(self, body: bytes) -> tuple[Any, bytes]:
         nova = http.client.HTTPConnection(CLOUD_ADDRESS, PORTS["nova-api"], timeout=UPSTREAM_LIMIT)
@@ -181,7 +213,7 @@ class Server(ThreadingHTTPServer):
 
 
 def main() -> None:
-    Handler.dice = Dice()
+    Handler.dice, Handler.past = Dice(), lies.Past()
     Server((CLOUD_ADDRESS, PORT), Handler).serve_forever()
 
 

@@ -153,6 +153,11 @@ def set_knob(name: str, value: object | None) -> None:
     os.replace(part, path)
 
 
+def clear_knobs() -> None:
+    """Take every knob away."""
+    shutil.rmtree(GUESTS / "knobs", ignore_errors=True)
+
+
 def clear() -> None:
     """Forget all guests, knobs and the journal."""
     shutil.rmtree(GUESTS, ignore_errors=True)

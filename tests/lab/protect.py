@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from tests.lab import bmc, cluster, servers
 from tests.lab import node as machine
-from tests.lab.cloud_config import CLOUDS_YAML
+from tests.lab.cloud_config import AGENTS_YAML
 from tests.lab.common import CLOUD_ADDRESS, REPOSITORY, Node, Size, say, wait_until
 
 PCS_LIMIT = 90.0
@@ -22,7 +22,7 @@ def install_agents(size: Size) -> None:
     def work(node: Node) -> None:
         machine.exec_in(node, ["make", "-s", "-C", str(REPOSITORY), "install"], check=True)
         if node.kind == "controller":
-            machine.put(node, "/etc/openstack/clouds.yaml", CLOUDS_YAML.read_text(), 0o600)
+            machine.put(node, "/etc/openstack/clouds.yaml", AGENTS_YAML.read_text(), 0o600)
 
     cluster.each(work, size.nodes)
 

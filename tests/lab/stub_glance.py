@@ -6,12 +6,23 @@ import uuid
 from datetime import datetime, timezone
 from typing import Any
 
+from tests.lab.common import RUN
+
 IMAGE = "22222222-0000-4000-8000-000000000001"
+AWAY = RUN / "glance-is-away"     # while there is such a file, every request is answered 503
 FIELDS = (
     "id", "name", "status", "visibility", "protected", "owner", "size", "virtual_size", "min_disk", "min_ram", "checksum", "os_hash_algo",
     "os_hash_value", "os_hidden", "disk_format", "container_format", "created_at", "updated_at", "tags", "self", "file", "schema",
     "direct_url", "locations", "stores",
 )
+
+
+def set_away(away: bool) -> None:
+    """Make Glance answer nothing but 503, or let it answer again."""
+    if away:
+        AWAY.touch()
+    else:
+        AWAY.unlink(missing_ok=True)
 
 
 def _new(**fields: Any) -> dict[str, Any]:
@@ -31,6 +42,8 @@ class Glance:
         self.images = {IMAGE: _new(id=IMAGE, name="cirros", size=1 << 20, checksum="0" * 32)}
 
     def __call__(self, method: str, path: list[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+        if AWAY.exists():
+            return 503, {}
         if not path or path == ["versions"]:
             return 200, {"versions": [{"id": "v2.15", "status": "CURRENT", "links": [{"rel": "self", "href": "/v2/"}]}]}
         words = path[1:]

@@ -1,4 +1,5 @@
-"""make stress: what is too heavy for make test. Faulty answers, killed workers, many hosts at once; all for real, unattended."""
+"""make stress: what is too heavy for make test. Faulty answers, lists cut short, killed workers,
+many hosts at once; all for real, unattended."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ PREPARED = (
     ("resource", "defaults", "update", "resource-stickiness=100"),
     ("resource", "update", "nova-evacuate", "threshold=100"),
 )
-NAMES = ("hosts", "kills", "faults")
+NAMES = ("hosts", "kills", "faults", "lies")
 
 
 def main() -> int:
@@ -58,7 +59,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.stress", description=__doc__)
     parser.add_argument("--only", action="append", choices=NAMES, help="this scenario; may be given again")
-    parser.add_argument("--seeds", type=int, default=10, help="how many seeds the faults have")
+    parser.add_argument("--seeds", type=int, default=10, help="how many seeds the faults and lies have")
     parser.add_argument("--servers", type=int, default=60, help="how many servers die with their hosts")
     parser.add_argument("--kills", type=int, default=kills.KILLS, help="how often the worker is killed")
     parser.add_argument("--keep", action="store_true", help="leave the laboratory up")
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
 def _scenarios(args: argparse.Namespace) -> dict[str, Callable[[], Iterator[Result]]]:
     return {
         "faults": lambda: faults.run(args.servers, args.seeds),
+        "lies": lambda: faults.run(args.servers, args.seeds, "lies"),
         "kills": lambda: kills.run(args.servers, args.kills),
         "hosts": lambda: hosts.run(args.servers),
     }

@@ -150,7 +150,10 @@ class LittleNova:
         if url.path == "/os-services":
             return 200, {"services": self.services}
         if url.path.startswith("/os-services/"):
-            service = next(s for s in self.services if url.path.endswith(s["id"]))
+            service = next((s for s in self.services if url.path.endswith(s["id"])), None)
+            if service is None:
+                said = f"Service {url.path.rpartition('/')[2]} could not be found."
+                return 404, {"itemNotFound": {"message": said, "code": 404}}
             service.update({key: value for key, value in body.items() if key in ("forced_down", "status", "disabled_reason")})
             service["state"] = "down" if service["forced_down"] else "up"
             return 200, {"service": service}

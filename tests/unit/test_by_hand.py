@@ -74,7 +74,7 @@ def test_a_limit_that_came_first_is_no_success(machine: Machine, cloud: LittleCl
 def test_a_nova_that_goes_silent_is_no_success_and_what_is_known_is_shown(
         machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evacuate, "SILENCE_LIMIT", 0.1)
-    monkeypatch.setattr(evacuate, "_progress", lambda *_: setattr(cloud, "away", True))
+    monkeypatch.setattr(evacuate, "_show_progress", lambda *_: setattr(cloud, "away", True))
     assert by_hand("--generate-password") == 1
     said = capsys.readouterr()
     assert "| s1     | web  | unknown" in said.out and "not followed to the end: " in said.err and "503" in said.err
@@ -151,7 +151,7 @@ def test_an_interruption_shows_what_is_known_and_gives_back_what_was_not_sent(
         if cloud.servers["s1"]["locked"]:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(evacuate, "_progress", interrupt)
+    monkeypatch.setattr(evacuate, "_show_progress", interrupt)
     assert by_hand() == 1
     said = capsys.readouterr()
     assert "| s1     | web  | no " in said.out and "not followed to the end: interrupted" in said.err
@@ -174,7 +174,7 @@ def test_a_destination_whose_fencing_is_not_confirmed_may_be_at_work(
             cloud.service("cmp-2").update(state="down", forced_down=True)
 
     monkeypatch.setattr(evacuation, "TAKEOVER", 0.0)
-    monkeypatch.setattr(evacuate, "_progress", fence)
+    monkeypatch.setattr(evacuate, "_show_progress", fence)
     by_hand("--timeout", "1")
     assert len(cloud.migrations) == (2 if again else 1)
 
@@ -199,7 +199,7 @@ def test_a_host_that_comes_back_meanwhile_is_not_evacuated(
     """It stays forced down in Nova for as long as nobody takes it back."""
     cloud.service("nova-a").update(forced_down=True, status="disabled", disabled_reason="instance-ha: fenced (3f9c)")
     machine.cib = record_of("cmp-1", PARTLY_DONE, mark="5")
-    monkeypatch.setattr(evacuate, "_progress", lambda *_: back(machine, cloud) if cloud.servers["s1"]["locked"] else None)
+    monkeypatch.setattr(evacuate, "_show_progress", lambda *_: back(machine, cloud) if cloud.servers["s1"]["locked"] else None)
     monkeypatch.setattr(evacuation, "TAKEOVER", 0.5)
     assert by_hand("--timeout", "2") == 1
     assert "its host is returning" in capsys.readouterr().out and not cloud.migrations and not cloud.servers["s1"]["locked"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 
 import pytest
+from instance_ha.configuration import ATTRIBUTE, PATTERN, Level
 from instance_ha.configuring.changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from instance_ha.configuring.inventory import ATTRIBUTE, PATTERN, Level
 
 MONITOR = {"monitor": {"interval": "60s", "timeout": "30s", "on-fail": "ignore"}}
 LEVELS = SetLevels([Level(1, ("a", "b"), "cmp-1")], [Level(1, ("a", "b", "n"), "cmp-1"), Level(2, ("c", "n"), "cmp-1")],

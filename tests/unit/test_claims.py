@@ -10,6 +10,7 @@ from instance_ha.engine import evacuation
 from instance_ha.engine.decide import CLAIM_AGE, QUEUED, SEND_DEADLINE, TAKEOVER
 from instance_ha.engine.evacuation import FRESH, OWNED, Evacuation
 from instance_ha.engine.looked import Look
+from instance_ha.engine.scene import ByHand, Task, Terms
 from instance_ha.engine.selection import Policy
 from instance_ha.model import Claim
 
@@ -25,11 +26,11 @@ class Scene:
         self.little.own = own
         self.little.boot("u1", "web")
         self.little.service("cmp-1").update(state="down", forced_down=True)
-        self.worker = Evacuation(self.little.nova, "cmp-1", "3f9c", "ctl-1.1.1", Policy())
-        self.person = Evacuation(self.little.nova, "cmp-1", "aaaa", "cli-ctl-2.7", Policy(), by_hand=True)
+        self.worker = Evacuation(self.little.nova, Task("cmp-1", "3f9c", "ctl-1.1.1"), Policy())
+        self.person = Evacuation(self.little.nova, Task("cmp-1", "aaaa", "cli-ctl-2.7"), Policy(), by_hand=ByHand())
 
     def look(self, who: Evacuation) -> Look:
-        return who.look(self.little.nova.services(), 0, True, {})
+        return who.look(self.little.nova.services(), Terms(0))
 
     def act(self, who: Evacuation, look: Look) -> None:
         for verdict in look.waiting:
@@ -124,10 +125,10 @@ def test_a_person_who_claims_and_goes_away_is_succeeded(scene: Scene) -> None:
 def test_an_owners_lock_cannot_be_claimed(scene: Scene) -> None:
     scene.little.servers["u1"].update(locked=True, locked_reason="mine")
     assert not scene.person.unclaimed(scene.look(scene.person).verdicts[0].server)
-    scene.person.recorded = True
+    scene.person.by_hand = ByHand(recorded=True)
     scene.turn(scene.person)
     assert scene.sent == 0 and scene.look(scene.person).verdicts[0].reason.startswith(OWNED)
-    scene.person.recorded = False
+    scene.person.by_hand = ByHand(recorded=False)
     scene.person.memory.clear()
     scene.turn(scene.person)
     assert scene.sent == 1

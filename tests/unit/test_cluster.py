@@ -280,7 +280,9 @@ def test_an_agent_that_a_node_could_not_run() -> None:
 
 @pytest.mark.parametrize(("properties", "words"), [
     ({"stonith-enabled": "false"}, "switched off"), ({"stonith-enabled": "true"}, ""), ({}, ""), ({"fencing-enabled": "0"}, "switched off"),
-    ({"fencing-enabled": "true", "stonith-enabled": "false"}, ""), ({"maintenance-mode": "true"}, "maintenance mode")])
+    ({"fencing-enabled": "true", "stonith-enabled": "false", "dc-version": "3.0.2-1"}, ""),
+    ({"fencing-enabled": "true", "stonith-enabled": "false", "dc-version": "2.1.5-1"}, "switched off"),
+    ({"maintenance-mode": "true"}, "maintenance mode")])
 def test_a_cluster_that_fences_nobody(properties: dict[str, str], words: str) -> None:
     pairs = "".join(f'<nvpair id="{name}" name="{name}" value="{value}"/>' for name, value in properties.items())
     text = CIB.replace("<nodes>", f'<crm_config><cluster_property_set id="c">{pairs}</cluster_property_set></crm_config><nodes>', 1)

@@ -20,14 +20,15 @@ from instance_ha.model import Claim, ClusterNode, FenceEvent, Migration, Record,
 from tests.unit.fake import Fake
 from tests.unit.test_model import server
 
-RECORD = Record("cmp-1", model.FENCED, "3f9c", seen=("100",))
+AT = "2026-11-28_01:37:{:02}.647980Z"     # a controller's time of the end of a fencing, as 3.0.0 gives it
+RECORD = Record("cmp-1", model.FENCED, "3f9c", seen=(AT.format(10),))
 DOWN = ClusterNode("cmp-1", remote=True, online=False)
 MARK = "node_fenced:77"
 CLAIM = Claim("cmp-1", "active", "3f9c", "me")
 
 
-def event(status: str, completed: str = "101", action: str = "reboot") -> FenceEvent:
-    return FenceEvent("cmp-1", action, status, completed)
+def event(status: str, second: int | None = 20, action: str = "reboot") -> FenceEvent:
+    return FenceEvent("cmp-1", action, status, "" if second is None else AT.format(second))
 
 
 def scene(*servers: Server, rows: tuple[Migration, ...] = (), up: str = "cmp-2 cmp-3", dead: str = "cmp-1",
@@ -97,7 +98,7 @@ class Turns:
     (ClusterNode("cmp-1", True, True), [event("success")]),         # it is back already
     (ClusterNode("cmp-1", False, False), [event("success", action="off")]),
     (ClusterNode("cmp-1", False, False, "node_state:send_stonith_update"), []),
-    (ClusterNode("cmp-1", True, False, MARK), [event("failed", "102", "on"), event("success")]),
+    (ClusterNode("cmp-1", True, False, MARK), [event("failed", 30, "on"), event("success")]),
 ])
 def test_proof(node: ClusterNode, events: list[FenceEvent]) -> None:
     assert proof_of_fencing(RECORD, node, events)[0]
@@ -105,20 +106,37 @@ def test_proof(node: ClusterNode, events: list[FenceEvent]) -> None:
 
 @pytest.mark.parametrize(("node", "events", "word"), [
     (DOWN, [], "not confirmed"),
-    (DOWN, [event("success", "100")], "not confirmed"),                # an earlier fencing than this record's
-    (DOWN, [event("success", "100"), event("success", "99"), event("success", "98")], "not confirmed"),
-    (DOWN, [event("failed", "102"), event("success", "101")], "last fencing failed"),
-    (DOWN, [event("pending", ""), event("success", "101")], "still fencing"),
-    (ClusterNode("cmp-1", True, False, MARK), [event("pending", "")], "still fencing"),
+    (DOWN, [event("success", 10)], "not confirmed"),                # an earlier fencing than this record's
+    (DOWN, [event("success", 10), event("success", 9), event("success", 8)], "not confirmed"),
+    (DOWN, [event("failed", 30), event("success", 20)], "last fencing failed"),
+    (DOWN, [event("pending", None), event("success", 20)], "still fencing"),
+    (ClusterNode("cmp-1", True, False, MARK), [event("pending", None)], "still fencing"),
     (ClusterNode("cmp-1", True, True), [], "online"),
     (ClusterNode("cmp-1", True, None), [], "not confirmed"),
-    (ClusterNode("cmp-1", True, False), [event("success", "102", "on")], "not confirmed"),
+    (ClusterNode("cmp-1", True, False), [event("success", 30, "on")], "not confirmed"),
     (ClusterNode("cmp-1", False, False), [], "not confirmed"),         # a clean stop of a full member leaves no mark
     (None, [], "no such node"),
 ])
 def test_no_proof(node: ClusterNode | None, events: list[FenceEvent], word: str) -> None:
     proof, reason = proof_of_fencing(RECORD, node, events)
     assert not proof and word in reason
+
+
+ENDS = ("01:37:37.643", "01:37:37.647", "01:37:37.651")     # of one fencing, by three controllers (seen, 3.0.0)
+
+
+@pytest.mark.parametrize(("completed", "fencings"), [
+    *(("2026-11-28_" + end + "980Z", count) for end in ENDS for count in (None, 1)), ("2026-11-28_01:37:38Z", 1), ("2026-11-28_01:47:37Z", 1),
+    ("2026-11-28_02:37:37.651980_+01:00", None), ("2026-11-28_01:27:37.647980Z", 0), ("tomorrow", 0), ("", 0)])
+def test_an_older_fencing_is_no_proof_whichever_controller_tells_of_it(completed: str, fencings: int | None) -> None:
+    """The second row of a controller whose clock is ten minutes fast: there is no more than there was."""
+    record = model.parse_record("cmp-1", Record("cmp-1", model.FENCED, "3f9c", seen=("2026-11-28_01:37:37.647980Z",), fencings=fencings).text())
+    assert record is not None and record.fencings == fencings
+    node = ClusterNode("cmp-1", True, True)
+    assert not proof_of_fencing(record, node, [FenceEvent("cmp-1", "reboot", "success", completed)])[0]
+    newer = FenceEvent("cmp-1", "reboot", "success", "2026-11-28_01:39:53.747980Z")
+    older = FenceEvent("cmp-1", "reboot", "success", "2026-11-28_01:37:37.651980Z")
+    assert proof_of_fencing(record, node, [newer, older])[0]
 
 
 @pytest.mark.parametrize(("levels", "word"), [
@@ -274,7 +292,7 @@ def test_a_destination_that_died_in_the_middle_is_no_evacuation_under_way() -> N
     one, rows = server(task_state="rebuild_spawning"), (row(1, "pre-migrating", "cmp-2"),)
     assert verdict(one, rows=rows, up="cmp-3", dead="cmp-1 cmp-2").action == EVACUATE
     assert verdict(one, rows=rows, attempts=None, up="cmp-3", dead="cmp-1 cmp-2").action == WAIT
-    assert verdict(one, rows=rows, up="cmp-2 cmp-3", broken=frozenset(("req-1",))).action == EVACUATE, "it is back since"
+    assert verdict(one, rows=rows, up="cmp-2 cmp-3", broken=frozenset(("1",))).action == EVACUATE, "it is back since"
 
 
 def test_a_destination_whose_report_is_late_may_still_be_at_it() -> None:

@@ -10,6 +10,7 @@ import pytest
 from instance_ha import cluster as door
 from instance_ha.cli import common, main
 from instance_ha.doctor.kinds import KINDS
+from instance_ha.doctor.rights import NOBODY
 
 from tests.unit.ailing import CLOUD_DEVICE, CLOUD_WORKER, WELL, Changes, Tools, worker_param
 from tests.unit.cibs import changed
@@ -44,7 +45,9 @@ def examined(monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: LittleCloud, 
     code = main(["doctor", "-f", "json", "--only", "cloud"])
     said = capsys.readouterr()
     assert PASSWORD not in said.out + said.err
-    assert not [line for line in cloud.asked if not line.startswith("GET")], "only reads"
+    changes = {line for line in cloud.asked if not line.startswith("GET")}
+    trial = set() if "admin" in cloud.roles else {f"PUT /os-services/{NOBODY}"}
+    assert changes <= trial, "only reads"
     return code, json.loads(said.out)
 
 

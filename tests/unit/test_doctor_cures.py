@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from instance_ha.configuring.inventory import Resource
+from instance_ha.configuration import Resource
 from instance_ha.doctor.asking import Cloud
 from instance_ha.doctor.cloud import check
 from instance_ha.model import ClusterNode, ClusterView, Service

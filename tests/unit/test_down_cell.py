@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from instance_ha.cluster import Cluster
+from instance_ha.engine.context import Context
 from instance_ha.engine.host import Host
 from instance_ha.engine.limits import Failed, held
 from instance_ha.engine.selection import Policy
@@ -42,19 +43,20 @@ def little() -> Iterator[LittleNova]:
 
 
 @pytest.fixture
-def host(little: LittleNova) -> Host:
-    worker = Worker(Written(), little.nova, Policy(), "me")
-    worker.view, worker.parameters = VIEW, {}
-    worker.hosts["cmp-1"] = Host(worker, RECORD)
-    return worker.hosts["cmp-1"]
+def worker(little: LittleNova) -> Worker:
+    one = Worker(Context(Written(), little.nova, Policy(), "me"))
+    one.context.view, one.parameters = VIEW, {}
+    one.hosts["cmp-1"] = Host(one.context, RECORD)
+    return one
 
 
-def turn(host: Host) -> str:
+def turn(worker: Worker) -> str:
     """The state of the record after one turn."""
+    host = worker.hosts["cmp-1"]
     host.record = RECORD
-    host.step(VIEW, RECORD, host.worker._services)
+    host.step(VIEW, RECORD, worker._services)
     if host.look is not None:
-        host.tell(host.worker._act([host])[host.node])
+        host.tell(worker._act([host])[host.node])
     return host.record.state
 
 
@@ -65,17 +67,17 @@ def hide(little: LittleNova) -> None:
     service.update(binary="nova-compute", host="cmp-1", status="UNKNOWN")
 
 
-def test_a_host_of_which_nova_tells_nothing_is_named_and_left_as_it_is(little: LittleNova, host: Host) -> None:
+def test_a_host_of_which_nova_tells_nothing_is_named_and_left_as_it_is(little: LittleNova, worker: Worker) -> None:
     little.boot("s1", "web")
     hide(little)
-    worker = host.worker
+    host = worker.hosts["cmp-1"]
     [service] = [s for s in little.nova.services() if s.host == "cmp-1"]
     assert not (service.known or service.up or service.enabled or service.forced_down)
     for change in (lambda: little.nova.force_down(service, True), lambda: little.nova.enable(service), lambda: little.nova.disable(service, "x")):
         with pytest.raises(CellAway, match="the database of its cell is away"):
             change()
     worker._guarded(RECORD, lambda: host.step(VIEW, RECORD, worker._services))
-    assert worker.health.problems == {"cloud cmp-1": "cmp-1: Nova tells nothing of cmp-1 but its name: the database of its cell is away"}
+    assert worker.context.health.problems == {"cloud cmp-1": "cmp-1: Nova tells nothing of cmp-1 but its name: the database of its cell is away"}
     assert not [line for line in little.asked if line.startswith(("PUT", "POST"))]
 
 
@@ -85,20 +87,21 @@ def test_hosts_of_a_cell_that_is_away_count_for_the_threshold(little: LittleNova
     assert not held(failed, little.nova.services(), (), 50)
 
 
-def test_a_server_that_a_list_leaves_out_is_asked_for(little: LittleNova, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_a_list_leaves_out_is_asked_for(little: LittleNova, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     little.boot("s1", "web")
-    turn(host)
+    turn(worker)
     assert [row["instance_uuid"] for row in little.migrations] == ["s1"]
     answer = little.answer
     monkeypatch.setattr(little, "answer", lambda method, path, *more: (200, {"servers": []}) if "detail" in path else answer(method, path, *more))
     for _ in range(4):
-        assert turn(host) == CONFIRMED
-    assert host.look and [(v.server.id, v.action) for v in host.look.verdicts] == [("s1", "wait")]
+        assert turn(worker) == CONFIRMED
+    look = worker.hosts["cmp-1"].look
+    assert look and [(v.server.id, v.action) for v in look.verdicts] == [("s1", "wait")]
     del little.servers["s1"]
-    assert [turn(host), turn(host), turn(host)][-1] == EVACUATED
+    assert [turn(worker), turn(worker), turn(worker)][-1] == EVACUATED
 
 
-def test_one_empty_list_is_no_evacuated_host(little: LittleNova, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_empty_list_is_no_evacuated_host(little: LittleNova, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     little.boot("s1", "web")
     answer, lists = little.answer, []
 
@@ -109,5 +112,6 @@ def test_one_empty_list_is_no_evacuated_host(little: LittleNova, host: Host, mon
         return answer(method, path, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(little, "answer", short)
-    assert turn(host) == CONFIRMED and not host.look.verdicts  # type: ignore[union-attr]
-    assert turn(host) == CONFIRMED and [v.server.id for v in host.look.verdicts] == ["s1"]  # type: ignore[union-attr]
+    host = worker.hosts["cmp-1"]
+    assert turn(worker) == CONFIRMED and not host.look.verdicts  # type: ignore[union-attr]
+    assert turn(worker) == CONFIRMED and [v.server.id for v in host.look.verdicts] == ["s1"]  # type: ignore[union-attr]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from instance_ha import configuration
 from instance_ha.cib import parse_cib, read_cib
-from instance_ha.configuring import inventory
 from instance_ha.configuring.powering import fault_of, is_right, wanted_levels
 from instance_ha.engine.proof import level_fault
 from instance_ha.fence_agents import EFFECTS, Effect, effect_of, proves
@@ -62,7 +62,7 @@ def test_worker_doctor_and_configure_agree(
     found = {str(row["Finding"]): row for row in rows if row["On"] in ("cmp-2", "fence-cmp-2")}
     assert ("level-no-power" in found) is not enough
     assert ("agent-unknown" in found) is (agent == "fence_of_the_site")
-    has = inventory.read(parse_cib(cib))
+    has = configuration.read(parse_cib(cib))
     level = has.levels_of("cmp-2")[0]
     assert is_right(has, level) is enough
     assert bool(fault_of(has, "cmp-2", {}, True)) is not enough
@@ -93,7 +93,7 @@ def test_a_watchdog_as_second_level_is_legitimate(
     cib = changed(WELL, (LEVEL, LEVEL + second), (STONITH, timeout), *more)
     _, rows = examined(monkeypatch, capsys, Tools(cib))
     assert not [row for row in rows if str(row["Finding"]).startswith("level")], rows
-    has = inventory.read(parse_cib(cib))
+    has = configuration.read(parse_cib(cib))
     assert fault_of(has, "cmp-2", {}, False) == ""
     assert wanted_levels(has, "cmp-2", {}, "fence-nova") == has.levels_of("cmp-2")
     if resource:
@@ -108,7 +108,7 @@ def test_a_level_that_proves_nothing_beside_one_that_does() -> None:
         WELL, (LEVEL, LEVEL + second), (dummy.format("fence_ipmilan"), dummy.format("null"))
     )
     assert worker_says(cib, "cmp-2").startswith("its fencing level 2 has only null before")
-    assert "level 2 has only null" in fault_of(inventory.read(parse_cib(cib)), "cmp-2", {}, False)
+    assert "level 2 has only null" in fault_of(configuration.read(parse_cib(cib)), "cmp-2", {}, False)
 
 
 def test_two_power_devices_are_never_made_one(

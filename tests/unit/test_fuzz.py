@@ -23,6 +23,7 @@ from instance_ha import cluster as pacemaker
 from instance_ha.cib import parse_cib, read_cib
 from instance_ha.cli.common import FORMATS, Screen, print_rows
 from instance_ha.cluster import Cluster
+from instance_ha.engine.context import Context
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import ClusterError, InstanceHaError
@@ -232,14 +233,14 @@ def test_no_more_is_dared(little: LittleNova, data: st.DataObject) -> None:
         row[key] = data.draw(ODD_TYPE)
     cluster = Written()
     cluster.record = record
-    worker = Worker(cluster, little.nova, Policy(retry_pause=0.0), "me")
+    worker = Worker(Context(cluster, little.nova, Policy(retry_pause=0.0), "me"))
     asked = little.answer_whole  # type: ignore[attr-defined]
     with contextlib.suppress(InstanceHaError):
         for _ in range(3):
             worker.turn()
             tell_unreadable(worker)
-    assert not [problem for problem in worker.health.problems.values() if "met a bug" in problem]
-    assert not [problem for problem in worker.health.problems.values() if "moving: try" in problem], "nobody said that it has failed"
+    assert not [problem for problem in worker.context.health.problems.values() if "met a bug" in problem]
+    assert not [problem for problem in worker.context.health.problems.values() if "moving: try" in problem], "nobody said that it has failed"
     assert not [line for line in asked if "evacuate" in line[1] and line[0] != "free"]
 
 

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from instance_ha import credentials, files, ocf, service
+from instance_ha import credentials, files, ocf
 from instance_ha.cluster import Cluster
+from instance_ha.engine.context import Context
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import HostError
 from instance_ha.files import check_folder, write_whole
+from instance_ha.heart import Heart
 from instance_ha.http_limits import PENDING
-from instance_ha.service import Heart, Service, start_time
+from instance_ha.service import Service, start_time
 
 from tests.unit.ill_cloud import values
 
@@ -24,9 +26,9 @@ QUIET = 0.2
 
 
 def worker(patience: float = 120.0) -> Worker:
-    one = Worker(Cluster(), credentials.connect(values()), Policy(), "me")
+    one = Worker(Context(Cluster(), credentials.connect(values()), Policy(), "me"))
     one.patience = patience
-    one.say("nothing is on record")
+    one.context.say("nothing is on record")
     return one
 
 
@@ -41,7 +43,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 
 def test_files_have_their_modes_whatever_the_umask(own: Service) -> None:
-    service._beat(own, worker())
+    Heart(own.health, worker()).beat()
     own.write_settings({"password": "p"})
     assert (own.health.stat().st_mode & 0o777, own.settings.stat().st_mode & 0o777) == (0o644, 0o600)
 
@@ -51,7 +53,7 @@ def test_nothing_is_written_through_a_link(own: Service, tmp_path: Path) -> None
     target.write_text("x")
     for link in (own.health, own.health.with_name(own.health.name + ".new")):
         link.symlink_to(target)
-    service._beat(own, worker())
+    Heart(own.health, worker()).beat()
     assert target.read_text() == "x" and not own.health.is_symlink() and own.status().sentence == "nothing is on record"
 
 
@@ -74,7 +76,7 @@ def test_start_refuses_it(own: Service, tmp_path: Path) -> None:
 
 def test_a_hanging_turn_is_seen_while_it_hangs(own: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     one = worker()
-    heart = Heart(own, one, QUIET)
+    heart = Heart(own.health, one, QUIET)
     heart.beat()
     key = PENDING.begin("GET http://nova/servers/detail")
     heart.start()
@@ -110,7 +112,7 @@ def monitor(monkeypatch: pytest.MonkeyPatch, own: Service) -> tuple[int, str]:
 @pytest.mark.parametrize("why", [28, 30])
 def test_a_full_or_read_only_disk_ends_no_recovery(own: Service, monkeypatch: pytest.MonkeyPatch, why: int) -> None:
     """ENOSPC, EROFS. The heartbeat gets old, and monitor does not fail by that."""
-    service._beat(own, worker())
+    Heart(own.health, worker()).beat()
     words = json.loads(own.health.read_text())
     own.health.write_text(json.dumps({**words, "beat": words["beat"] - 1000}))
 
@@ -118,7 +120,7 @@ def test_a_full_or_read_only_disk_ends_no_recovery(own: Service, monkeypatch: py
         raise OSError(why, os.strerror(why))
 
     monkeypatch.setattr(files.os, "open", refuse)
-    service._beat(own, worker())
+    Heart(own.health, worker()).beat()
     code, said = monitor(monkeypatch, own)
     assert code == ocf.DEGRADED and os.strerror(why) in said
     monkeypatch.undo()

@@ -6,6 +6,7 @@ import pytest
 from instance_ha import cluster as door
 from instance_ha.cib import parse_cib, read_cib
 from instance_ha.cluster import Cluster
+from instance_ha.engine.context import Context
 from instance_ha.engine.entry import let_in
 from instance_ha.engine.homecoming import LINGER, QUIET, STOP_LIMIT
 from instance_ha.engine.host import UNPROVEN
@@ -36,7 +37,7 @@ def test_the_attribute_follows_the_record(monkeypatch: pytest.MonkeyPatch, fake:
     tools = Pacemaker(recorded(value, held))
     monkeypatch.setattr(door, "run", tools)
     fake.says(200, {"services": [UP]})
-    Worker(Cluster(), fake.nova, Policy(), "me").turn()
+    Worker(Context(Cluster(), fake.nova, Policy(), "me")).turn()
     fake.answers.clear()
     assert [line for line in tools.changes if "evacuate-held" in line] == ([change] if change else [])
 
@@ -54,9 +55,9 @@ def test_nothing_is_sent_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for held, permitted in (("", False), ("stop", False), ("true", True)):
         tools = Pacemaker(recorded("confirmed;id=1;worker=me", held))
         monkeypatch.setattr(door, "run", tools)
-        worker = Worker(Cluster(), LittleNova().nova, Policy(), "me")
+        worker = Worker(Context(Cluster(), LittleNova().nova, Policy(), "me"))
         worker.parameters = {}
-        record = worker.cluster.view().records["cmp-1"]
+        record = worker.context.cluster.view().records["cmp-1"]
         assert worker.may_act(record) is permitted
 
 
@@ -76,7 +77,7 @@ def test_a_record_without_a_proof_ends_when_its_host_stays_online(monkeypatch: p
     tools = Pacemaker(recorded(f"fenced;id=1;seen={seen}", "true"), status)
     monkeypatch.setattr(door, "run", tools)
     now = [100.0]
-    worker = Worker(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0])
+    worker = Worker(Context(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0]))
     for _ in range(3):
         fake.says(200, {"services": [UP]})
         worker.turn()
@@ -97,7 +98,7 @@ def test_nova_compute_is_started_once_more_where_nova_has_left_something_open(mo
     nova.migrations.append({"id": 1, "instance_uuid": "aaaaaaaa-2222-3333-4444-555555555555", "status": "done", "source_compute": "cmp-1",
                             "dest_compute": "cmp-2", "migration_type": "evacuation", "created_at": "2026-11-25T04:00:00.000000",
                             "updated_at": "2026-11-25T04:00:09.000000"})
-    worker = Worker(Cluster(), nova.nova, Policy(), "me", clock=lambda: now[0])
+    worker = Worker(Context(Cluster(), nova.nova, Policy(), "me", clock=lambda: now[0]))
 
     def turns(seconds: float, reports: bool) -> None:
         for _ in range(int(seconds / 5)):
@@ -110,13 +111,13 @@ def test_nova_compute_is_started_once_more_where_nova_has_left_something_open(mo
         return [change for change in tools.changes if "evacuate-held" in change][-1]
 
     turns(LINGER + 20, True)
-    assert held() == SET.format("stop") and "cmp-1" not in worker.health.problems
+    assert held() == SET.format("stop") and "cmp-1" not in worker.context.health.problems
     tools.cib = recorded("returning;id=1;baseline=0", "stop")
     turns(QUIET + 10 if stops else STOP_LIMIT + 10, not stops)
     assert held() == FREE
     tools.cib = recorded("returning;id=1;baseline=0")
     turns(LINGER + 20, True)
-    assert "restart nova-compute on it once more" in worker.health.problems["cmp-1"]
+    assert "restart nova-compute on it once more" in worker.context.health.problems["cmp-1"]
 
 
 def test_a_host_that_nova_does_not_know_is_held_and_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch, fake: Fake) -> None:
@@ -124,7 +125,7 @@ def test_a_host_that_nova_does_not_know_is_held_and_the_way_out_is_told(monkeypa
     tools = Pacemaker(recorded("confirmed;id=1;worker=me", "true"))
     monkeypatch.setattr(door, "run", tools)
     fake.says(200, {"services": [{**UP, "host": "cmp-2"}]})
-    worker = Worker(Cluster(), fake.nova, Policy(), "me")
+    worker = Worker(Context(Cluster(), fake.nova, Policy(), "me"))
     worker.turn()
-    assert "set domain" in worker.health.problems["cmp-1"] and "instance-ha dismiss cmp-1" in worker.health.problems["cmp-1"]
+    assert "set domain" in worker.context.health.problems["cmp-1"] and "instance-ha dismiss cmp-1" in worker.context.health.problems["cmp-1"]
     assert not [line for line in tools.changes if "evacuate-held" in line] and {method for method, *_ in fake.asked} == {"GET"}

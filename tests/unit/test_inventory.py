@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from instance_ha import configuration
+from instance_ha.configuration import ATTRIBUTE, PATTERN, Level, Node, Resource
 from instance_ha.configuring import banned as bans
-from instance_ha.configuring import inventory
-from instance_ha.configuring.inventory import ATTRIBUTE, PATTERN, Level, Node, Resource
 
 from tests.unit.cibs import PROTECTED, read, tree
 
@@ -52,12 +52,33 @@ def test_templates_groups_clones_and_what_is_inherited() -> None:
     assert set(has.nodes) == {"ctl-1", "n-2", "cmp-1"}   # a remote that was removed is no node
 
 
-def test_levels_by_name_come_before_those_by_pattern_and_those_before_an_attribute() -> None:
+def test_levels_by_name_come_before_all_others_and_of_those_pacemaker_takes_any() -> None:
     has = read(SMALL)
+    both = read(SMALL, ('target-pattern="cmp-.*"', 'target-pattern="^N-[0-9]|^n"'))
+    assert both.topologies_of("n-2") == [(Level(1, ("all",), "^N-[0-9]|^n", PATTERN),), (Level(1, ("role",), "osprole=compute", ATTRIBUTE),)]
     assert has.levels_of("cmp-1") == (Level(1, ("ipmi", "nova"), "cmp-1"), Level(2, ("pdu",), "cmp-1"))
     assert has.levels_of("n-2") == (Level(1, ("role",), "osprole=compute", ATTRIBUTE),)
     without = read(SMALL, ('target="cmp-1"', 'target="cmp-9"'))
     assert without.levels_of("cmp-1") == (Level(1, ("all",), "cmp-.*", PATTERN),)
+
+
+def test_levels_as_the_fencer_puts_them_together() -> None:
+    """Two of one index for one target are one; a name in other letters comes behind an exact one."""
+    more = ('id="e"/>', 'id="e"/><fencing-level index="1" devices="more" target="cmp-1" id="f"/><fencing-level index="10" devices="x" '
+            'target="cmp-1" id="g"/><fencing-level index="1" devices="y" target="CMP-1" id="h"/><fencing-level index="1" devices="z" id="i"/>')
+    has = read(SMALL, more)
+    assert has.levels_of("cmp-1") == (Level(1, ("ipmi", "nova", "more"), "cmp-1"), Level(2, ("pdu",), "cmp-1"))
+    assert [levels[0].devices for levels in read(SMALL, more, ('target="cmp-1"', 'target="other"')).topologies_of("cmp-1")] == [("all",), ("y",)]
+
+
+def test_guests_remotes_and_what_depends_on_a_rule() -> None:
+    guest = ('<template id="t"', '<primitive id="vm" class="ocf" provider="heartbeat" type="VirtualDomain"><meta_attributes id="vmm">'
+             '<nvpair id="vmn" name="remote-node" value="cmp-9"/></meta_attributes><meta_attributes id="vmr"><rule id="vms" boolean-op="or">'
+             '<date_expression id="vmt" operation="gt" start="2030-01-01"/></rule><nvpair id="vmu" name="target-role" value="Stopped"/>'
+             '</meta_attributes></primitive><template id="t"')
+    has = read(SMALL, guest)
+    assert has.nodes["cmp-9"].guest and not has.nodes["cmp-1"].guest
+    assert has.resources["vm"].unsure == {"target-role"} and not has.resources["vm"].disabled
 
 
 def test_the_history_of_incidents_is_no_property() -> None:
@@ -87,7 +108,8 @@ DATE = ' boolean-op="and">' + expression("osprole", "eq", "compute") + '<date_ex
     (rule(">" + expression("#kind", "eq", "remote")), {"cmp-1"}),
     (rule(">" + expression("#uname", "eq", "CTL-1")), {"ctl-1"}),
     (rule(">" + expression("#site-name", "eq", "a")), set()),                           # cannot be told
-    (rule(">" + expression("osprole", "gt", "a")), set()),
+    (rule(">" + expression("osprole", "gt", "a")), {"n-2"}),
+    (rule(">" + expression("osprole", "of", "a")), set()),                              # nor this
     (rule(DATE), set()),
     (rule(ROLE_IS_COMPUTE, "0", ' resource-discovery="exclusive"'), {"ctl-1", "cmp-1"}),
     (rule(ROLE_IS_COMPUTE, "100"), set()),
@@ -95,13 +117,17 @@ DATE = ' boolean-op="and">' + expression("osprole", "eq", "compute") + '<date_ex
     (rule('><rule id="in"' + NO_ROLE + "</rule>" + expression("#kind", "eq", "remote")), {"cmp-1"}),
     ('<rsc_location id="l" rsc="nova" node="ctl-1" score="-INFINITY"/>', {"ctl-1"}),
     ('<rsc_location id="l" rsc="c" node="ctl-1" score="INFINITY"/>', set()),
-    ('<rsc_location id="l" rsc-pattern="^no" node="ctl-1" score="-INFINITY"/>', {"ctl-1"}),
+    ('<rsc_location id="l" rsc-pattern="^no" node="ctl-1" score="-INFINITY"/>', set()),     # of the outermost alone
+    ('<rsc_location id="l" rsc-pattern="^[[:alpha:]]$" node="ctl-1" score="-INFINITY"/>', {"ctl-1"}),
+    ('<rsc_location id="l" rsc-pattern="!^p" node="CTL-1" score="-1000000"/>', {"ctl-1"}),
+    ('<rsc_location id="l" rsc="c" role="Promoted" node="ctl-1" score="-INFINITY"/>', set()),
+    ('<rsc_location id="l" rsc="c" node="ctl-1" score="-INFINITY"><lifetime/></rsc_location>', set()),
     ('<rsc_location id="l" rsc-pattern="(" node="ctl-1" score="-INFINITY"/>', set()),
     ('<rsc_location id="l" node="n-2" score="-INFINITY"><resource_set id="s"><resource_ref id="g"/></resource_set></rsc_location>', {"n-2"}),
     ('<rsc_location id="l" rsc="p" node="ctl-1" score="-INFINITY"/>', set()),          # another resource's
 ])
 def test_where_a_resource_never_runs(constraints: str, banned: set[str]) -> None:
-    has = inventory.read(tree(SMALL % constraints))
+    has = configuration.read(tree(SMALL % constraints))
     assert {name for name, node in has.nodes.items() if bans.is_banned(has, has.resources["nova"], node)} == banned
 
 
@@ -109,5 +135,5 @@ def test_where_a_resource_never_runs(constraints: str, banned: set[str]) -> None
     ("", {"ctl-1", "n-2", "cmp-1"}), ('<rsc_location id="l" rsc="c" node="ctl-1" score="100"/>', {"n-2", "cmp-1"}), (rule(DATE), {"ctl-1", "cmp-1"})])
 def test_where_the_cluster_is_not_symmetric_it_runs_only_where_something_says_so(constraints: str, banned: set[str]) -> None:
     properties = '<cluster_property_set id="o"><nvpair id="s" name="symmetric-cluster" value="false"/></cluster_property_set>'
-    has = inventory.read(tree(SMALL.replace("<crm_config/>", f"<crm_config>{properties}</crm_config>") % constraints))
+    has = configuration.read(tree(SMALL.replace("<crm_config/>", f"<crm_config>{properties}</crm_config>") % constraints))
     assert {name for name, node in has.nodes.items() if bans.is_banned(has, has.resources["nova"], node)} == banned

@@ -13,21 +13,24 @@ PACKAGES = {"engine": {""}, "planning": {"", "engine"}, "reporting": {"", "engin
             "doctor": {"", "engine", "configuring"}, "cli": {"", "engine", "planning", "reporting", "configuring", "doctor"}}
 RANKS = {
     "incident": 1, "events": 1, "metrics": 1, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 9,
-    "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "progress": 8, "chronicle": 8, "drawing": 2, "page": 9,
+    "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "chronicle": 8, "drawing": 2, "page": 9,
     "booleans": 0, "fence_agents": 1, "errors": 0, "process": 1,
     "membership": 0, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
-    "rows": 2, "pulse": 2, "naming": 2, "attempts": 2,
-    "places": 4, "decide": 5, "evidence": 5, "looked": 6, "window": 3, "nova": 3, "cib": 2, "cluster": 3, "credentials": 4,
-    "openrc": 2,
+    "rows": 2, "questions": 2, "pulse": 2, "naming": 2, "attempts": 2,
+    "places": 4, "decide": 5, "evidence": 5, "looked": 6, "window": 3, "nova": 3, "cib": 4, "cluster": 5,
+    "credentials": 6, "openrc": 2,
     "placing": 5, "evacuation": 7, "reserve": 7,
     "demand": 2, "placement": 4,
-    "entry": 4, "doubt": 3, "scene": 3, "missed": 9, "unfenced": 9, "stayed": 8, "homecoming": 9, "host": 10, "worker": 11,
+    "entry": 6, "context": 6, "rounds": 8, "doubt": 7, "scene": 3, "quarantine": 8, "missed": 9, "unfenced": 9, "stayed": 8,
+    "homecoming": 9, "host": 10, "worker": 11,
     "fit": 2, "certain": 3,
     "loss": 3, "worst": 4,
     "survey": 5,
-    "properties": 1, "inventory": 2, "banned": 3, "holdback": 4, "changes": 3, "powering": 3, "identity": 3, "provisioning": 5, "transaction": 4,
+    "values": 0, "rules": 1, "nvpairs": 2, "properties": 1, "configuration": 3,
+    "banned": 4, "holdback": 5, "changes": 4, "powering": 4, "identity": 4,
+    "provisioning": 6, "transaction": 6,
     "standing": 0,
-    "service": 12, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
+    "service": 12, "board": 11.5, "server_status": 11.6, "heart": 11.5, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
 }
 PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
         "proof": {"fence_agents", "model"}, "fence_agents": {"model"},
@@ -36,24 +39,28 @@ PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": 
         "places": {"attempts", "model", "pulse", "scene", "selection", "states"},
         "decide": {"attempts", "model", "places", "pulse", "scene", "selection", "states"},
         "looked": {"decide", "model", "scene"}, "scene": {"attempts", "model", "selection"},
-        "params": {"booleans", "errors", "model"}, "membership": set(), "cib": {"booleans", "errors", "fence_agents", "membership", "model"},
+        "params": {"booleans", "errors", "model"}, "membership": set(), "cib": {"configuration", "errors", "membership", "model", "properties"},
         "openrc": {"answers", "errors"},
         "answers": {"errors", "text"}, "text": set(), "incident": {"text"}, "events": {"text"}, "metrics": {"text"},
         "tale": {"model", "events", "incident"},
         "demand": {"model"},
         "fit": {"model"}, "certain": {"fit"},
         "loss": {"demand", "fit", "limits", "model", "selection"}, "worst": {"demand", "fit", "loss"},
-        "inventory": {"incident", "properties"}, "banned": {"inventory"}, "holdback": {"banned", "inventory", "model"}, "changes": {"inventory"},
-        "powering": {"cib", "fence_agents", "inventory", "model", "properties"},
-        "identity": {"inventory", "params"}, 
-        "provisioning": {"booleans", "changes", "identity", "inventory", "params", "properties", "banned", "powering", "holdback",
+        "values": set(), "rules": {"values"}, "nvpairs": {"incident", "rules", "values"},
+        "configuration": {"fence_agents", "nvpairs", "properties", "rules", "values"},
+        "banned": {"configuration", "rules", "values"},
+        "holdback": {"banned", "configuration", "model", "values"}, "changes": {"configuration"},
+        "powering": {"configuration", "fence_agents", "model"},
+        "identity": {"configuration", "params"},
+        "provisioning": {"booleans", "changes", "identity", "configuration", "params", "properties", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
-DOCTOR_LOOKS = {"asking", "examine", "inspection", "visit"}
+DOCTOR_LOOKS = {"asking", "examine", "inspection", "rights", "visit"}
 DOCTOR_JUDGES_BY = {"booleans", "fence_agents",
-                    "banned", "changes", "decide", "errors", "holdback", "identity", "inventory", "model", "naming", "params", "powering", "proof",
+                    "banned", "changes", "decide", "errors", "holdback", "identity", "configuration",
+                    "model", "naming", "params", "powering", "proof",
                     "properties",
-                    "provisioning", "selection", "service", "standing", "states"}
+                    "provisioning", "rules", "values", "selection", "service", "standing", "states"}
 FILES = sorted(ROOT.rglob("*.py"))
 WHOLE = ("doctor", "cli")     # packages that have one rank
 MODULES = {path.relative_to(ROOT).with_suffix("").parts for path in FILES}

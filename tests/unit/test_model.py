@@ -7,8 +7,8 @@ from instance_ha import model
 from instance_ha.model import Claim, Record, Server, claim_of, clean, parse_record
 
 RECORD = Record("cmp-1", model.CONFIRMED, "3f9c", 1764000000, "ctl-2", "cmp-1.example.com",
-                (clean("2026-11-24 21:36:59.123456Z"), "1764000002"),
-                "node_fenced:1764000003", 41, "ctl-2.77.12345", 2)
+                (clean("2026-11-24 21:36:59.123456Z"), "1764000002"), 3,
+                "node_fenced:1764000003", 41, "ctl-2.77.12345", 2, broken=frozenset(("a08c696c", "88e36efd")))
 
 
 def test_a_record_comes_back_as_it_was() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from instance_ha import __version__
 
+from tests.unit.test_doctor_rights import policy_maker
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGING = ROOT / "packaging"
 
@@ -39,3 +41,16 @@ def test_the_source_archive_of_pip_has_what_make_needs() -> None:
     manifest = (ROOT / "MANIFEST.in").read_text().split()
     there = {path.name for path in ROOT.iterdir() if path.is_dir()} & {"docs", "ocf", "packaging", "tests"}
     assert there <= {*manifest} and {"Makefile", "agents/fence_nova", "agents/instance-ha"} <= {*manifest}
+
+
+def test_both_packages_have_the_policy_files_and_the_documentation_has_every_policy() -> None:
+    spec = (PACKAGING / "instance-ha.spec").read_text()
+    examples = (PACKAGING / "debian/instance-ha.examples").read_text().split()
+    assert "packaging/policy" in examples
+    assert re.search(r"^%doc .*\bpackaging/policy$", spec, re.MULTILINE)
+    page = (ROOT / "docs/operations.md").read_text()
+    needed = policy_maker().NEEDED
+    wanted = [name for service in ("nova", "placement", "glance") for name in needed[service]]
+    assert all(f"`{name}`" in page for name in wanted)
+    told = set(re.findall(r"`((?:os_compute_api|placement):[\w:-]+)`", page))
+    assert told == {*needed["nova"], *needed["placement"]}

@@ -12,12 +12,15 @@ import yaml
 from instance_ha import cluster as door
 from instance_ha.cli import common, main
 from instance_ha.cli.status import CLEAR, watch
-from instance_ha.engine import progress
+from instance_ha.engine.evacuation import Evacuation
+from instance_ha.engine.scene import Task, Terms
 from instance_ha.engine.selection import Policy
 from instance_ha.errors import CloudUnreachable
 from instance_ha.incident import Incident
 from instance_ha.model import Claim, Record
 from instance_ha.process import Outcome
+from instance_ha.reporting import server_status as progress
+from instance_ha.reporting.board import told
 from lxml import etree
 
 from tests.unit.little_nova import LittleNova
@@ -50,7 +53,10 @@ def nova() -> Iterator[LittleNova]:
 
 
 def look(nova: LittleNova, record: Record = RECORD) -> dict[str, progress.Progress]:
-    found = progress.look(nova.nova, record, "cmp-1", Policy(), nova.nova.services(), (), T + 30)
+    engine = Evacuation(nova.nova, Task("cmp-1", record.id, record.worker), Policy())
+    baseline = 16 if record.baseline is None else record.baseline
+    verdicts = engine.look(nova.nova.services(), Terms(baseline, starts=record.state != "returning")).verdicts
+    found = progress.look(nova.nova, record, "cmp-1", {one.server.id: told(one) for one in verdicts}, T + 30)
     return {one.name: one for one in found}
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from instance_ha.configuring.properties import (
+from instance_ha.configuring.provisioning import Wish, propose
+from instance_ha.properties import (
     CONCURRENT_FENCING,
     FENCING_ENABLED,
     FENCING_TIMEOUT,
     FENCING_WATCHDOG_TIMEOUT,
     Properties,
 )
-from instance_ha.configuring.provisioning import Wish, propose
 
 from tests.unit.cibs import PROTECTED, read
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from instance_ha.configuration import PATTERN, Configuration, Level
 from instance_ha.configuring import powering
 from instance_ha.configuring.changes import Ban, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from instance_ha.configuring.inventory import PATTERN, Inventory, Level
 from instance_ha.configuring.provisioning import Proposal, Wish, is_nova_compute, propose
 from instance_ha.engine.proof import level_fault
 
@@ -25,7 +25,7 @@ def changes(proposal: Proposal, kind: type) -> list[object]:
     return [step.change for step in proposal.steps if isinstance(step.change, kind)]
 
 
-def levels(has: Inventory, node: str, wish: Wish = WISH) -> tuple[tuple[str, ...], ...]:
+def levels(has: Configuration, node: str, wish: Wish = WISH) -> tuple[tuple[str, ...], ...]:
     """The devices of a node's levels once the steps are taken."""
     change = next(iter(changes(propose(has, wish), SetLevels)), None)
     after = [level for level in change.after if level.target == node] if isinstance(change, SetLevels) else []

@@ -38,6 +38,34 @@ def test_one_of_several_is_enough_to_wait() -> None:
     assert pulse.beats([replace(UP, updated="30"), replace(other, updated="30")], 25.0)
 
 
+def gaps(*looks: tuple[float, str]) -> dict[str, float]:
+    """Which silences a pulse has noted after these looks."""
+    pulse = Pulse()
+    for now, stamp in looks:
+        pulse.beats([replace(UP, updated=stamp)], now)
+    return pulse.gaps
+
+
+def test_a_silence_is_noted_when_the_conductor_is_heard_again() -> None:
+    reports = [(float(at), str(at)) for at in range(0, 40, 10)]
+    silence = [(float(at), "30") for at in range(40, 75, 5)]
+    assert gaps(*reports, *silence) == {}, "it may be dead, and has begun nothing anew"
+    assert gaps(*reports, *silence, (75.0, "75")) == {"ctl-1": 75.0}
+
+
+def test_one_that_dies_right_after_the_first_look_was_silent_too() -> None:
+    """Seen in the laboratory: it died two seconds after the evacuation had begun, before it was
+    seen to report, and its silence of half a minute was not noted."""
+    silence = [(float(at), "0") for at in range(0, 36, 5)]
+    assert gaps(*silence, (40.0, "40")) == {"ctl-1": 40.0}
+    assert gaps(*silence[:6], (30.0, "30")) == {}, "a report that comes late, as far as is known"
+
+
+def test_what_nobody_looked_at_is_no_silence() -> None:
+    """Nova's API was away: the conductor may have reported all the time."""
+    assert gaps((0.0, "0"), (10.0, "10"), (20.0, "20"), (80.0, "80"), (90.0, "90")) == {}
+
+
 def compute(host: str, up: bool, reason: str = "") -> Service:
     return Service(host, "nova-compute", host, not reason, up, not up, reason)
 

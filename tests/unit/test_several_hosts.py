@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 from instance_ha.cluster import Cluster
 from instance_ha.engine import reserve
+from instance_ha.engine.context import Context
 from instance_ha.engine.host import Host
+from instance_ha.engine.scene import Terms
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import CloudUnreachable
@@ -37,9 +39,9 @@ class Written(Cluster):
 
 
 def worker_with(little: LittleNova, *records: Record) -> Worker:
-    worker = Worker(Written(), little.nova, Policy(), "me")
+    worker = Worker(Context(Written(), little.nova, Policy(), "me"))
     for record in records:
-        worker.hosts[record.node] = Host(worker, record)
+        worker.hosts[record.node] = Host(worker.context, record)
     return worker
 
 
@@ -48,7 +50,7 @@ def worker_with(little: LittleNova, *records: Record) -> Worker:
 def test_a_host_whose_fencing_is_not_confirmed_is_no_dead_destination(little: LittleNova, state: str, proof: str, dead: bool) -> None:
     little.service("cmp-2").update(state="down", forced_down=True)
     worker = worker_with(little, Record("cmp-2", state, "3f9c", proof=proof))
-    assert worker.dead_hosts(little.nova.services()) == ({"cmp-2"} if dead else set())
+    assert worker.context.dead_hosts(little.nova.services()) == ({"cmp-2"} if dead else set())
 
 
 def test_each_of_two_dead_hosts_gets_a_reserved_host_of_its_own(little: LittleNova) -> None:
@@ -58,7 +60,7 @@ def test_each_of_two_dead_hosts_gets_a_reserved_host_of_its_own(little: LittleNo
     services = little.nova.services()
     for node in ("cmp-1", "cmp-2"):
         host = worker.hosts[node]
-        host.record = reserve.call(worker, host.record, next(s for s in services if s.host == node), services)
+        host.record = reserve.call(worker.context, host.record, next(s for s in services if s.host == node), services)
     assert {host.record.reserve for host in worker.hosts.values()} == {"r1", "r2"}
     assert all(little.service(name)["status"] == "enabled" for name in ("r1", "r2"))
 
@@ -72,9 +74,9 @@ def test_a_bug_with_one_host_is_told_and_does_not_stop_the_others(little: Little
     def away() -> float:
         raise CloudUnreachable("no answer")
 
-    assert worker._guarded(record, buggy) > 0 and "met a bug" in worker.health.problems["bug cmp-1"]
+    assert worker._guarded(record, buggy) > 0 and "met a bug" in worker.context.health.problems["bug cmp-1"]
     assert worker._guarded(record, away) > 0 and worker._guarded(record, lambda: 7.0) == 7.0
-    assert not worker.health.problems
+    assert not worker.context.health.problems
 
 
 def test_a_bug_with_one_server_is_told_until_its_incident_is_over(little: LittleNova, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,12 +85,12 @@ def test_a_bug_with_one_server_is_told_until_its_incident_is_over(little: Little
     worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0))
     host = worker.hosts["cmp-1"]
     engine = host._engine("cmp-1")
-    host.look = engine.look(little.nova.services(), 0, True, {})
+    host.look = engine.look(little.nova.services(), Terms(0))
     monkeypatch.setattr(little.nova, "server", lambda *_: 1 / 0)
     monkeypatch.setattr(engine, "nova", little.nova)
-    assert worker._do((host, host.look.verdicts[0])) is False and "web on cmp-1" in worker.health.problems["bug s1"]
+    assert worker._do((host, host.look.verdicts[0])) is False and "web on cmp-1" in worker.context.health.problems["bug s1"]
     worker._drop("cmp-1")
-    assert not worker.health.problems
+    assert not worker.context.health.problems
 
 
 def test_a_node_that_was_taken_out_of_the_cluster_in_the_middle_is_named(little: LittleNova) -> None:
@@ -97,7 +99,7 @@ def test_a_node_that_was_taken_out_of_the_cluster_in_the_middle_is_named(little:
     record = Record("cmp-1", CONFIRMED, "a", baseline=0, proof="node_fenced:1", worker="me")
     worker = worker_with(little, record)
     worker.hosts["cmp-1"].step(ClusterView({}, {"cmp-1": record}, {}, True), record, worker._services)
-    assert "the cluster knows no such node any more" in worker.health.problems["cmp-1"] and worker.hosts["cmp-1"].look is None
+    assert "the cluster knows no such node any more" in worker.context.health.problems["cmp-1"] and worker.hosts["cmp-1"].look is None
 
 
 def test_of_several_that_are_left_each_is_named_within_the_room_of_crm_mon(little: LittleNova) -> None:
@@ -107,10 +109,10 @@ def test_of_several_that_are_left_each_is_named_within_the_room_of_crm_mon(littl
     worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0))
     host = worker.hosts["cmp-1"]
     for reason in ("short", "x" * 200):
-        host.look = host._engine("cmp-1").look(little.nova.services(), 0, True, {})
+        host.look = host._engine("cmp-1").look(little.nova.services(), Terms(0))
         host.look.verdicts = [replace(v, reason=reason) for v in host.look.verdicts]
         host.tell(0)
-        text = worker.health.problems["left cmp-1"]
+        text = worker.context.health.problems["left cmp-1"]
         assert text[:REASON_LENGTH].startswith("4 of cmp-1's servers not evacuated: a-server-0, a-server-1, a-server-2; a-server-0: " + reason[:10])
         assert text.endswith(f"; a-server-1: {reason}; a-server-2: {reason}")
 
@@ -121,7 +123,7 @@ def test_a_host_that_dies_again_while_it_returns_is_recorded_again(little: Littl
     record = Record("cmp-1", RETURNING, "3f9c", proof="node_fenced:1", baseline=4, reserve="r1", raw="returning;id=3f9c")
     worker = worker_with(little, record)
     written: list[Record] = []
-    monkeypatch.setattr(worker.cluster, "replace", lambda one: written.append(one) or one)
+    monkeypatch.setattr(worker.context.cluster, "replace", lambda one: written.append(one) or one)
     host = worker.hosts["cmp-1"]
     marked = ClusterNode("cmp-1", True, False, "node_fenced:9")      # it is let in before it is online
     for node in (marked, ClusterNode("cmp-1", True, False), ClusterNode("cmp-1", True, None, "node_fenced:9"), ClusterNode("cmp-1", True, True)):
@@ -140,25 +142,25 @@ def test_the_host_of_another_node_is_not_evacuated(little: LittleNova, mapped: d
     worker = worker_with(little, record)
     nodes = {name: ClusterNode(name, True, name != "cmp-1", "" if name != "cmp-1" else "node_fenced:1") for name in ("cmp-1", "cmp-2")}
     worker.hosts["cmp-1"].step(ClusterView(nodes, {"cmp-1": record}, {}, True, mapped=mapped), record, little.nova.services)
-    assert ("is the compute host of cmp-2" in worker.health.problems.get("cmp-1", "")) == refused
+    assert ("is the compute host of cmp-2" in worker.context.health.problems.get("cmp-1", "")) == refused
     assert not refused or not any(asked.startswith("PUT") for asked in little.asked)
 
 
 def test_a_host_that_nobody_will_fence_is_told(little: LittleNova) -> None:
     """A deployment tool has switched fencing off, and a host dies: nothing would ever be on record."""
     now = [0.0]
-    worker = Worker(Written(), little.nova, Policy(), "me", clock=lambda: now[0])
-    worker.services_known = little.nova.services()
+    worker = Worker(Context(Written(), little.nova, Policy(), "me", clock=lambda: now[0]))
+    worker.context.services_known = little.nova.services()
     nodes = {"cmp-1": ClusterNode("cmp-1", True, False), "db-1": ClusterNode("db-1", True, False), "cmp-2": ClusterNode("cmp-2", True, True)}
     off = ClusterView(nodes, {}, {}, True, fences_nobody="fencing is switched off (stonith-enabled=false)")
     worker.unfenced.look(off)
-    assert not worker.health.problems
+    assert not worker.context.health.problems
     now[0] = 6.0
     worker.unfenced.look(off)
-    assert worker.health.problems == {
+    assert worker.context.health.problems == {
         "unfenced cmp-1": "cmp-1 is offline and will not be evacuated: fencing is switched off (stonith-enabled=false)"}
     worker.unfenced.look(ClusterView(nodes, {}, {}, True))
-    assert not worker.health.problems
+    assert not worker.context.health.problems
 
 
 @pytest.mark.parametrize(("mark", "again"), [

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from instance_ha.cluster import Cluster
 from instance_ha.engine import stayed
+from instance_ha.engine.context import Context
 from instance_ha.engine.evacuation import Evacuation
+from instance_ha.engine.scene import Task, Terms
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.stayed import Stayed
 from instance_ha.engine.worker import Worker
@@ -53,13 +55,13 @@ class Home:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
-        self.worker = Worker(Cluster(), cloud.nova, Policy(), "me")
-        self.stayed = Stayed(self.worker, "cmp-1")
-        self.engine = Evacuation(cloud.nova, "cmp-1", "3f9c", "me", Policy())
+        self.worker = Worker(Context(Cluster(), cloud.nova, Policy(), "me"))
+        self.stayed = Stayed(self.worker.context, "cmp-1")
+        self.engine = Evacuation(cloud.nova, Task("cmp-1", "3f9c", "me"), Policy())
         self.engine.records.deep = True
 
     def turn(self, baseline: int = 0) -> str:
-        look = self.engine.look(self.cloud.nova.services(), baseline, False, {}, frozenset())
+        look = self.engine.look(self.cloud.nova.services(), Terms(baseline, starts=False))
         return self.stayed.restore(self.engine, look)
 
     def acted(self, uid: str) -> list[str]:
@@ -88,8 +90,8 @@ def test_many_are_seen_to_in_shares(cloud: Cloud, home: Home, monkeypatch: pytes
     """A turn that lasts as long as they all need keeps the other hosts waiting, and the worker from its heartbeat."""
     now = iter(range(1000))
     beats: list[int] = []
-    monkeypatch.setattr(home.worker, "clock", lambda: float(next(now)))
-    monkeypatch.setattr(home.worker, "alive", lambda: beats.append(1))
+    monkeypatch.setattr(home.worker.context, "clock", lambda: float(next(now)))
+    monkeypatch.setattr(home.worker.context, "alive", lambda: beats.append(1))
     for number in range(10):
         cloud.boot(f"s{number}", "web")
         if number < 5:
@@ -185,7 +187,7 @@ def test_a_server_whose_live_migration_broke_off_keeps_its_mark(cloud: Cloud, ho
 
 def test_a_task_that_the_hosts_death_broke_off_is_not_waited_for_for_ever(cloud: Cloud, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(home.worker, "clock", lambda: now[0])
+    monkeypatch.setattr(home.worker.context, "clock", lambda: now[0])
     cloud.boot("s1", "web", **{TASK: "suspending"})
     cloud.claim("s1")
     assert "have a task" in home.turn() and home.acted("s1") == []

@@ -199,7 +199,7 @@ def any_n(world: World, capsys: pytest.CaptureFixture[str], number: int, staying
     for host in HOSTS:
         inventory = {"total": 100, "reserved": 0, "allocation_ratio": 1.0}
         world.fake.says_always(f"/resource_providers/r-{host}/inventories", {"inventories": {"MEMORY_MB": inventory, "VCPU": inventory}})
-    code = plan_any.report(world.survey(), plan_any.hosts_of(SERVICES, number), number, POLICY, staying or [], "json")
+    code = plan_any.report(world.survey(), (plan_any.hosts_of(SERVICES, number), number), POLICY, staying or [], "json")
     told = capsys.readouterr()
     return code, json.loads(told.out), told.err
 

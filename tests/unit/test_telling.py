@@ -13,6 +13,7 @@ import pytest
 from instance_ha import cluster as door
 from instance_ha import model, params
 from instance_ha.cluster import Cluster
+from instance_ha.engine.context import Context
 from instance_ha.engine.selection import policy_from
 from instance_ha.engine.worker import Worker
 from instance_ha.incident import Incident, parse_incident
@@ -105,8 +106,8 @@ class Stage:
 
     def start(self) -> None:
         """A new worker, as after the death of the one before."""
-        self.worker = Worker(Cluster(), self.little.nova, policy_from(self.values), f"ctl-1.{self.now}", clock=lambda: self.now)
-        self.teller = Teller("nova-evacuate", "ctl-1", self.worker.cluster, self.values)
+        self.worker = Worker(Context(Cluster(), self.little.nova, policy_from(self.values), f"ctl-1.{self.now}", clock=lambda: self.now))
+        self.teller = Teller("nova-evacuate", "ctl-1", self.worker.context.cluster, self.values)
 
     def turns(self, count: int = 1, seconds: float = 1.0) -> None:
         for _ in range(count):
@@ -347,7 +348,7 @@ def test_what_parameters_name_and_is_not_there_degrades_the_monitor(stage: Stage
     stage.values.update(metrics_directory="/nowhere", hook="/nowhere/hook")
     stage.start()
     _until(stage, {"metrics", "hook"})
-    problems = stage.worker.health.problems
+    problems = stage.worker.context.health.problems
     assert problems["hook"] == "hook=/nowhere/hook is not there"
     assert problems["metrics"].startswith("the metrics cannot be written to /nowhere/")
     stage.teller.configure({**stage.values, "metrics_directory": "", "hook": ""})
@@ -357,8 +358,8 @@ def test_what_parameters_name_and_is_not_there_degrades_the_monitor(stage: Stage
 def _until(stage: Stage, subjects: set[str]) -> None:
     """Go on until the worker has these problems, of the two."""
     end = time.monotonic() + 10
-    while {"metrics", "hook"} & {*stage.worker.health.problems} != subjects:
-        assert time.monotonic() < end, stage.worker.health.problems
+    while {"metrics", "hook"} & {*stage.worker.context.health.problems} != subjects:
+        assert time.monotonic() < end, stage.worker.context.health.problems
         stage.turns()
 
 
@@ -396,3 +397,17 @@ def test_a_phase_ends_when_it_ended_and_not_when_the_turn_was_over() -> None:
     tale.record(Record("cmp-1", model.CONFIRMED, "3f9c", proof="node_fenced:1010"), 1010.0, 10.0)
     tale.sight(Sight("cmp-1", [], 1, 0), 1020.0, 20.0, (1013.0, 13.0))
     assert (tale.incident.proven, tale.incident.requested) == (1010.0, 1013.0) and marks == [("fencing", 10.0), ("start", 3.0)]
+
+
+def test_a_destination_that_fails_several_servers_is_told_once_and_shown(stage: Stage) -> None:
+    for number in range(3):
+        stage.little.boot(f"{number}1111111-2222-3333-4444-555555555555", f"more-{number}")
+    stage.turns()
+    die(stage)
+    stage.turns(6)
+    for row in [*stage.little.migrations]:
+        stage.little.move(row["instance_uuid"], "failed", "cmp-2")
+    stage.turns(6)
+    told = [event for event in stage.told() if event["event"] == "destination-failing"]
+    assert [(event["destination"], event["node"]) for event in told] == [("cmp-2", "cmp-1")]
+    assert stage.samples()["instance_ha_destination_failing", (("host", "cmp-2"),)] == 1

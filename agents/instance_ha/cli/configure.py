@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .. import credentials, params
+from .. import configuration, credentials, params
 from ..cib import parse_cib, read_cib
 from ..cluster import Cluster
-from ..configuring import inventory, powering, transaction
+from ..configuration import Configuration
+from ..configuring import powering, transaction
 from ..configuring.identity import identity, shared
-from ..configuring.inventory import Inventory
 from ..configuring.provisioning import NOVA_EVACUATE, Proposal, Wish, propose
 from ..configuring.transaction import Transaction
 from ..engine.entry import node_of
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.undo:
         return _undo(cluster, Path(args.undo).absolute())
     cib = cluster.cib()
-    has = inventory.read(parse_cib(cib))
+    has = configuration.read(parse_cib(cib))
     wish = _wish(args, cluster, has)
     proposal = propose(has, wish)
     if proposal.faults:
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     return SOME_LEFT
 
 
-def _wish(args: argparse.Namespace, cluster: Cluster, has: Inventory) -> Wish:
+def _wish(args: argparse.Namespace, cluster: Cluster, has: Configuration) -> Wish:
     agent = "" if args.no_nova_compute else args.nova_compute or _usual_unit()
     if agent.count(":") not in (0, 1, 2) or (agent and ":" not in agent):
         raise ConfigurationError(f"--nova-compute {agent!r} is no agent: write it as class:type or class:provider:type")
@@ -95,7 +95,7 @@ def _wish(args: argparse.Namespace, cluster: Cluster, has: Inventory) -> Wish:
     return Wish(hosts, args.cloud, agent, bool(agent) and not cluster.has_agent(agent), args.migrate, capable)
 
 
-def _named(text: str, has: Inventory) -> tuple[str, ...]:
+def _named(text: str, has: Configuration) -> tuple[str, ...]:
     found = {name: node_of([name], {*has.nodes}) for name in text.replace(",", " ").split()}
     if not found:
         raise ConfigurationError(f"--hosts {text!r} names no host")
@@ -105,7 +105,7 @@ def _named(text: str, has: Inventory) -> tuple[str, ...]:
     return tuple(sorted({node for node in found.values() if node}))
 
 
-def _asked(args: argparse.Namespace, has: Inventory) -> tuple[str, ...]:
+def _asked(args: argparse.Namespace, has: Configuration) -> tuple[str, ...]:
     """The nodes that are compute hosts of Nova. Raises ConfigurationError when Nova has one that is no node."""
     agents = [*has.of_type(NOVA_EVACUATE), *has.of_type(f"stonith:{powering.FENCE_NOVA}")]
     devices = [resource for resource in has.resources.values() if resource.device and resource.type in RECORDERS]
@@ -176,7 +176,7 @@ def _quiet(cluster: Cluster, cib: str, proposal: Proposal, wish: Wish) -> None:
 
 def _attribute(cib: str) -> str:
     """The node attribute that holds the records in this cluster."""
-    agents = inventory.read(parse_cib(cib)).of_type(NOVA_EVACUATE)
+    agents = configuration.read(parse_cib(cib)).of_type(NOVA_EVACUATE)
     return shared(agents).get("evacuate_attribute", "evacuate")
 
 
@@ -206,7 +206,7 @@ def _apply(work: Transaction, proposal: Proposal, wish: Wish, cib: str) -> int:
 
 def _left(cib: str, wish: Wish) -> str:
     """Why a configuration is not yet what it should be; "" when it is."""
-    proposal = propose(inventory.read(parse_cib(cib)), wish)
+    proposal = propose(configuration.read(parse_cib(cib)), wish)
     return next(iter((*proposal.faults, *(step.why for step in proposal.steps))), "")
 
 

@@ -10,17 +10,17 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..cluster import Cluster
 from ..engine import decide
 from ..engine.evacuation import Evacuation, Prepared
+from ..engine.looked import Look
 from ..engine.naming import host_of, is_ours, off_hosts
-from ..engine.scene import Verdict
-from ..engine.selection import Policy, policy_from
-from ..engine.window import Queue, Waiting, Window
+from ..engine.rounds import Rounds, Share
+from ..engine.scene import ByHand, Task, Terms, Verdict
+from ..engine.selection import policy_from
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..model import ClusterView, Server, claim_of
 from ..nova import Nova
@@ -42,7 +42,6 @@ Found = tuple[Cluster, ClusterView]
 
 COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")
 POLL = 1.0
-THREADS = 32
 SILENCE_LIMIT = 120.0  # Nova unreachable for so long ends the command
 
 
@@ -72,7 +71,7 @@ def run_server(args: argparse.Namespace) -> int:
     server = nova.server(args.server) or _by_name(nova, args.server)
     if not server.host:
         raise ConfigurationError(f"server {server.name} is on no host; there is nothing to evacuate it from")
-    return _run(args, nova, values, found, server.host, server.id)
+    return _run(args, nova, values, found, (server.host, server.id))
 
 
 def run_host(args: argparse.Namespace) -> int:
@@ -80,7 +79,7 @@ def run_host(args: argparse.Namespace) -> int:
     host = host_of(found[1].named(args.host) if found else args.host, values["domain"], nova.services())
     if host is None:
         raise ConfigurationError(f"Nova knows no compute host {args.host!r}; see: instance-ha hosts")
-    return _run(args, nova, values, found, host, None)
+    return _run(args, nova, values, found, (host, None))
 
 
 def _connect(args: argparse.Namespace) -> tuple[Nova, dict[str, str], Found | None]:
@@ -107,7 +106,9 @@ def _by_name(nova: Nova, name: str) -> Server:
     return found[0]
 
 
-def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Found | None, host: str, only: str | None) -> int:
+def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Found | None, what: tuple[str, str | None]) -> int:
+    """Evacuate a host, and of it one server or all: `what`."""
+    host, only = what
     services = nova.services()
     service = next((s for s in services if s.binary == "nova-compute" and s.host == host), None)
     if service is None:
@@ -120,17 +121,15 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Fo
     password, racks = _password(args), aggregates(nova)
     if service.up:
         nova.force_down(service, True)
-    token = f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}"
-    policy = policy_from(values)
     recorded = is_ours(service) or (found is not None and node is not None and node.name in found[1].records)
-    evacuation = Evacuation(nova, host, uuid.uuid4().hex[:8], token, policy, args.target, only, racks, password, True, recorded)
-    verdicts: dict[str, Verdict] = {}
+    task = Task(host, uuid.uuid4().hex[:8], f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}")
+    evacuation = Evacuation(nova, task, policy_from(values), racks, ByHand(args.target, only, password, recorded=recorded))
+    follower = Follower(evacuation, Watch(found[0] if found else None, node.name if node else ""), values["domain"])
     try:
-        guard = Watch(found[0] if found else None, node.name if node else "")
-        broken_off = _follow(evacuation, nova, policy, args.timeout, verdicts, guard, values["domain"])
+        broken_off = follower.follow(args.timeout)
     except KeyboardInterrupt:
         broken_off = "interrupted"
-    left = _report(args, nova, evacuation, verdicts)
+    left = _report(args, nova, evacuation, follower.verdicts)
     if broken_off:
         print(f"instance-ha: not followed to the end: {broken_off}; what Nova has accepted goes on. The same command goes on too", file=sys.stderr)
     return SOME_LEFT if left or broken_off else ALL_DONE
@@ -140,7 +139,7 @@ def _password(args: argparse.Namespace) -> Callable[[], str] | None:
     """Where a server's new password comes from. Raises ConfigurationError when none is given."""
     if args.generate_password:
         return lambda: secrets.token_urlsafe(12)
-    if args.password == "-":
+    if args.password == "-":       # noqa: S105  it means standard input
         try:
             given = getpass.getpass("New password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
         except EOFError:
@@ -151,62 +150,70 @@ def _password(args: argparse.Namespace) -> Callable[[], str] | None:
     return (lambda: args.password) if args.password else None
 
 
-def _follow(evacuation: Evacuation, nova: Nova, policy: Policy, timeout: float, known: dict[str, Verdict], guard: Watch, domain: str) -> str:
-    """Turn after turn until nothing is under way. Why it came to no end, "" when it did; `known` gets the last verdict on each server, by its id."""
-    prepared: Prepared | None = None
-    window, queue = Window(policy.min_parallel, policy.max_parallel), Queue(policy.group_timeout, policy.start_pause, time.monotonic)
-    limit, heard = time.monotonic() + timeout, time.monotonic()
-    broken_off = f"--timeout of {timeout:g} s is over"
-    while time.monotonic() < limit:
-        try:
-            prepared = prepared or evacuation.prepare()
-            services = nova.services()
-            view = guard.cluster.view() if guard.cluster else None
-            back = guard.is_back(view, next((s for s in services if s.binary == "nova-compute" and s.host == evacuation.host), None))
-            dead = off_hosts(services, view.records.values(), view.nodes, domain) if view else frozenset()
-            look = evacuation.look(services, prepared.baseline, not back, prepared.kept, dead)
-            heard = time.monotonic()
-        except (CloudError, ClusterError, HostError) as error:
-            if time.monotonic() - heard > SILENCE_LIMIT:
-                broken_off = str(error)
-                break
-            print(f"\n{error}; looking again", file=sys.stderr)
+class Follower:
+    """Evacuates by hand, round after round. `verdicts` are the last ones on each server, by its id."""
+
+    def __init__(self, evacuation: Evacuation, guard: Watch, domain: str) -> None:
+        self.evacuation, self.guard, self.domain = evacuation, guard, domain
+        self.verdicts: dict[str, Verdict] = {}
+        self._rounds = Rounds(evacuation.policy, time.monotonic)
+        self._prepared: Prepared | None = None
+
+    def follow(self, timeout: float) -> str:
+        """Go on until nothing is under way, for `timeout` seconds at most. Why it came to no end, "" when it did."""
+        limit, heard = time.monotonic() + timeout, time.monotonic()
+        while time.monotonic() < limit:
+            try:
+                look = self._look()
+                heard = time.monotonic()
+            except (CloudError, ClusterError, HostError) as error:
+                if time.monotonic() - heard > SILENCE_LIMIT:
+                    return str(error)
+                print(f"\n{error}; looking again", file=sys.stderr)
+            else:
+                if self._round(look):
+                    return ""
             time.sleep(POLL)
-            continue
-        unfinished = [v.server for v in look.verdicts if v.action not in (decide.DONE, decide.LEFT)]
-        busy = len(look.under_way) - look.still
-        room = window.room(busy, look.still)
+        return f"--timeout of {timeout:g} s is over"
+
+    def _look(self) -> Look:
+        """Raises CloudError, ClusterError, HostError."""
+        evacuation, guard = self.evacuation, self.guard
+        self._prepared = self._prepared or evacuation.prepare()
+        services = evacuation.nova.services()
+        view = guard.cluster.view() if guard.cluster else None
+        service = next((s for s in services if s.binary == "nova-compute" and s.host == evacuation.host), None)
+        dead = off_hosts(services, view.records.values(), view.nodes, self.domain) if view else frozenset[str]()
+        return evacuation.look(services, Terms(self._prepared.baseline, self._prepared.kept, not guard.is_back(view, service), dead))
+
+    def _round(self, look: Look) -> bool:
+        """Act upon what was seen. Whether there was nothing to do any more."""
+        evacuation = self.evacuation
         # All claims first: one wait then does for all of them.
-        claimed = [v for v in look.waiting if not evacuation.unclaimed(v.server)]
-        chosen, reasons = queue.choose([Waiting("", v.server) for v in claimed], unfinished, {"": busy}, room)
-        look.queue(reasons)
-        jobs = [*look.chores, *look.waiting]
-        with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:
-            smooth = list(pool.map(lambda v: evacuation.act(v, look, guard.permits), jobs))  # noqa: B023  (the pool ends within the turn)
-        if not all(smooth):
-            window.trouble()
-        window.tick(time.monotonic(), busy + len(chosen), look.undecided(), evacuation.finished)
-        evacuation.finished = 0
-        for key in [key for key in known if key not in {v.server.id for v in look.verdicts} and known[key].action != decide.UNLOCK]:
-            known.pop(key) if key not in evacuation.done else None
-        known.update({v.server.id: v for v in look.verdicts})
-        _progress(evacuation, known)
-        if not jobs and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts):
-            broken_off = ""
-            break
-        time.sleep(POLL)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-    return broken_off
+        new = [v for v in look.waiting if evacuation.unclaimed(v.server)]
+        claimed = [v for v in look.waiting if v not in new]
+        share = Share("", evacuation, look, claimed, [*look.chores, *new])
+        jobs = self._rounds.run([share], {"": len(look.under_way) - look.still}, look.still,
+                                lambda job: evacuation.act(job[1], look, self.guard.permits))
+        self._note(look)
+        over = not jobs and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts)
+        _show_progress(evacuation, self.verdicts, over)
+        return over
+
+    def _note(self, look: Look) -> None:
+        """Keep the verdicts; a server that is not looked at any more has come to its end, or is gone."""
+        now = {v.server.id: v for v in look.verdicts}
+        kept = {key: v for key, v in self.verdicts.items() if key in self.evacuation.done or v.action == decide.UNLOCK}
+        self.verdicts = {**kept, **now}
 
 
-def _progress(evacuation: Evacuation, known: dict[str, Verdict]) -> None:
+def _show_progress(evacuation: Evacuation, known: Mapping[str, Verdict], over: bool) -> None:
     if not sys.stderr.isatty():
         return
     total = len([v for v in known.values() if v.protected])
     done = len(evacuation.done)
     bar = "#" * (30 * done // max(total, 1))
-    print(f"\r[{bar:<30}] {done}/{total} evacuated", end="", file=sys.stderr, flush=True)
+    print(f"\r[{bar:<30}] {done}/{total} evacuated", end="\n" if over else "", file=sys.stderr, flush=True)
 
 
 def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdicts: dict[str, Verdict]) -> int:
@@ -227,11 +234,11 @@ def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdic
             except CloudError as error:
                 why = f"{why}; still locked: {error}"
         # The one that was named is wanted elsewhere, whatever the rules say of it.
-        wanted = evacuation.only is not None or (verdict.protected and server is not None)
+        wanted = evacuation.by_hand.only is not None or (verdict.protected and server is not None)
         left += 1 if wanted and not moved else 0
         rows.append((key, verdict.server.name, "yes" if moved else "no", server.host or "" if server else "", why, *given))
-    if evacuation.only is not None and not rows:
+    if evacuation.by_hand.only is not None and not rows:
         left = 1
-        print(f"instance-ha: {evacuation.only} is not on {evacuation.host} any more", file=sys.stderr)
+        print(f"instance-ha: {evacuation.by_hand.only} is not on {evacuation.host} any more", file=sys.stderr)
     print_rows((*COLUMNS, "Password") if args.generate_password else COLUMNS, rows, args.format)
     return left

@@ -37,9 +37,11 @@ def why_held(hosts: Iterable[str], services: Sequence[Service], racks: Sequence[
     return next(iter(held(failed, services, racks, policy.threshold).values()), "")
 
 
-def report(survey: Survey, hosts: Sequence[str], number: int, policy: Policy, staying: Iterable[str], how: str) -> int:
-    """Print a line a combination of hosts, the worst first. `staying` has the host of each protected server that its state keeps
-    from being moved. Exit code 1 when any combination leaves a protected server."""
+def report(survey: Survey, lost: tuple[Sequence[str], int], policy: Policy, staying: Iterable[str], how: str) -> int:
+    """Print a line a combination of hosts, the worst first. `lost` are the hosts that can be lost, and how many at once;
+    `staying` has the host of each protected server that its state keeps from being moved. Exit code 1 when any combination
+    leaves a protected server."""
+    hosts, number = lost
     stay, weight = Counter(staying), Counter(mover.host for mover in survey.cloud.movers)
     tried, total = combinations(hosts, number, weight)
     losses = sorted((loss_of(survey.cloud, one, policy.max_parallel) for one in tried),

@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..engine import progress
 from ..engine.naming import host_of
-from ..engine.selection import policy_from
 from ..errors import ClusterError, ConfigurationError, InstanceHaError
 from ..events import iso
 from ..model import Record
 from ..nova import Nova
-from .common import ALL_DONE, CLEAR, NOTHING_TRIED, SOME_LEFT, add_format, aggregates, cluster_view, connect, print_rows, seconds
+from ..reporting import board, server_status
+from .common import ALL_DONE, CLEAR, NOTHING_TRIED, SOME_LEFT, add_format, cluster_view, connect, print_rows, seconds
 
 COLUMNS = ("Host", "Server", "Name", "From", "To", "State", "Attempt", "Seconds", "Reason")
 WATCH = 2.0              # seconds between two looks
@@ -54,15 +53,15 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
     broken = {node: raw for node, raw in view.broken.items() if args.host in (None, *names[node])}
     if args.host and not records and args.host not in {*view.nodes, *view.broken, *(service.host for service in services)}:
         raise ConfigurationError(f"{args.host!r} is neither a node of this cluster nor a host of Nova; see: instance-ha hosts")
-    racks = aggregates(nova) if records else ()
+    told = board.read(found[0]) if records else {}
     rows: list[tuple[object, ...]] = []
     ends: list[str] = []
     for record in records:
         host = host_of(record.host or record.node, values["domain"], services)
-        servers = progress.look(nova, record, host, policy_from(values), services, racks, time.time()) if host else []
+        words = told.get(record.id)
+        servers = server_status.look(nova, record, host, words, time.time()) if host else []
         rows += [(record.node, one.id, one.name, one.source, one.to, one.state, one.attempt, one.seconds, one.reason) for one in servers]
-        told = view.told.get(record.node, "")
-        ends.append(_sentence(record, progress.summary(servers) if host else "Nova knows no such host", told))
+        ends.append(_sentence(record, server_status.summary(servers) if host else "Nova knows no such host", view.told.get(record.node, "")))
     unread = [f"{node}: its fencing record cannot be read: {raw!r}; correct or delete the node attribute" for node, raw in broken.items()]
     _print(args, rows, records, ends, unread)
     return SOME_LEFT if records or broken else ALL_DONE

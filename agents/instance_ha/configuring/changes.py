@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .inventory import ATTRIBUTE, NAME, PATTERN, Level
+from ..configuration import ATTRIBUTE, NAME, PATTERN, Level
 
 Words = list[str]
 # Forced: else crmsh refuses any change while crm_verify has a warning about something that was there before, an old spelling for one.

@@ -12,9 +12,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ..configuration import Configuration, Location, Node, Resource
 from ..model import HELD, STOP, TRUE
-from .banned import added, number, placed, weight, weights
-from .inventory import Inventory, Location, Node, Resource
+from ..values import score
+from .banned import added, placed, weight, weights
 
 STICKINESS = 100000
 STICKY = {"resource-stickiness": str(STICKINESS)}
@@ -36,13 +37,13 @@ class Hold:
         """A name for it."""
         return f"{resource.outermost}-{'held' if self.value == TRUE else 'stopped'}"
 
-    def is_missing(self, has: Inventory, resource: Resource, hosts: Iterable[str], attribute: str) -> bool:
+    def is_missing(self, has: Configuration, resource: Resource, hosts: Iterable[str], attribute: str) -> bool:
         """Whether a nova-compute lacks it for one of these hosts. What is not certain counts as yes."""
         return not all(weight(has, resource, self.held(has.nodes[host], attribute)) <= self.most for host in hosts)
 
     def held(self, node: Node, attribute: str) -> Node:
         """The node, with the attribute."""
-        return Node(node.name, node.remote, {**node.attributes, HELD.format(attribute): self.value})
+        return node.having(**{HELD.format(attribute): self.value})
 
 
 HOLD_BACK = Hold(TRUE, "-10000", -1)    # far more than what people prefer hosts by, and far less than the stickiness
@@ -51,10 +52,10 @@ STOPPED = Hold(STOP, "-INFINITY", -math.inf)
 
 def is_sticky(resource: Resource) -> bool:
     """Whether the rule does not stop it where it runs."""
-    return number(resource.meta.get("resource-stickiness", "")) >= STICKINESS
+    return score(resource.meta.get("resource-stickiness")) >= STICKINESS
 
 
-def stopping(has: Inventory, resource: Resource, hosts: Iterable[str], attribute: str) -> list[Location]:
+def stopping(has: Configuration, resource: Resource, hosts: Iterable[str], attribute: str) -> list[Location]:
     """The constraints that would stop it where it runs although it is only to be kept from starting: the attribute's `true` takes
     from one of these hosts as much as the stickiness gives it."""
     nodes = [has.nodes[host] for host in hosts]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .. import params
-from .inventory import Resource
+from ..configuration import Resource
 
 SHARED = ("domain", "evacuate_attribute", "quick_evacuate_level")
 CLOUD, OPENRC = "cloud", "openrc"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 
-from .. import cib
-from ..fence_agents import IMPLICIT_WATCHDOG, Effect, effect_of, proves
+from ..configuration import Configuration, Level, Resource
+from ..fence_agents import Effect, effect_of, proves
 from ..model import RECORDERS
-from .inventory import Inventory, Level, Resource
-from .properties import FENCING_WATCHDOG_TIMEOUT
 
 FENCE_NOVA = "fence_nova"
 OLD = RECORDERS - {FENCE_NOVA}
@@ -17,12 +14,12 @@ OLD = RECORDERS - {FENCE_NOVA}
 
 def host_list(device: Resource) -> list[str]:
     """The nodes in a device's pcmk_host_list."""
-    return [name for name in re.split(r"[\s,;]+", device.params.get("pcmk_host_list", "")) if name]
+    return device.host_list
 
 
 def host_map(device: Resource) -> dict[str, str]:
     """A device's pcmk_host_map: by node, what it is to the device."""
-    return cib.host_map(device.params.get("pcmk_host_map", ""))
+    return device.host_map
 
 
 def names_node(device: Resource, node: str) -> bool:
@@ -35,7 +32,7 @@ def has_list(device: Resource) -> bool:
     return bool(device.params.get("pcmk_host_list") or device.params.get("pcmk_host_map"))
 
 
-def devices_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]]) -> list[str]:
+def devices_of(has: Configuration, node: str, capable: Mapping[str, Collection[str]]) -> list[str]:
     """The devices that cut a node's power: those that name it; where none does, those that the fencer has said can fence it."""
     devices = [resource for resource in has.resources.values() if resource.device]
     power = [one for one in devices if effect_of(one.type) in (Effect.POWER, Effect.UNKNOWN)]
@@ -43,30 +40,23 @@ def devices_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]]
     return named or [device.id for device in power if device.id in capable.get(node, ()) and not has_list(device)]
 
 
-def unnamed(has: Inventory) -> list[str]:
+def unnamed(has: Configuration) -> list[str]:
     """The nodes that have no levels and that no power device names, so that the fencer has to be asked."""
     return [node for node in sorted(has.nodes) if not has.levels_of(node) and not devices_of(has, node, {})]
 
 
-def types_of(has: Inventory, level: Level) -> list[str]:
+def types_of(has: Configuration, level: Level) -> list[str]:
     """The fence agents of a level's devices; "" for one that is not there."""
-    return [agent_of(has, device) for device in level.devices]
+    return [has.agent_of(device) for device in level.devices]
 
 
-def agent_of(has: Inventory, device: str) -> str:
-    """Return the fence agent of a device, "" where there is no such device.
-
-    With a stonith-watchdog-timeout Pacemaker has one of its own, which no resource stands for.
-    """
-    resource = has.resources.get(device)
-    if resource is not None:
-        return resource.type if resource.device else ""
-    watchdog = has.properties.value(FENCING_WATCHDOG_TIMEOUT)
-    own = device == IMPLICIT_WATCHDOG and watchdog.strip("0smin ") != ""
-    return "fence_watchdog" if own else ""
+def best_levels(has: Configuration, node: str) -> tuple[Level, ...]:
+    """Return the levels of a node: of several lists that may be used, one that is right, else the first."""
+    lists = has.topologies_of(node)
+    return next((levels for levels in lists if all(is_right(has, level) for level in levels)), has.levels_of(node))
 
 
-def is_right(has: Inventory, level: Level) -> bool:
+def is_right(has: Configuration, level: Level) -> bool:
     """Whether fence_nova is in a level, after all of its power devices, with no other recorder."""
     types = types_of(has, level)
     powers = [position for position, agent in enumerate(types) if agent not in RECORDERS]
@@ -75,9 +65,9 @@ def is_right(has: Inventory, level: Level) -> bool:
     return ordered and any(map(proves, types)) and len(powers) + len(novas) == len(types)
 
 
-def fault_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]], migrate: bool) -> str:
+def fault_of(has: Configuration, node: str, capable: Mapping[str, Collection[str]], migrate: bool) -> str:
     """Why a node's levels cannot be made right, and what a person has to do; "" when they can, or are."""
-    levels = has.levels_of(node)
+    levels = best_levels(has, node)
     for level in levels:
         for device, agent in zip(level.devices, types_of(has, level)):
             if not agent:
@@ -104,11 +94,11 @@ def fault_of(has: Inventory, node: str, capable: Mapping[str, Collection[str]], 
     return ""
 
 
-def wanted_levels(has: Inventory, node: str, capable: Mapping[str, Collection[str]], nova: str) -> tuple[Level, ...]:
+def wanted_levels(has: Configuration, node: str, capable: Mapping[str, Collection[str]], nova: str) -> tuple[Level, ...]:
     """The levels that a node without a fault is to have, by name: its own with fence_nova (the device `nova` where a level has none) last; those
-    without a power device go. The levels it has when they are right."""
-    levels = has.levels_of(node)
-    if levels and all(is_right(has, level) for level in levels):
+    without a power device go. The levels it has when they are right, each list of them that Pacemaker may use."""
+    levels = best_levels(has, node)
+    if levels and all(is_right(has, level) for one in has.topologies_of(node) for level in one):
         return levels
     wanted = []
     for level in levels:

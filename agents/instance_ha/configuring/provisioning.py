@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..booleans import boolean
+from ..configuration import NAME, Configuration, Level, Node, Resource
 from ..model import RECORD
+from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from . import holdback, identity
 from .banned import is_banned
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from .inventory import NAME, Inventory, Level, Node, Resource, seconds
-from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
-from .properties import CONCURRENT_FENCING, FENCING_ENABLED
+from .powering import FENCE_NOVA, OLD, best_levels, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
@@ -59,7 +59,7 @@ class Proposal:
     dropped: tuple[str, ...] = ()
 
 
-def propose(has: Inventory, wish: Wish) -> Proposal:
+def propose(has: Configuration, wish: Wish) -> Proposal:
     """What this cluster lacks. There are no steps when there are faults."""
     return _Proposer(has, wish).proposal()
 
@@ -70,7 +70,7 @@ def is_nova_compute(resource: Resource) -> bool:
 
 
 class _Proposer:
-    def __init__(self, has: Inventory, wish: Wish) -> None:
+    def __init__(self, has: Configuration, wish: Wish) -> None:
         self.has, self.wish = has, wish
         self.novas = has.of_type(f"stonith:{FENCE_NOVA}")
         self.old = [resource for resource in has.resources.values() if resource.device and resource.type in OLD]
@@ -97,7 +97,7 @@ class _Proposer:
         return Proposal(tuple(steps), (), tuple(self._notes()), self.elsewhere, tuple(self.dropped))
 
     def _marked(self, node: Node) -> Node:
-        return Node(node.name, node.remote, {**node.attributes, ROLE: COMPUTE}) if node.name in self.wish.hosts else node
+        return node.having(**{ROLE: COMPUTE}) if node.name in self.wish.hosts else node
 
     def _free(self, wanted: str) -> str:
         names = [wanted, *(f"{wanted}{number}" for number in range(2, 100))]
@@ -184,7 +184,7 @@ class _Proposer:
         for host in self.wish.hosts:
             remote = self.has.resources.get(host)
             start = remote.operations.get("start", {}) if remote and self.has.nodes[host].remote else {}
-            if remote and seconds(start.get("timeout", "")) > CONNECT_LIMIT:
+            if remote and (remote.time("start", "timeout") or 0) > CONNECT_LIMIT:
                 yield Step(f"while Pacemaker tries to connect to {host} it begins nothing else, not even the fencing of a second host",
                            Update(host, False, operations={"start": {**start, "timeout": "15"}}, had=remote.operations))
 
@@ -198,10 +198,10 @@ class _Proposer:
         after: list[Level] = []
         hosts = []
         for host in self.wish.hosts:
-            now, wanted = self.has.levels_of(host), wanted_levels(self.has, host, self.wish.capable, self.nova)
+            now, wanted = best_levels(self.has, host), wanted_levels(self.has, host, self.wish.capable, self.nova)
             if now != wanted:
                 hosts.append(host)
-                before += [level for level in now if level.kind == NAME]
+                before += [level for level in now if level.kind == NAME and level.target == host]
                 after += wanted
         if hosts:
             others = [level for level in self.has.levels if level not in before]
@@ -264,7 +264,7 @@ class _Proposer:
                 level = {"log_level": "debug"} if loud and not resource.params.get("log_level") else {}
                 wanted = {**wanted, "verbose": "", **level}
             monitor = resource.operations.get("monitor", {})
-            operations = {"monitor": {**monitor, **usual}} if self.wish.migrate and seconds(monitor.get("timeout", "")) > 60 else {}
+            operations = {"monitor": {**monitor, **usual}} if self.wish.migrate and (resource.time("monitor", "timeout") or 0) > 60 else {}
             meta = {} if resource.meta.get("failure-timeout") else {"failure-timeout": "60s"}
             if wanted or operations or meta:
                 yield Step(f"{resource.id}: a worker evacuates, so that its monitor is short, and a failure of it is forgotten after a minute",

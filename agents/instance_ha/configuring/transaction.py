@@ -14,11 +14,11 @@ from pathlib import Path
 
 from lxml import etree
 
+from .. import configuration
 from ..cib import parse_cib
 from ..cluster import Cluster
 from ..errors import ClusterError, ConfigurationError, HostError
 from ..process import Outcome
-from . import inventory
 from .changes import Change
 
 PCS, CRMSH = "pcs", "crmsh"
@@ -86,7 +86,7 @@ def undo(cluster: Cluster, folder: Path) -> None:
     _write(trial, cluster.cib())
     try:
         cluster.patch(str(change), str(trial))
-        has = inventory.read(parse_cib(_read(trial)))
+        has = configuration.read(parse_cib(_read(trial)))
         gone = sorted({device for level in has.levels for device in level.devices} - {*has.resources})
         if gone:
             raise ClusterError(f"fencing levels would name {', '.join(gone)}, which would be gone")

@@ -12,8 +12,10 @@ from ..engine.limits import aggregate_metadata
 from ..engine.selection import Ruling, Selection, rule_for
 from ..errors import CloudError, CloudRefused
 from ..model import Aggregate, Server, Service
+from . import rights
 from .inspection import Inspected
 
+ADMIN = "admin"
 NOVA, GLANCE, PLACEMENT = "Nova", "Glance", "Placement"
 AGGREGATES, SERVERS = "os_compute_api:os-aggregates:index", "os_compute_api:servers:detail:get_all_tenants"
 CANDIDATE = "/allocation_candidates?resources=VCPU:1&limit=1"
@@ -33,7 +35,8 @@ class Judged:
 @dataclass(frozen=True)
 class Cloud:
     """What was read; None is what could not be. `refused` are the answers by the policy that they were refused for, `away` those
-    that did not come, by service. `now` is the clock of Nova's API, `ahead` the seconds by which it is ahead of this node's."""
+    that did not come, by service. `now` is the clock of Nova's API, `ahead` the seconds by which it is ahead of this node's.
+    `rights` are tried for a user who is no admin."""
 
     services: Sequence[Service]
     now: float | None = None
@@ -43,6 +46,7 @@ class Cloud:
     servers: Sequence[Judged] | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
     away: Mapping[str, str] = field(default_factory=dict)
+    rights: rights.Rights | None = None
 
 
 class Reader:
@@ -62,13 +66,14 @@ class Reader:
         servers = self._try(SERVERS, lambda: [one for host in hosts for one in self._on(host, aggregates or ())])
         if servers:
             uid = servers[0].server.id
-            self._try("os_compute_api:servers:show", lambda: self.nova.server(uid))
-            self._try("os_compute_api:os-instance-actions:list", lambda: self.nova.actions(uid))
+            if self._try("os_compute_api:servers:show", lambda: self.nova.server(uid)):
+                self._try("os_compute_api:os-instance-actions:list", lambda: self.nova.actions(uid))
         self._try("os_compute_api:os-migrations:index", lambda: self.nova.look("/os-migrations?migration_type=evacuation&limit=1"))
         self._try("os_compute_api:os-hypervisors:list-detail", lambda: self.nova.look("/os-hypervisors/detail?limit=1"))
         self._try("placement:allocation_candidates:list", lambda: self.nova.look(CANDIDATE, "placement"), PLACEMENT)
         roles = self._try("", self.nova.roles)
-        return Cloud(services, now, ahead, roles, aggregates, servers, self.refused, self.away)
+        found = rights.tried(self.nova) if roles is not None and ADMIN not in roles else None
+        return Cloud(services, now, ahead, roles, aggregates, servers, self.refused, self.away, found)
 
     def _try(self, policy: str, read: Callable[[], Read], service: str = NOVA) -> Read | None:
         if service in self.away:  # who did not answer once is not waited for again

@@ -6,13 +6,13 @@ import calendar
 import time
 from collections.abc import Iterator, Sequence
 
-from ..configuring.inventory import Resource
+from ..configuration import Resource
 from ..engine.naming import host_of, is_ours
 from ..model import ClusterView, Service
+from . import rights
 from .asking import AGGREGATES, GLANCE, NOVA, PLACEMENT, Cloud
 from .finding import Finding, Mend, param, shell, to_do
 
-ADMIN = "admin"
 CLOCK_LIMIT = 5.0         # seconds between two clocks
 NEEDED = ("nova-scheduler", "nova-conductor")
 POLICIES = "docs/operations.md, \"What the OpenStack user needs\""
@@ -45,7 +45,8 @@ def hosts_of(view: ClusterView, services: Sequence[Service], domain: str) -> dic
 
 
 def _answers(cloud: Cloud) -> Iterator[Finding]:
-    for policy, words in cloud.refused.items():
+    for asked, words in cloud.refused.items():
+        policy = rights.named(words, asked)
         if policy == AGGREGATES:
             yield Finding("aggregates-hidden", "Nova", words, to_do(f"give the agents' user {policy}: {POLICIES}"))
         elif policy.startswith("placement"):
@@ -55,9 +56,10 @@ def _answers(cloud: Cloud) -> Iterator[Finding]:
     kinds = {NOVA: "cloud-away", GLANCE: "glance", PLACEMENT: "placement"}
     for service, words in cloud.away.items():
         yield Finding(kinds[service], service, words, to_do(f"see to {service}; the request is in its log"))
-    if cloud.roles is not None and ADMIN not in cloud.roles:
-        yield Finding("policies-unseen", "Nova", f"the agents' user has the roles {', '.join(sorted(cloud.roles)) or 'none'}, and not admin",
-                      to_do(f"compare Nova's policy file with {POLICIES}; then evacuate a server for trial"))
+    if cloud.rights is not None:
+        refused = {rights.named(words, asked) for asked, words in cloud.refused.items()}
+        found = rights.check(cloud.rights, sorted(cloud.roles or ()), POLICIES)
+        yield from (one for one in found if one.subject not in refused)
 
 
 def _services(cloud: Cloud) -> Iterator[Finding]:

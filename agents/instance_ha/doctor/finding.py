@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from ..configuration import Resource
 from ..configuring.changes import Change, Update
-from ..configuring.inventory import Resource
 from ..configuring.powering import FENCE_NOVA
 from ..configuring.provisioning import UNFENCED
 from .kinds import KINDS, LEVELS

@@ -143,7 +143,7 @@ _CLOUD = (
     ("nothing-protected", ERROR, "no server of the protected hosts is protected", "Nothing would be evacuated."),
     ("glance", ERROR, "Glance does not answer", "Whether a server is protected may depend on its image, and the worker waits until it knows."),
     ("cell-down", ERROR, "Nova shows only part of some servers: a cell is down?", "Those are not evacuated before it shows all."),
-    ("policies-unseen", UNKNOWN, "the agents' user has not the role admin", "Whether it may change what it has to is not known before it is tried."),
+    ("policies-unseen", UNKNOWN, "the agents' user has not the role admin", "Some of what it has to do is not known before it is done."),
     ("unprotected", WARNING, "servers are not protected", "They stay on their host when it dies. Is each meant to be?"),
     ("not-evacuable", WARNING, "protected servers are in a state, or have something, with which they are not evacuated",
      "They stay on their host when it dies."),

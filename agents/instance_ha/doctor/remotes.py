@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..values import seconds
 from .finding import Finding, operation, param
-from .scene import ACTION_TIMEOUT, Scene, is_watched, option, seconds
+from .scene import ACTION_TIMEOUT, Scene, is_watched, option
 
 NOTICED = 60.0       # longest time, in seconds, in which a dead host should be noticed
 START = 30.0         # longest start of a connection

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from ..configuration import REMOTE, Configuration, Level, Node, Resource
 from ..configuring.banned import is_banned
-from ..configuring.inventory import Inventory, Level, Node, Resource
-from ..configuring.powering import FENCE_NOVA, agent_of, has_list, host_list, host_map, names_node
-from ..configuring.properties import FENCING_TIMEOUT
+from ..configuring.powering import FENCE_NOVA, has_list, host_list, host_map, names_node
 from ..configuring.provisioning import NOVA_EVACUATE, is_nova_compute
 from ..fence_agents import Effect, effect_of
 from ..model import HELD, RECORD, RECORDERS, ClusterView, FenceEvent
 from ..params import boolean
+from ..properties import FENCING_TIMEOUT
 from ..standing import Standing
+from ..values import seconds
 
-REMOTE = "ocf:pacemaker:remote"
 # Node attributes that say how a node is at the moment, and not what kind of node it is.
 STATES = frozenset(("standby", "maintenance", "terminate", "shutdown"))
 STATIC = ("", "static-list")
 ACTION_TIMEOUT = 20.0      # Pacemaker's own, where an action has none
 DEFAULT_TIMEOUT = 60.0     # the same of fencing-timeout (stonith-timeout before 3.0.2)
-_SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|msec|s|sec|m|min|h|hr)?", re.IGNORECASE)
-_UNITS = {"": 1.0, "s": 1.0, "sec": 1.0, "ms": 0.001, "msec": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0, "hr": 3600.0}
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Scene:
     that the fencer says can fence it (`capable`, only where the configuration alone does not tell), and the nodes that could not run the
     worker's agent, with the reason (`unable`), are None and empty where they were not read."""
 
-    has: Inventory
+    has: Configuration
     view: ClusterView
     computes: tuple[str, ...]
     standing: Standing | None = None
@@ -89,7 +86,7 @@ class Scene:
 
     def type_of(self, device: str) -> str:
         """The agent of a device, "" when there is no such device."""
-        return agent_of(self.has, device)
+        return self.has.agent_of(device)
 
     def is_state(self, attribute: str) -> bool:
         """Return whether an attribute is a node's state: standby, a fencing record and the like."""
@@ -102,7 +99,7 @@ class Scene:
         """Return a node without the attributes that are its state."""
         node = self.has.nodes[name]
         kept = {word: value for word, value in node.attributes.items() if not self.is_state(word)}
-        return Node(node.name, node.remote, kept)
+        return replace(node, attributes=kept)
 
     def open_to(self, resource: Resource, nodes: Sequence[str]) -> list[str]:
         """Return the nodes that no constraint keeps a resource off, whatever their state is."""
@@ -123,7 +120,7 @@ class Scene:
         return device.id in self.capable[node] if node in self.capable else None
 
 
-def meant(has: Inventory) -> tuple[str, ...]:
+def meant(has: Configuration) -> tuple[str, ...]:
     """The nodes that are fenced as compute hosts: those with a level that has an agent that records fencings, and the remote ones
     that a device of fence_nova names."""
     recorders = {resource.id for resource in has.resources.values() if resource.device and resource.type in RECORDERS}
@@ -132,7 +129,7 @@ def meant(has: Inventory) -> tuple[str, ...]:
                         or any(recorders & set(level.devices) for level in has.levels_of(name))))
 
 
-def guessed(has: Inventory) -> tuple[str, ...]:
+def guessed(has: Configuration) -> tuple[str, ...]:
     """The nodes that are taken for compute hosts where Nova does not tell: those, and every remote one."""
     return tuple(sorted({*meant(has), *(name for name, node in has.nodes.items() if node.remote)}))
 
@@ -142,15 +139,9 @@ def listed(device: Resource) -> list[str]:
     return list(dict.fromkeys((*host_list(device), *host_map(device))))
 
 
-def seconds(text: str | None) -> float | None:
-    """A time as Pacemaker writes it, in seconds; None for what is none."""
-    found = _SECONDS.fullmatch((text or "").strip())
-    return float(found.group(1)) * _UNITS[(found.group(2) or "").lower()] if found else None
-
-
 def option(resource: Resource, action: str, name: str) -> float | None:
     """A time that an action of a resource has been given, in seconds."""
-    return seconds(resource.operations.get(action, {}).get(name))
+    return resource.time(action, name)
 
 
 def is_watched(resource: Resource) -> bool:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..booleans import boolean
-from ..configuring.inventory import Resource
+from ..configuration import Resource
 from ..engine.selection import Policy
 from ..engine.states import LEAVE, state_of
 from ..model import Aggregate, Server

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..configuration import Resource
 from ..configuring.identity import credentials_in
-from ..configuring.inventory import Resource
 from ..errors import FORBIDDEN, NOT_ACCEPTABLE, CloudRefused, CloudUnreachable, InstanceHaError
 from .finding import Finding, Mend, param, some, to_do
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ..configuration import Resource
 from ..configuring import holdback
-from ..configuring.banned import NEVER, is_true
+from ..configuring.banned import is_never, is_true
 from ..configuring.changes import Ban, DeleteConstraint, SetAttribute, Update
-from ..configuring.inventory import Resource
 from ..configuring.provisioning import AT_ONCE, COMPUTE, ONCE
 from ..model import RECORD
+from ..rules import Expression
 from .finding import Finding, Mend, by, meta, operation, param, some, to_do
 from .scene import Scene, is_watched
 from .worker import failure_timeout, keep_off
@@ -86,13 +87,13 @@ def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
     for location in scene.has.locations:
         for rule in location.rules if location.resources & {resource.id, *resource.within} else ():
             part = rule.parts[0] if len(rule.parts) == 1 else None
-            never = rule.score.upper() == NEVER
-            if not isinstance(part, tuple) or not never or scene.is_state(part[0]):
+            never = is_never(rule.score)
+            if not isinstance(part, Expression) or not never or scene.is_state(part.attribute):
                 continue
             hosts = [scene.has.nodes[name] for name in nodes]
-            missing = all(is_true(rule, host) and part[0] not in host.attributes for host in hosts)
-            if part[1] in ("not_defined", "ne") and missing:
-                return by(*(SetAttribute(name, part[0], part[2] or COMPUTE) for name in nodes))
+            missing = all(is_true(rule, host) and part.attribute not in host.attributes for host in hosts)
+            if part.operation in ("not_defined", "ne") and missing:
+                return by(*(SetAttribute(name, part.attribute, part.value or COMPUTE) for name in nodes))
     return to_do("see its constraints: pcs constraint location")
 
 

@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from .. import credentials, params
+from .. import configuration, credentials, params
 from ..cib import parse_cib, read_cib
 from ..cluster import Cluster
-from ..configuring import inventory
 from ..configuring.provisioning import NOVA_EVACUATE
 from ..engine.selection import policy_from
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError, InstanceHaError
@@ -81,7 +80,7 @@ class Visit:
                 raise
             self.report.notes.append("the cluster: Pacemaker cannot be asked on this machine")
             return None
-        has = inventory.read(root)
+        has = configuration.read(root)
         first = next(iter(has.of_type(NOVA_EVACUATE)), None)
         view = read_cib(root, (first and first.params.get("evacuate_attribute")) or self.cluster.attribute)
         return Known(Scene(has, view, (), unable=not_installed(root, first.id) if first else {}), self.report.here)

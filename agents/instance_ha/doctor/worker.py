@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .. import params
-from ..configuring.banned import NEVER
+from ..configuration import Resource
+from ..configuring.banned import is_never
 from ..configuring.changes import Ban, Delete, SetAttribute
 from ..configuring.identity import CLOUD, credentials_in
-from ..configuring.inventory import Resource, Rule
 from ..configuring.provisioning import COMPUTE, NOVA_EVACUATE, ROLE
 from ..errors import ConfigurationError
+from ..rules import Expression, Rule
 from ..service import START_LIMIT
 from .finding import Finding, Mend, by, kind, meta, operation, param, some, start, to_do, tools
 from .scene import ACTION_TIMEOUT, Scene, is_set, is_watched, option
@@ -74,7 +75,7 @@ def keep_off(scene: Scene, resource: Resource, nodes: Sequence[str], discovery: 
     another value of the mark keeps it, and gets a constraint by its name.
     """
     placed = [one for one in scene.has.locations if one.resources & {resource.id, *resource.within}]
-    rules = [rule for location in placed for rule in location.rules if rule.score.upper() == NEVER]
+    rules = [rule for location in placed for rule in location.rules if is_never(rule.score)]
     marks = [mark for rule in rules if (mark := _mark(rule))]
     existing = next((mark for mark in marks if _is_of_computes(scene, mark)), None)
     attribute, value = existing or _common(scene) or (ROLE, COMPUTE)
@@ -96,7 +97,7 @@ def keep_off(scene: Scene, resource: Resource, nodes: Sequence[str], discovery: 
 def _mark(rule: Rule) -> tuple[str, str] | None:
     """Return the attribute and the value for which a rule is true, when it is as simple as that."""
     only = rule.parts[0] if len(rule.parts) == 1 else None
-    return (only[0], only[2]) if isinstance(only, tuple) and only[1] == "eq" else None
+    return (only.attribute, only.value) if isinstance(only, Expression) and only.operation == "eq" else None
 
 
 def _is_of_computes(scene: Scene, mark: tuple[str, str]) -> bool:

@@ -137,7 +137,7 @@ def _followed(seen: Seen) -> Decision:
     if destination and destination in seen.scene.up_hosts:
         if _is_stuck(seen):
             reason = f"slow: {reason}, for more than {seen.policy.stuck_timeout:g} s; its destination is at it"
-        return _wait(seen, reason, protected=True)
+        return _wait(seen, reason, slow=_is_stuck(seen))
     untaken = not destination
     told = destination in seen.scene.down_hosts if destination else seen.memory.quiet == seen.scene.now
     if _is_stuck(seen, 2 if untaken else 1) and told:

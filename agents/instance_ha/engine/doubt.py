@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..model import ClusterView, Record, Service
 from . import proof
+from .context import Context
 from .naming import same_name
 from .pulse import SURE, Reports
-
-if TYPE_CHECKING:
-    from .worker import Worker
 
 DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
 
@@ -19,20 +15,20 @@ class Doubt:
     """What speaks against the down state of one recorded host. A record is older than its host's return when it was restored with an
     older CIB, or when the host was back before anybody could mark it down."""
 
-    def __init__(self, worker: Worker, node: str) -> None:
-        self.worker, self.node = worker, node
+    def __init__(self, context: Context, node: str) -> None:
+        self.context, self.node = context, node
         self._sure = False
         self._since: float | None = None
         self._reports = Reports()
 
     def look(self, view: ClusterView, record: Record, service: Service) -> str:
         """What speaks against it now, "" for nothing."""
-        now, node = self.worker.clock(), view.nodes.get(self.node)
+        now, node = self.context.clock(), view.nodes.get(self.node)
         if self._reports.look(service) >= SURE:
             if self._sure and node is not None and node.online:
                 return ""                      # it is back, which is another matter
             self._sure = False
-            self.worker.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
+            self.context.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
                                 f" If this is an old record: instance-ha dismiss {self.node}")
             return "nova-compute reports"
         # A node and a host of different names may belong to two machines: what is proven of one says nothing of the other then.
@@ -43,6 +39,6 @@ class Doubt:
             self._since = now
         if now - self._since < DOUBT or (service.up and not service.forced_down):
             return "looking whether nova-compute runs on it"
-        self.worker.solved(self.node)
+        self.context.solved(self.node)
         self._sure = True
         return ""

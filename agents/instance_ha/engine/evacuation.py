@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from ..errors import CloudError, CloudRefused, CloudUnreachable
-from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of
+from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of, mark_of_request
 from ..nova import Nova
 from . import decide, places
 from .attempts import Stage
@@ -19,8 +19,8 @@ from .limits import aggregate_metadata
 from .looked import Look
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
-from .scene import Case, HostScene, Memory, Verdict
-from .selection import Policy, Ruling, order_key, rule_for
+from .scene import NOBODY, ByHand, Case, HostScene, Memory, Task, Terms, Verdict
+from .selection import Policy, Ruling, disk_stays, order_key, order_of, rule_for
 from .states import CONFIRM, MOVING, RESET, kept_of, state_of
 from .window import SLOW
 
@@ -46,21 +46,18 @@ class Prepared:
 
 
 class Evacuation:
-    """One host's evacuation. `token` names who acts; `by_hand`: a person, who gives way to a worker; `recorded`: of a host that is on
-    record, so that a worker may be at it; `target` is where a person wants the servers; `only` is one server, None for all;
-    `password` gives the new one of a server, which `passwords` then holds by its id. What is remembered may be lost at any time."""
+    """One host's evacuation, as its worker does it, or a person. New passwords of servers are in `passwords` then, by their ids.
+    What is remembered may be lost at any time."""
 
-    def __init__(self, nova: Nova, host: str, incident: str, token: str, policy: Policy,
-                 target: str | None = None, only: str | None = None, aggregates: Sequence[Aggregate] = (),
-                 password: Callable[[], str] | None = None, by_hand: bool = False, recorded: bool = False) -> None:
-        self.nova, self.host, self.incident, self.token, self.policy = nova, host, incident, token, policy
-        self.only, self.aggregates, self.password, self.by_hand, self.recorded = only, aggregates, password, by_hand, recorded
-        self.placer = Placer(nova, host, target, aggregates)
+    def __init__(self, nova: Nova, task: Task, policy: Policy, aggregates: Sequence[Aggregate] = (), by_hand: ByHand = NOBODY) -> None:
+        self.nova, self.policy, self.aggregates, self.by_hand = nova, policy, aggregates, by_hand
+        self.host, self.incident, self.token = task.host, task.incident, task.token
+        self.placer = Placer(nova, task.host, by_hand.target, aggregates)
         self.memory: dict[str, Memory] = {}
         self.cases: dict[str, Case] = {}         # of the last look
         self.done, self.passwords = dict[str, str](), dict[str, str]()
         self.finished = 0                        # arrivals since the last time somebody asked
-        self.broken: set[str] = set()            # requests whose destination was seen to die in the middle
+        self.broken: set[str] = set()            # requests whose destination was seen to die after it began, by their marks
         self.records = Records(nova)
         self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
         self._swept = False                      # servers that had left when this process began were looked for
@@ -80,16 +77,19 @@ class Evacuation:
         newest = max((row.id for _ in range(2) for row in self.nova.evacuations(self.host)), default=0)
         return Prepared(newest, kept_of(servers))
 
-    def look(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str] = frozenset()) -> Look:
-        """See and decide. `dead` are the hosts that are known to be off. Raises CloudError."""
+    def look(self, services: Sequence[Service], terms: Terms) -> Look:
+        """See and decide. Raises CloudError."""
         self._read = time.monotonic()
-        migrations = self.nova.evacuations(self.host, baseline)
-        servers = self._servers(migrations, baseline, kept)
-        scene = self._scene(services, baseline, starts, kept, dead, migrations, servers)
+        with ThreadPoolExecutor(2) as pool:
+            rows, there = pool.submit(self.nova.evacuations, self.host, terms.baseline), pool.submit(self.nova.servers_on, self.host)
+        migrations = rows.result()
+        servers = self._servers(there.result(), migrations, terms)
+        scene = self._scene(services, terms, migrations, servers)
         self.cases = {server.id: self.records.case(server, scene, self.memory.setdefault(server.id, Memory())) for server in servers}
         self.records.fill(self.cases, scene)
-        self.broken |= {attempt.request for case in self.cases.values() for attempt in case.attempts or ()
-                        if attempt.stage is Stage.BUILDING and attempt.destination in scene.dead_hosts}
+        self.broken |= terms.broken | {
+            mark_of_request(attempt.request) for case in self.cases.values() for attempt in case.attempts or ()
+            if attempt.stage in (Stage.BUILDING, Stage.SUSPECT) and attempt.destination in scene.dead_hosts}
         decisions = [decide.decide(case, scene, self.policy, frozenset(self.broken))
                      for case in sorted(self.cases.values(), key=lambda case: order_key(case.server))]
         for decision in decisions:
@@ -146,24 +146,28 @@ class Evacuation:
             if not verdict.server.locked:
                 self._lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token))
 
-    def _servers(self, migrations: Sequence[Migration], baseline: int, kept: Mapping[str, str]) -> list[Server]:
+    def _servers(self, there: Sequence[Server], migrations: Sequence[Migration], terms: Terms) -> list[Server]:
         """The servers on the host, and those that have left it in this incident and have come to no end yet. A list of Nova leaves
         servers out, without a word, when their cell's database fails it: what was listed once is asked for by its id."""
-        found = {server.id: server for server in self.nova.servers_on(self.host)}
+        found = {server.id: server for server in there}
         known = self._listed | {key for key, memory in self.memory.items() if memory.was or memory.sent is not None}
-        here = {row.server for row in migrations if row.id > baseline}
+        here = {row.server for row in migrations if row.id > terms.baseline}
         if not self._swept:
             away = here - {*found}
             if len(away) > MANY:
-                away &= {server.id for server in self.nova.locked_servers()} | {*kept}
+                away &= {server.id for server in self.nova.locked_servers()} | {*terms.kept}
             known |= away
         for key, server in self._each(self.nova.server, known - {*found, *self.done}).items():
             if server is not None:
                 found[key] = server
         self._swept = True
-        found = {key: server for key, server in found.items() if self.only in (None, key) and key not in self.done}
+        found = {key: server for key, server in found.items() if self.by_hand.only in (None, key) and key not in self.done}
         self._listed = {*found}
-        return list(found.values())
+        return [self.ordered(server) for server in found.values()]
+
+    def ordered(self, server: Server) -> Server:
+        """Return a server with the place in the order that operator and owner give it."""
+        return replace(server, order=order_of(server, self.policy.priorities, aggregate_metadata(self.host, self.aggregates)))
 
     def _each(self, read: Callable[[str], Server | None], keys: Iterable[str]) -> dict[str, Server | None]:
         """Ask for several servers at once. Raises what one of them raises."""
@@ -173,21 +177,20 @@ class Evacuation:
         with ThreadPoolExecutor(min(READS, len(keys))) as pool:
             return dict(zip(keys, pool.map(read, keys)))
 
-    def _scene(self, services: Sequence[Service], baseline: int, starts: bool, kept: Mapping[str, str], dead: frozenset[str],
-               migrations: Sequence[Migration], servers: Sequence[Server]) -> HostScene:
+    def _scene(self, services: Sequence[Service], terms: Terms, migrations: Sequence[Migration], servers: Sequence[Server]) -> HostScene:
         computes = [s for s in services if s.binary == "nova-compute"]
         control = [s for s in services if s.binary in ("nova-conductor", "nova-scheduler")]
         nova_now = max((s.updated for s in services), default="")
-        self._began = min([self._began or nova_now, *(row.created for row in migrations if row.id > baseline and row.created)])
+        self._began = min([self._began or nova_now, *(row.created for row in migrations if row.id > terms.baseline and row.created)])
         down, now = self._fallen.look(computes, self.host), time.monotonic()
         return HostScene(
-            self.host, self.incident, self.token, baseline, servers,
+            self.host, self.incident, self.token, terms.baseline, servers,
             {server.id: ruling for server in servers if (ruling := self._ruled(server))}, migrations,
             up_hosts=frozenset(s.host for s in computes if s.up),
-            down_hosts=frozenset(s.host for s in computes if s.known and not s.up), dead_hosts=dead,
+            down_hosts=frozenset(s.host for s in computes if s.known and not s.up), dead_hosts=terms.dead,
             control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
-            control_whole=self._pulse.beats([s for s in control if s.host not in dead], now, self._began), fallen=down,
-            now=now, starts=starts, last_row=migrations[-1].id if migrations else 0, kept=kept,
+            control_whole=self._pulse.beats([s for s in control if s.host not in terms.dead], now, self._began), fallen=down,
+            now=now, starts=terms.starts, last_row=migrations[-1].id if migrations else 0, kept=terms.kept,
             moving=self._broken_off(s.id for s in servers if state_of(s).was == MOVING),
             gaps=dict(self._pulse.gaps), nova_now=nova_now, avoid=self.records.failing(now),
         )
@@ -217,7 +220,8 @@ class Evacuation:
         if ruling is None:
             ruling = rule_for(server, self.nova.image_properties(server.image) if server.image else {}, self.policy.selection, aggregate)
         assert ruling is not None
-        return ruling
+        stays = disk_stays(server, self.policy.image_disks, aggregate) if ruling.protected else ""
+        return Ruling(False, stays, True) if stays else ruling
 
     def _remember(self, server: Server, **changes: object) -> None:
         self.memory[server.id] = replace(self.memory[server.id], **changes)  # type: ignore[arg-type]
@@ -255,7 +259,7 @@ class Evacuation:
         server, case = verdict.server, self.cases[verdict.server.id]
         claim = Claim(self.host, verdict.was, self.incident, self.token)
         owned = bool(server.locked) and case.claim is None
-        if owned and self.by_hand and self.recorded:
+        if owned and self.by_hand.gives_way and self.by_hand.recorded:
             self._refused(server, OWNED, short=True)
             return True
         if not owned and case.claim != claim and not self._claim(server, claim):
@@ -300,7 +304,7 @@ class Evacuation:
             self.nova.unlock(server.id)  # Nova would keep the other claim's words
         self._lock(server.id, claim)
         alone = before is None or before.id == self.incident or before.is_by(self.token)
-        at_once = not self.by_hand and alone and time.monotonic() - began < SEND_DEADLINE
+        at_once = not self.by_hand.gives_way and alone and time.monotonic() - began < SEND_DEADLINE
         self._remember(server, until=0.0 if at_once else time.monotonic() + TAKEOVER)
         return at_once
 
@@ -311,7 +315,9 @@ class Evacuation:
     def _decide_again(self, before: Verdict, look: Look, claim: Claim | None) -> Verdict | None:
         """Decide once more, on the server's own reads of this moment: None when that is no evacuation."""
         server = before.server
-        now = self.nova.server(server.id)
+        with ThreadPoolExecutor(2) as pool:
+            shown, asked = pool.submit(self.nova.server, server.id), pool.submit(self.records.read, self.cases[server.id])
+        now, known = shown.result(), asked.result()
         if now is None:
             self._unsent(server, "it is gone, or Nova shows it in lists only")
             return None
@@ -322,7 +328,6 @@ class Evacuation:
             self._unsent(server, "somebody else evacuates it")
             return None
         case = replace(self.cases[server.id], server=now, memory=self.memory[server.id])
-        known = self.records.read(case)
         if known is None:
             self._unsent(server, "what was asked of it cannot be read")
             return None
@@ -351,7 +356,7 @@ class Evacuation:
 
     def _send(self, verdict: Verdict, place: Place) -> bool:
         server = verdict.server
-        password = self.password() if self.password else None
+        password = self.by_hand.password() if self.by_hand.password else None
         began = time.monotonic()
         try:
             request = self.nova.evacuate(server.id, place.host, place.force, password)

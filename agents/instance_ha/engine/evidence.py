@@ -54,7 +54,7 @@ class Records:
         rows = [row for row in scene.migrations if row.server == server.id]
         case = Case(server, rows, ruling=scene.rulings.get(server.id), memory=memory)
         known = self._known.get(server.id)
-        trusted = self._is_own(server) or (known is not None and known.sign == _sign(case) and known.evidence.ours)
+        trusted = self._is_own(server) or (known is not None and known.sign == _sign(case, scene) and known.evidence.ours)
         return _with_claim(case, scene, claim_of(server) if trusted else None)
 
     def fill(self, cases: MutableMapping[str, Case], scene: HostScene) -> None:
@@ -64,7 +64,7 @@ class Records:
             if not (self.deep or needs_evidence(case, scene)):
                 continue
             known = self._known.get(key)
-            if known is not None and known.sign == _sign(case) and scene.now - known.read < known.age:
+            if known is not None and known.sign == _sign(case, scene) and scene.now - known.read < known.age:
                 cases[key] = self.told(case, scene, known.evidence)
             else:
                 wanted.append(key)
@@ -73,7 +73,7 @@ class Records:
         with ThreadPoolExecutor(min(READS, len(wanted))) as pool:
             for key, evidence in zip(wanted, pool.map(lambda key: self.read(cases[key]), wanted)):
                 if evidence is not None:
-                    self._known[key] = _Known(_sign(cases[key]), scene.now, evidence)
+                    self._known[key] = _Known(_sign(cases[key], scene), scene.now, evidence)
                     cases[key] = self.told(cases[key], scene, evidence)
 
     def read(self, case: Case) -> Evidence | None:
@@ -147,10 +147,11 @@ class _Known:
         return OPEN_AGED if any(one.is_open for one in self.evidence.attempts) else AGED
 
 
-def _sign(case: Case) -> str:
-    """What changes when something is done to a server, as lists show it."""
+def _sign(case: Case, scene: HostScene) -> str:
+    """What changes when something is done to a server, as lists show it, or when a host dies that may be at it."""
     server, last = case.server, case.rows[-1] if case.rows else None
-    return f"{server.host} {server.vm_state} {server.task_state} {server.locked_reason} {last and (last.id, last.status, last.destination)}"
+    return (f"{server.host} {server.vm_state} {server.task_state} {server.locked_reason} "
+            f"{last and (last.id, last.status, last.destination)} {sorted(scene.dead_hosts)}")
 
 
 def _with_claim(case: Case, scene: HostScene, claim: Claim | None) -> Case:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from ..errors import CloudRefused
 from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service
 from ..nova import Nova
-from . import decide, reserve
+from . import decide, quarantine, reserve
+from .context import Context
 from .evacuation import Evacuation
 from .looked import Look
 from .naming import is_ours
 from .pulse import SURE, Reports
+from .scene import Task, Terms
 from .states import SHUT_DOWN
 from .stayed import NAMED, Stayed
-
-if TYPE_CHECKING:
-    from .worker import Worker
 
 BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
 REST_PAUSE = 2.0         # while a host waits for its return
@@ -32,17 +31,23 @@ LOG = logging.getLogger(__name__)
 class Homecoming:
     """The return of one host."""
 
-    def __init__(self, worker: Worker, node: str) -> None:
-        self.worker, self.node = worker, node
+    def __init__(self, context: Context, node: str) -> None:
+        self.context, self.node = context, node
         self._reports = Reports()              # since the node is online
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
-        self._stayed = Stayed(worker, node)
+        self._stayed = Stayed(context, node)
         self._cleaning = False                 # guests that left were seen to be still on the host
         self._engine: Evacuation | None = None  # follows what has left and is still claimed
         self.stops: tuple[float, float] | None = None   # since when it is to be stopped, and when it last reported
         self._restarted = False                # that was done once
         self._counted = 0                      # reports before that
         self._stuck = 0                        # servers that left the host and need a person
+        self.look: Look | None = None          # the last one at its servers
+
+    @property
+    def doubts(self) -> Mapping[str, str]:
+        """Why servers that stayed are not restored on the host, by their ids."""
+        return self._stayed.doubts
 
     def alive(self, view: ClusterView, service: Service) -> bool:
         """Whether the node is online and its nova-compute reports again. Once is not enough, unless nova-compute was seen to clean up."""
@@ -52,23 +57,30 @@ class Homecoming:
             return False
         return self._reports.look(service) >= (1 if self._cleaning else SURE)
 
-    def step(self, record: Record, service: Service, alive: bool) -> float:
-        """One turn of a host whose evacuation is over. Returns the pause before the next one. Raises CloudError, ClusterError."""
-        worker = self.worker
+    def step(self, record: Record, service: Service, alive: bool, engine: Evacuation | None) -> float:
+        """One turn of a host whose evacuation is over; `engine` did that, None if another worker did. Returns the pause before the next one.
+
+        Raises CloudError, ClusterError."""
+        context = self.context
         if record.state == EVACUATED:
             if not alive:
                 self._show("evacuated; waiting for its return")
                 return REST_PAUSE
-            record = worker.cluster.replace(record.to(RETURNING))
+            record = context.cluster.replace(record.to(RETURNING))
         if service.forced_down or not service.up:
             self._bring_up(record, service, alive)
             return BUSY_PAUSE
-        if is_ours(service) and not worker.policy.leave_disabled:
-            worker.nova.enable(service)
-            LOG.info("%s: enabled in Nova", service.host)
-        engine = self._follower(record, service.host)
-        services = worker.nova.services()
-        look = engine.look(services, record.baseline or 0, False, record.kept, worker.dead_hosts(services))
+        if is_ours(service) and not context.policy.leave_disabled and not service.reason.startswith(quarantine.KEPT_OUT):
+            why = quarantine.reason_to_keep_out(context, record)
+            if why:
+                context.nova.disable(service, why)
+                LOG.warning("%s: %s", service.host, why)
+            else:
+                context.nova.enable(service)
+                LOG.info("%s: enabled in Nova", service.host)
+        engine = self._engine = self._follower(record, service.host, self._engine or engine)
+        services = context.nova.services()
+        look = self.look = engine.look(services, Terms(record.baseline or 0, record.kept, False, context.dead_hosts(services), record.broken))
         if not self._followed(engine, look):
             return REST_PAUSE
         left = self._stayed.restore(engine, look)
@@ -76,22 +88,22 @@ class Homecoming:
             self._show(f"returning; {left}")
             return BUSY_PAUSE if self._stayed.cut else REST_PAUSE
         if record.baseline is not None:
-            mend(worker.nova.about(record.id), service.host, record.baseline)
+            mend(context.nova.about(record.id), service.host, record.baseline)
         if record.reserve:
-            record = worker.cluster.replace(reserve.give_back(worker, record, worker.nova.evacuations(service.host)))
+            record = context.cluster.replace(reserve.give_back(context, record, context.nova.evacuations(service.host)))
         if left or self._stuck:
             self._show(f"returning; {left or f'{self._stuck} servers that left it need a person'}")
             return REST_PAUSE
-        worker.solved(f"left {self.node}")
-        worker.cluster.clear(record)
-        worker.say(f"{self.node}: back in service, record cleared")
+        context.solved(f"left {self.node}")
+        context.cluster.clear(record)
+        context.say(f"{self.node}: back in service, record cleared")
         return BUSY_PAUSE
 
     def _bring_up(self, record: Record, service: Service, alive: bool) -> None:
         if self.stops is not None:
             self._stop(self.stops)
             return
-        rows = self.worker.nova.evacuations(service.host)
+        rows = self.context.nova.evacuations(service.host)
         leaving = [row for row in rows if row.status == "done"]
         # Nova lets the host in with these, and a later start of nova-compute removes a server whose row is open, though it be back.
         halfway = [row for row in rows if row.in_progress and record.baseline is not None and row.id > record.baseline]
@@ -106,14 +118,14 @@ class Homecoming:
             self._show("returning; waiting for nova-compute to report")
         else:
             try:
-                self.worker.nova.force_down(service, False)
+                self.context.nova.force_down(service, False)
             except CloudRefused as error:
                 self._show(f"returning; Nova does not take it yet: {error}")
 
     def _linger(self, alive: bool, rows: list[int]) -> None:
         """nova-compute closes one evacuation of a server when it starts. Of one that Nova lost and that was asked again there are
         two, and it takes a second start; until then Nova does not take the host back."""
-        now = self.worker.clock()
+        now = self.context.clock()
         self._lingers = (self._lingers or now) if alive else None
         if self._lingers is None or now - self._lingers <= LINGER:
             return
@@ -122,12 +134,12 @@ class Homecoming:
             self.stops, self._restarted = (now, now), True
         else:
             text = f"nova-compute runs, and Nova has {len(rows)} of its evacuations open ({', '.join(map(str, rows[:NAMED]))})"
-            self.worker.problem(self.node, f"{self.node} is not taken back: {text}; restart nova-compute on it once more")
+            self.context.problem(self.node, f"{self.node} is not taken back: {text}; restart nova-compute on it once more")
 
     def _stop(self, stops: tuple[float, float]) -> None:
         """Wait until nova-compute reports no more; then it may start again. Where nothing stops it, a person is told."""
         since, reported = stops
-        now, count = self.worker.clock(), self._reports.count
+        now, count = self.context.clock(), self._reports.count
         self._show("returning; nova-compute is stopped, and then started once more")
         if count != self._counted:
             self._counted, reported = count, now
@@ -135,17 +147,15 @@ class Homecoming:
         if self.stops is None:
             self._reports, self._lingers = Reports(), None
 
-    def _follower(self, record: Record, host: str) -> Evacuation:
-        """What looks at the servers of the host and at those that have left it: with the memory of the evacuation, if this worker did it."""
-        worker = self.worker
-        if self._engine is None:
-            seen = worker.hosts.get(self.node)
-            self._engine = (seen.engine if seen else None) or Evacuation(
-                worker.nova.about(record.id), host, record.id, worker.token, worker.policy, aggregates=worker.aggregates())
-            self._engine.records.deep = True
-        self._engine.policy = worker.policy
-        self._engine.nova = self._engine.records.nova = worker.nova.about(record.id)
-        return self._engine
+    def _follower(self, record: Record, host: str, engine: Evacuation | None) -> Evacuation:
+        """Return what looks at the servers of the host and at those that have left it: `engine`, with its memory, if there is one."""
+        context, nova = self.context, self.context.nova.about(record.id)
+        if engine is None:
+            engine = Evacuation(nova, Task(host, record.id, context.token), context.policy, context.aggregates())
+        engine.records.deep = True
+        engine.policy = context.policy
+        engine.nova = engine.records.nova = nova
+        return engine
 
     def _followed(self, engine: Evacuation, look: Look) -> bool:
         """Whether no server that has left the host needs anything more. Some do when the record was lost in the middle of the
@@ -160,11 +170,11 @@ class Homecoming:
         if stuck:
             self._stuck = len(stuck)
             words = "; ".join(f"{v.server.name} ({v.server.id}): {v.reason}" for v in stuck[:NAMED])
-            self.worker.problem(f"left {self.node}", f"{len(stuck)} servers that left {self.node} are still locked by instance-ha: {words}")
+            self.context.problem(f"left {self.node}", f"{len(stuck)} servers that left {self.node} are still locked by instance-ha: {words}")
         return not busy
 
     def _show(self, text: str) -> None:
-        self.worker.show(self.node, text)
+        self.context.show(self.node, text)
 
 
 def mend(nova: Nova, host: str, baseline: int) -> None:

@@ -6,11 +6,11 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..errors import CellAway
-from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
+from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
+from .context import Context
 from .doubt import Doubt
 from .evacuation import Evacuation, Prepared, arrived
 from .evidence import FAILS
@@ -18,10 +18,9 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
 from .naming import crossed_with, host_of, is_ours
+from .rounds import Share
+from .scene import Task, Terms
 from .stayed import NAMED
-
-if TYPE_CHECKING:
-    from .worker import Worker
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 UNPROVEN = 60.0          # how long a record may be without a proof before people are told, and its host online before it is let in
@@ -37,12 +36,13 @@ LOG = logging.getLogger(__name__)
 class Host:
     """What a worker remembers of one incident; all of it can be lost."""
 
-    def __init__(self, worker: Worker, record: Record) -> None:
-        self.worker, self.node, self.incident = worker, record.node, record.id
-        self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}"}
+    def __init__(self, context: Context, record: Record) -> None:
+        self.context, self.node, self.incident = context, record.node, record.id
+        self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}",
+                         f"slow {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
-        self.record = record                   # as this turn left it
+        context.records[record.node] = record
         self.may_start = False                 # whether this turn may send anything
         self.under_way = 0                     # evacuations that Nova is at work on, as of the last look
         self.still = 0                         # those that it has accepted besides, and that show nothing any more
@@ -53,22 +53,31 @@ class Host:
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
         self._owned: float | None = None       # when the record last had this worker's name
-        self._doubt = Doubt(worker, record.node)
+        self._doubt = Doubt(context, record.node)
         self._unproven: float | None = None    # since when it is online without a proof
-        self._begun = worker.clock()
-        self.homecoming = Homecoming(worker, record.node)
+        self._begun = context.clock()
+        self.homecoming = Homecoming(context, record.node)
         self._rested = False                   # whether the last turn found nothing to do any more
         self._seen_back = False                # whether it was online while it returned
         self._takers: frozenset[str] = frozenset()   # the hosts that took servers, as of the last look
-        self._next_look = worker.clock()       # at a host of which nothing is under way
-        self._prepare_at = worker.clock()
+        self._next_look = context.clock()       # at a host of which nothing is under way
+        self._prepare_at = context.clock()
         self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
+
+    @property
+    def record(self) -> Record:
+        """The record as this turn has left it."""
+        return self.context.records[self.node]
+
+    @record.setter
+    def record(self, record: Record) -> None:
+        self.context.records[self.node] = record
 
     def reconfigure(self) -> None:
         """The worker has new parameters."""
         if self.engine:
-            self.engine.nova = self.engine.placer.nova = self.engine.records.nova = self.worker.nova.about(self.incident)
-            self.engine.policy = self.worker.policy
+            self.engine.nova = self.engine.placer.nova = self.engine.records.nova = self.context.nova.about(self.incident)
+            self.engine.policy = self.context.policy
 
     def step(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         """The first half of a turn: everything but the servers. `ask` gets Nova's services, None while Nova cannot be asked.
@@ -91,21 +100,21 @@ class Host:
             return REST_PAUSE
         service = self._service(record, services)
         if service is None:
-            self.worker.problem(self.node, f"Nova knows no host {self.node}: set domain; if it is new: instance-ha dismiss {self.node}")
+            self.context.problem(self.node, f"Nova knows no host {self.node}: set domain; if it is new: instance-ha dismiss {self.node}")
             return REST_PAUSE
         if not service.known:
             raise CellAway(service.host)
         other = crossed_with(view, self.node, service.host)
         if other:
             self._show(f"{record.state}; Nova's {service.host} belongs to {other}")
-            self.worker.problem(self.node, f"{self.node} is not evacuated: {service.host} is the compute host of {other}; correct "
+            self.context.problem(self.node, f"{self.node} is not evacuated: {service.host} is the compute host of {other}; correct "
                                 f"pcmk_host_map, then: instance-ha dismiss {self.node}")
             return REST_PAUSE
         alive = self.homecoming.alive(view, service)
         if record.state in (CONFIRMED, PARTLY):
             owned = self._own(record)
             if owned is None:
-                self.worker.say(f"{self.node}: the worker {record.worker} evacuates it")
+                self.context.say(f"{self.node}: the worker {record.worker} evacuates it")
                 return REST_PAUSE
             doubt = "" if alive else self._doubt.look(view, owned, service)
             if doubt:
@@ -117,9 +126,9 @@ class Host:
             again = record.to(FENCED, id=uuid.uuid4().hex[:8], since=int(time.time()), seen=None, proof="", baseline=None, worker="", left=0,
                               kept={}, released=False)
             LOG.warning("%s: Pacemaker has fenced it again while it was returning; recorded as %s", self.node, again.id)
-            self.worker.cluster.replace(again)
+            self.context.cluster.replace(again)
             return BUSY_PAUSE
-        return self.homecoming.step(record, service, alive)
+        return self.homecoming.step(record, service, alive, self.engine)
 
     def _died_again(self, view: ClusterView) -> bool:
         """Whether a host that was let in has been fenced since: when a person confirms a fencing, no device runs that could write a
@@ -137,71 +146,71 @@ class Host:
         return bool(node and node.online)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
-        name = host_of(record.host or record.node, self.worker.domain, services)
+        name = host_of(record.host or record.node, self.context.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
 
     def _without_node(self, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         """A node was taken out of the cluster, and its record is still there: nothing can hold its nova-compute back any more."""
         services = None if record.state in (EVACUATED, RETURNING) else ask()
         if record.state in (EVACUATED, RETURNING) or (services is not None and self._service(record, services) is None):
-            self.worker.cluster.clear(record)
+            self.context.cluster.clear(record)
             LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
             return BUSY_PAUSE
-        self.worker.problem(self.node, f"{self.node} is not evacuated: the cluster knows no such node any more; put it back, or: instance-ha "
+        self.context.problem(self.node, f"{self.node} is not evacuated: the cluster knows no such node any more; put it back, or: instance-ha "
                             f"dismiss {self.node}, and then instance-ha host-evacuate {self.node}")
         return REST_PAUSE
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
-        found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.worker.cluster.history(self.node))
-        if found in proof.marks(view.nodes.get(self.node)) and self.worker.cluster.calls_online(self.node):
+        found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.context.cluster.history(self.node))
+        if found in proof.marks(view.nodes.get(self.node)) and self.context.cluster.calls_online(self.node):
             found, reason = "", "crm_mon says it is online"
         fault = proof.level_fault(view.levels.get(self.node, ()))
-        if fault and self.worker.policy.quick_evacuate_level != NO_POWER_NEEDED:
+        if fault and self.context.policy.quick_evacuate_level != NO_POWER_NEEDED:
             self._show("recorded, and not trusted; see the fencing level")
-            self.worker.problem(self.node, f"{self.node} is not evacuated: {fault}")
+            self.context.problem(self.node, f"{self.node} is not evacuated: {fault}")
             return record
         if not found:
             self._show(f"recorded; {reason}")
             # A fencing that was broken off, as by the death of the controller that did it. What does not run any more is started on the host itself.
             open_end = self._online(view) and reason != proof.GOES_ON
-            self._unproven = (self._unproven or self.worker.clock()) if open_end else None
-            if self._unproven is not None and self.worker.clock() - self._unproven >= UNPROVEN:
+            self._unproven = (self._unproven or self.context.clock()) if open_end else None
+            if self._unproven is not None and self.context.clock() - self._unproven >= UNPROVEN:
                 LOG.warning("%s: online for %g s, and %s; it is let in with its servers", self.node, UNPROVEN, reason)
-                self.worker.solved(self.node)
-                return self.worker.cluster.replace(record.to(RETURNING))
-            if self.worker.clock() - self._begun > UNPROVEN or any(words in reason for words in ("failed", "online", "no such node")):
-                self.worker.problem(self.node, f"{self.node} is not evacuated: {reason}")
+                self.context.solved(self.node)
+                return self.context.cluster.replace(record.to(RETURNING))
+            if self.context.clock() - self._begun > UNPROVEN or any(words in reason for words in ("failed", "online", "no such node")):
+                self.context.problem(self.node, f"{self.node} is not evacuated: {reason}")
             return record
-        self.worker.solved(self.node)
-        self.confirmed = self.worker.moment()
+        self.context.solved(self.node)
+        self.confirmed = self.context.moment()
         LOG.info("%s: fencing confirmed by Pacemaker (%s)", self.node, found)
         host = self.engine.host if self.engine else record.host
-        record = record.to(CONFIRMED, proof=found, worker=self.worker.token, host=host)
-        return self.worker.cluster.replace(self._prepared.into(record) if self._prepared else record)
+        record = record.to(CONFIRMED, proof=found, worker=self.context.token, host=host)
+        return self.context.cluster.replace(self._prepared.into(record) if self._prepared else record)
 
     def _prepare(self, record: Record, ask: Callable[[], list[Service] | None]) -> None:
         """Use the wait for Pacemaker to get ready; nothing is changed."""
-        if self._prepared is not None or self.worker.clock() < self._prepare_at:
+        if self._prepared is not None or self.context.clock() < self._prepare_at:
             return
-        self._prepare_at = self.worker.clock() + REST_PAUSE  # where Nova is away, Pacemaker is looked at all the same
+        self._prepare_at = self.context.clock() + REST_PAUSE  # where Nova is away, Pacemaker is looked at all the same
         service = self._service(record, ask() or [])
         if service:
             self._prepared = self._engine(service.host).prepare()
 
     def _engine(self, host: str) -> Evacuation:
-        worker = self.worker
         if self.engine is None:
-            nova = worker.nova.about(self.incident)
-            self.engine = Evacuation(nova, host, self.incident, worker.token, worker.policy, aggregates=worker.aggregates(fresh=True))
+            context = self.context
+            task = Task(host, self.incident, context.token)
+            self.engine = Evacuation(context.nova.about(self.incident), task, context.policy, context.aggregates(fresh=True))
         return self.engine
 
     def _own(self, record: Record) -> Record | None:
         """The record with this worker's name in it. After another worker's name, its requests are given time to arrive. None
         when another worker has taken over from this one: it is let work, or two that both live would take over in turn for ever."""
-        now = self.worker.clock()
+        now = self.context.clock()
         if self._since is None:
             self._since = now
-        if record.worker == self.worker.token:
+        if record.worker == self.context.token:
             self._owned = now
             return record
         if self._owned is not None and now - self._owned < DEPOSED:
@@ -209,15 +218,15 @@ class Host:
         if record.worker:
             self._taken_over = now
             LOG.info("%s: taken over from the worker %s", self.node, record.worker)
-        return self.worker.cluster.replace(record.to(record.state, worker=self.worker.token))
+        return self.context.cluster.replace(record.to(record.state, worker=self.context.token))
 
     def _evacuate(self, record: Record, service: Service, services: list[Service], alive: bool) -> float:
-        if record.state == PARTLY and (alive or self._online(self.worker.view)):
+        if record.state == PARTLY and (alive or self._online(self.context.view)):
             # It is let in: from now on nothing is begun for it.
-            self.worker.cluster.replace(record.to(RETURNING))
+            self.context.cluster.replace(record.to(RETURNING))
             return BUSY_PAUSE
         takers = frozenset(s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled)
-        if record.state == PARTLY and takers == self._takers and self.worker.clock() < self._next_look:
+        if record.state == PARTLY and takers == self._takers and self.context.clock() < self._next_look:
             return REST_PAUSE                  # only room, or a person, can change anything
         self._takers = takers
         hindrance = "" if alive else self._hindrance(service)
@@ -226,57 +235,69 @@ class Host:
             return BUSY_PAUSE
         engine = self._engine(service.host)
         if record.baseline is None:
-            record = self.worker.cluster.replace(engine.prepare().into(record.to(CONFIRMED, host=service.host)))
+            record = self.context.cluster.replace(engine.prepare().into(record.to(CONFIRMED, host=service.host)))
         self.paused = self._reason_to_pause(service, services)
         self._control = "" if self.paused else self._without_control_plane(services)
         self.paused = self.paused or self._control
         if not self.paused and not alive:
-            record = reserve.call(self.worker, record, service, services)
-        look = engine.look(services, record.baseline or 0, not alive, record.kept, self.worker.dead_hosts(services))
+            record = reserve.call(self.context, record, service, services)
+        dead = self.context.dead_hosts(services)
+        look = engine.look(services, Terms(record.baseline or 0, record.kept, not alive, dead, record.broken))
+        if not engine.broken <= record.broken and len(record.broken) < MOST_BROKEN:
+            # Before anything is sent upon it: once the destination is back, nothing tells a later worker.
+            record = self.context.cluster.replace(record.to(record.state, broken=frozenset(engine.broken)))
         self.may_start = not self.paused
         if record.state == PARTLY and look.waiting and self.may_start:
             # A partly evacuated node is let in: nova-compute is held and the record changed before anything is sent.
-            self.worker.cluster.hold(self.node, TRUE)
-            record, self.may_start = self.worker.cluster.replace(record.to(CONFIRMED)), False
-            if self._online(self.worker.cluster.view()):
-                self.worker.cluster.replace(record.to(RETURNING))
+            self.context.cluster.hold(self.node, TRUE)
+            record, self.may_start = self.context.cluster.replace(record.to(CONFIRMED)), False
+            if self._online(self.context.cluster.view()):
+                self.context.cluster.replace(record.to(RETURNING))
                 return BUSY_PAUSE
         self.look, self.record, self.still = look, record, look.still
         self.under_way = len(look.under_way) - look.still
         return BUSY_PAUSE
 
+    def share(self) -> Share:
+        """Return what this host brings to the round, after a step that has left a `look`."""
+        assert self.look is not None and self.engine is not None
+        waiting = self.look.waiting
+        if not self.may_start:
+            self.look.queue(dict.fromkeys((verdict.server.id for verdict in waiting), "waits"))
+        return Share(self.node, self.engine, self.look, waiting if self.may_start else (), self.look.chores, bool(self.paused))
+
     def _hindrance(self, service: Service) -> str:
         """What has to be done or awaited before the servers are looked at."""
-        worker, now = self.worker, self.worker.clock()
-        level = worker.policy.quick_evacuate_level
+        context, now = self.context, self.context.clock()
+        level = context.policy.quick_evacuate_level
         if not service.forced_down and level != NOVA_NOTICES:
-            worker.nova.force_down(service, True)
+            context.nova.force_down(service, True)
             return "marking it down in Nova"
         if service.up:
             return "waiting until Nova says it is down"
         if service.enabled or (is_ours(service) and f"({self.incident})" not in service.reason):
-            worker.nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, being evacuated ({self.incident})")
+            context.nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, being evacuated ({self.incident})")
             return "disabling it in Nova"
         if self._taken_over is not None and now - self._taken_over < decide.TAKEOVER:
             return "taking over from another worker"
-        if now - (self._since or now) < worker.policy.evacuate_delay:
-            return f"evacuate_delay of {worker.policy.evacuate_delay:g} s runs"
+        if now - (self._since or now) < context.policy.evacuate_delay:
+            return f"evacuate_delay of {context.policy.evacuate_delay:g} s runs"
         return ""
 
     def _reason_to_pause(self, service: Service, services: list[Service]) -> str:
         """Why nothing may be begun now although the host is down; what is under way is followed all the same."""
-        worker = self.worker
-        if not worker.policy.enabled:
+        context = self.context
+        if not context.policy.enabled:
             return "evacuation is switched off (enabled=false)"
-        held = worker.held(self.node)
+        held = context.held(self.node)
         if held:
-            worker.problem(f"held {self.node}", f"{self.node} is not evacuated: {held}")
+            context.problem(f"held {self.node}", f"{self.node} is not evacuated: {held}")
             return held
-        worker.solved(f"held {self.node}")
+        context.solved(f"held {self.node}")
         others = [s for s in services if s.binary == "nova-compute" and s.up and s.host != service.host
-                  and (s.enabled or (is_reserved(s) and worker.policy.reserved_hosts))]
+                  and (s.enabled or (is_reserved(s) and context.policy.reserved_hosts))]
         if not others:
-            worker.problem(self.node, f"{self.node} is not evacuated: no other compute host is up and enabled")
+            context.problem(self.node, f"{self.node} is not evacuated: no other compute host is up and enabled")
             return "no other compute host is up and enabled"
         return ""
 
@@ -284,9 +305,9 @@ class Host:
         """What Nova lacks to carry an evacuation out, "" for nothing. It is awaited, and the host is not let in meanwhile."""
         missing = [binary for binary in ("nova-scheduler", "nova-conductor") if not any(s.binary == binary and s.up for s in services)]
         if missing:
-            self.worker.problem(self.node, f"{self.node} is not evacuated: Nova has no {' and no '.join(missing)} that is up")
+            self.context.problem(self.node, f"{self.node} is not evacuated: Nova has no {' and no '.join(missing)} that is up")
             return f"no {missing[0]} is up"
-        self.worker.solved(self.node)
+        self.context.solved(self.node)
         return ""
 
     def tell(self, acted: int) -> float:
@@ -301,12 +322,18 @@ class Host:
             # Names first: Pacemaker keeps the beginning only.
             names = ", ".join(v.server.name[:SHORT] for v in left[:NAMED]) + "; " if len(left) > 1 else ""
             reasons = "; ".join(f"{v.server.name}: {why[v.server.id]}" for v in left[:NAMED])
-            self.worker.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}{reasons}")
+            self.context.problem(f"left {self.node}", f"{len(left)} of {self.node}'s servers not evacuated: {names}{reasons}")
         else:
-            self.worker.solved(f"left {self.node}")
+            self.context.solved(f"left {self.node}")
+        slow = [v for v in look.verdicts if v.slow]
+        if slow:
+            reasons = "; ".join(f"{v.server.name}: {v.reason}" for v in slow[:NAMED])
+            self.context.problem(f"slow {self.node}", f"{len(slow)} of {self.node}'s servers take long: {reasons}")
+        else:
+            self.context.solved(f"slow {self.node}")
         for destination in sorted(look.scene.avoid):
             self.subjects.add(f"destination {destination}")
-            self.worker.problem(f"destination {destination}", f"evacuations to {destination} fail: {FAILS} servers or more; others are tried first."
+            self.context.problem(f"destination {destination}", f"evacuations to {destination} fail: {FAILS} servers or more; others are tried first."
                                 f" Look at its nova-compute")
         text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self.paused}" if self.paused else "")
         # Paused with nothing under way, its host may come back and keep its servers.
@@ -317,14 +344,14 @@ class Host:
             self._show(f"evacuating, {text}")
             return WATCH_PAUSE if acted else BUSY_PAUSE
         assert self.engine is not None
-        self.engine.claim((v for v in look.verdicts if v.action == decide.QUEUED), self.worker.alive)
+        self.engine.claim((v for v in look.verdicts if v.action == decide.QUEUED), self.context.alive)
         state = PARTLY if left else EVACUATED
         if record.reserve and not left:
-            record = reserve.give_back(self.worker, record, look.scene.migrations)
-        self.record = self.worker.cluster.replace(record.to(state, left=len(left)))
-        self._next_look = self.worker.clock() + REST_LOOK
+            record = reserve.give_back(self.context, record, look.scene.migrations)
+        self.record = self.context.cluster.replace(record.to(state, left=len(left)))
+        self._next_look = self.context.clock() + REST_LOOK
         self._show(f"{'partly evacuated' if left else 'evacuated'}, {text}; waiting for its return")
         return BUSY_PAUSE
 
     def _show(self, text: str) -> None:
-        self.worker.show(self.node, text)
+        self.context.show(self.node, text)

@@ -10,15 +10,12 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from ..errors import ConflictError
 from ..model import FENCED, RECORDERS, RETURNING, ClusterNode, ClusterView, FenceEvent, Record, Service
+from .context import Context
 from .naming import host_of, is_ours
 from .proof import OFF_ACTIONS
-
-if TYPE_CHECKING:
-    from .worker import Worker
 
 # How long a record must have been missing. Pacemaker's mark and the record are seen in one moment; Nova is looked at in another one.
 GRACE = {"fenced": 0.0, "back": 3.0, "marked": 3.0}
@@ -29,8 +26,8 @@ LOG = logging.getLogger(__name__)
 class Missing:
     """Finds what has no record, and writes one."""
 
-    def __init__(self, worker: Worker) -> None:
-        self.worker = worker
+    def __init__(self, context: Context) -> None:
+        self.context = context
         self._since: dict[tuple[str, str], float] = {}
         self._yes: frozenset[str] = frozenset()
         self._yes_looked = float("-inf")
@@ -38,14 +35,14 @@ class Missing:
     def look(self, view: ClusterView, services: Callable[[], Sequence[Service] | None]) -> None:
         """Write the records that are missing. `services` gets Nova's, None while Nova cannot be asked; it is only called when there
         is a reason to. Raises ClusterError, HostError."""
-        worker, now = self.worker, self.worker.clock()
+        context, now = self.context, self.context.clock()
         yes = self._older_agents_say(view, now)
         unknown = [node for name, node in view.nodes.items() if name not in view.records and name not in view.broken and name not in view.dismissed]
         fenced = [node.name for node in unknown if is_missed(view, node, node.name in yes)]
-        found = worker.services_known
+        found = context.services_known
         if fenced or _marked(found):
             found = services() or ()  # what was known may be half a minute old
-        hosts = {node.name: host_of(view.named(node.name), worker.domain, found) for node in unknown}
+        hosts = {node.name: host_of(view.named(node.name), context.domain, found) for node in unknown}
         marked = _marked(found)
         seen: dict[tuple[str, str], Callable[[], Record]] = {}
         for node in unknown:
@@ -56,7 +53,7 @@ class Missing:
                 seen[node.name, "fenced"] = lambda name=node.name: self._record(name, FENCED)  # type: ignore[misc]
             elif host in marked and node.online:
                 seen[node.name, "back"] = lambda name=node.name: self._record(name, RETURNING)  # type: ignore[misc]
-            elif host in marked and node.online is False and not node.remote and newest_succeeded(worker.cluster.history(node.name)):
+            elif host in marked and node.online is False and not node.remote and newest_succeeded(context.cluster.history(node.name)):
                 seen[node.name, "marked"] = lambda name=node.name: self._record(name, FENCED, seen=())  # type: ignore[misc]
         self._since = {key: self._since.get(key, now) for key in seen}
         for key, record in seen.items():
@@ -65,14 +62,14 @@ class Missing:
         self._end_dismissals(view)
 
     def _record(self, node: str, state: str, **more: object) -> Record:
-        by = self.worker.cluster.local_node()
+        by = self.context.cluster.local_node()
         return Record(node, state, uuid.uuid4().hex[:8], int(time.time()), by).to(state, **more)
 
     def _add(self, key: tuple[str, str], record: Record) -> None:
         words = {"fenced": "Pacemaker has fenced it, and there is no record of that", "back": "it is back, and still marked down by instance-ha",
                  "marked": "it was fenced and marked down by instance-ha, and its record is gone"}
         try:
-            self.worker.cluster.add(record)
+            self.context.cluster.add(record)
         except ConflictError as error:
             LOG.info("%s", error)
             return
@@ -81,7 +78,7 @@ class Missing:
     def _older_agents_say(self, view: ClusterView, now: float) -> frozenset[str]:
         # Pacemaker purges it when a remote node connects again, so that it can be gone within seconds.
         if now - self._yes_looked >= YES_PAUSE or any(node.online is False for node in view.nodes.values()):
-            self._yes, self._yes_looked = frozenset(self.worker.cluster.transient_yes()), now
+            self._yes, self._yes_looked = frozenset(self.context.cluster.transient_yes()), now
         return self._yes
 
     def _end_dismissals(self, view: ClusterView) -> None:
@@ -89,7 +86,7 @@ class Missing:
             node = view.nodes.get(name)
             if node is not None and node.online:
                 try:
-                    self.worker.cluster.end_dismissal(name)
+                    self.context.cluster.end_dismissal(name)
                 except ConflictError as error:      # looked at again in the next turn
                     LOG.info("%s", error)
                     continue

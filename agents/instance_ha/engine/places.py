@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
 
-from ..model import Migration, Server, claim_of
+from ..model import Migration, Server, claim_of, mark_of_request
 from .attempts import Attempt, Stage, since_the_last_arrival
 from .pulse import long_before
 from .scene import Case, HostScene, Memory
@@ -49,7 +49,7 @@ class Seen:
     case: Case
     scene: HostScene
     policy: Policy
-    broken: frozenset[str] = frozenset()   # requests whose destination was seen to die in the middle
+    broken: frozenset[str] = frozenset()   # requests whose destination was seen to die after it began, by their marks
 
     @property
     def server(self) -> Server:
@@ -93,7 +93,7 @@ class Seen:
     @cached_property
     def suspects(self) -> frozenset[str]:
         """The live hosts on which an attempt may have left a guest."""
-        there = {one.destination for one in self.attempts if one.stage is Stage.SUSPECT and one.request not in self.broken}
+        there = {one.destination for one in self.attempts if one.stage is Stage.SUSPECT and mark_of_request(one.request) not in self.broken}
         return frozenset(there - self.scene.dead_hosts)
 
     @property
@@ -137,7 +137,7 @@ class Seen:
         patience, now = self.policy.stuck_timeout, self.scene.now
         if not attempt.is_open:
             return ""
-        if attempt.request in self.broken or (attempt.destination and attempt.destination in self.scene.dead_hosts):
+        if mark_of_request(attempt.request) in self.broken or (attempt.destination and attempt.destination in self.scene.dead_hosts):
             return f"its destination {attempt.destination} died in the middle"
         if not self.unbegun:
             return ""
@@ -174,7 +174,9 @@ def needs_evidence(case: Case, scene: HostScene) -> bool:
     alive = [row for row in rows if row.in_progress and row.destination not in scene.dead_hosts]
     fresh = scene.now - memory.progress[1] < STILL if memory.progress[0] else bool(memory.request)
     if alive and fresh:
-        return False                           # it gets on: a list is enough to follow that
+        # It gets on, and a list is enough to follow that, unless a host has died: one that had begun shows only in the server's own record
+        # until it has claimed the room, and only while it is away does that say that it has died in the middle.
+        return bool(scene.dead_hosts - {scene.host}) and any(not row.destination for row in alive)
     return bool(rows) or is_rebuilding(server) or memory.sent is not None or server.vm_state == "error"
 
 

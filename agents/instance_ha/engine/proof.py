@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import takewhile
 
 from .. import fence_agents
@@ -10,6 +12,8 @@ from ..model import ClusterNode, FenceEvent, Record, Service
 
 OFF_ACTIONS = frozenset(("off", "reboot"))
 GOES_ON = "Pacemaker is still fencing it"
+SAME = 1.0            # seconds; two ends of fencings of one node that are no further apart are one, as two controllers saw it
+_ZONE = re.compile(r" ([+-]\d\d:\d\d)$")
 
 
 def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[FenceEvent]) -> tuple[str, str]:
@@ -24,10 +28,7 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
         return "", "the cluster knows no such node"
     if node.mark and node.online is False:
         return node.mark, ""
-    # A record remembers the newest fencings before it: what is older than one of those came before it too.
-    # One that does not tell, an older agent's or a person's, may be later than all of them, so that none counts.
-    known = record.seen
-    fresh = [] if known is None else list(takewhile(lambda event: event.completed not in known, fencings))
+    fresh = _since(record, fencings)
     if fresh and fresh[0].status == "success":
         return f"history:{fresh[0].action}@{fresh[0].completed}", ""
     if fresh and fresh[0].status == "failed":
@@ -35,6 +36,33 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     if node.online:
         return "", "Pacemaker says it is online and knows of no fencing since the record was written"
     return "", "Pacemaker has not confirmed its fencing yet"
+
+
+def _since(record: Record, fencings: Sequence[FenceEvent]) -> list[FenceEvent]:
+    """Return the fencings that are newer than the record, newest first.
+
+    Each controller has the end of a fencing from its own clock: other controllers' times of the same one differ by some milliseconds
+    (seen with 3.0.0), or by whatever their clocks do. So a fencing has to be one more than there were, and later than those. A
+    record that does not tell, an older agent's or a person's, may be later than all of them, so that none counts.
+    """
+    if record.seen is None:
+        return []
+    done = [event for event in fencings if event.completed]
+    more = done if record.fencings is None else done[:max(0, len(done) - record.fencings)]
+    last = [_seconds(text) for text in record.seen]
+    if None in last:
+        return []
+    newest = max((when for when in last if when is not None), default=float("-inf"))
+    return list(takewhile(lambda event: (_seconds(event.completed) or float("-inf")) > newest + SAME, more))
+
+
+def _seconds(text: str) -> float | None:
+    """Return Pacemaker's text of a time, as a record holds it, as seconds since the epoch; None where it cannot be read."""
+    try:
+        when = datetime.fromisoformat(_ZONE.sub(r"\1", text.replace("_", " ")).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return when.timestamp() if when.tzinfo else None
 
 
 def marks(node: ClusterNode | None) -> tuple[str, ...]:

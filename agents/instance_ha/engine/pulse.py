@@ -23,27 +23,32 @@ class Pulse:
     def __init__(self) -> None:
         self._seen: dict[str, tuple[str, float]] = {}   # service id -> its time stamp, and when that moved
         self._usual: dict[str, float] = {}              # and the shortest time between two of its reports
+        self._since: dict[str, float] = {}              # and when that stamp was first seen
         self._looked = float("-inf")
         self.gaps: dict[str, float] = {}
 
     def beats(self, control: Sequence[Service], now: float, began: str = "") -> bool:
         """Whether nothing was missed since the last look. One that has been down since long before `began`, Nova's text of the time
         of the first request, can hold none of them."""
-        unbroken, self._looked = now - self._looked < PULSE, now
+        before, self._looked = self._looked, now
+        unbroken = now - before < PULSE
         for service in control:
             stamp, moved = self._seen.get(service.id, (None, 0.0))
             if stamp is None:
                 self._seen[service.id] = (service.updated, float("-inf"))
+                self._since[service.id] = now
             elif stamp != service.updated:
-                self._note(service, now, now - moved)
+                self._note(service, now, now - moved, before - self._since[service.id])
                 self._seen[service.id] = (service.updated, now)
+                self._since[service.id] = now
         relevant = [service for service in control if service.up or not long_before(service.updated, began)]
         return unbroken and all(service.up and now - self._seen[service.id][1] < PULSE for service in relevant)
 
-    def _note(self, service: Service, now: float, pause: float) -> None:
-        """Note how long a service was silent before this report."""
+    def _note(self, service: Service, now: float, pause: float, silent: float) -> None:
+        """Note that a service was silent before this report: for `silent` seconds each look showed
+        the same. `pause` is the time between the looks that showed something new."""
         usual = self._usual.get(service.id)
-        if usual is not None and pause > min(PULSE, max(MISSED * usual, SHORTEST_GAP)):
+        if silent > (PULSE if usual is None else min(PULSE, max(MISSED * usual, SHORTEST_GAP))):
             self.gaps[service.host] = now
         if pause >= 1.0 and pause != float("inf"):
             self._usual[service.id] = min(usual or pause, pause)

@@ -4,43 +4,40 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from ..model import CONFIRMED, Migration, Record, Service
+from .context import Context
 from .limits import GIVEN_BACK, is_reserved, reserve_for
-
-if TYPE_CHECKING:
-    from .worker import Worker
 
 LOG = logging.getLogger(__name__)
 
 
-def call(worker: Worker, record: Record, host: Service, services: Sequence[Service]) -> Record:
+def call(context: Context, record: Record, host: Service, services: Sequence[Service]) -> Record:
     """Enable a reserved host for this one. It is written down first: Nova forgets the reason of a service that is enabled."""
-    if not worker.policy.reserved_hosts or record.state != CONFIRMED:
+    if not context.policy.reserved_hosts or record.state != CONFIRMED:
         return record
     named = _service(services, record.reserve)
-    taken = {other.record.reserve for node, other in worker.hosts.items() if node != record.node}
-    spare = named or reserve_for(host, [s for s in services if s.host not in taken], worker.aggregates())
+    taken = {other.reserve for node, other in context.records.items() if node != record.node}
+    spare = named or reserve_for(host, [s for s in services if s.host not in taken], context.aggregates())
     if spare is None:
         return record
     if not named:
-        record = worker.cluster.replace(record.to(CONFIRMED, reserve=spare.host))
+        record = context.cluster.replace(record.to(CONFIRMED, reserve=spare.host))
     if is_reserved(spare):
-        worker.nova.enable(spare)
+        context.nova.enable(spare)
         LOG.info("%s: the reserved host %s is enabled for it", record.node, spare.host)
     return record
 
 
-def give_back(worker: Worker, record: Record, migrations: Iterable[Migration]) -> Record:
+def give_back(context: Context, record: Record, migrations: Iterable[Migration]) -> Record:
     """Keep the reserved host back again, unless it was needed. The record without it, not stored yet."""
-    spare = _service(worker.nova.services(), record.reserve)  # read again: it may have been enabled in this very turn
+    spare = _service(context.nova.services(), record.reserve)  # read again: it may have been enabled in this very turn
     if spare and spare.enabled:
         coming = any(row.in_progress and row.destination == spare.host for row in migrations)
-        if coming or worker.nova.servers_on(spare.host):
+        if coming or context.nova.servers_on(spare.host):
             LOG.info("%s: the reserved host %s has servers now and stays enabled", record.node, spare.host)
         else:
-            worker.nova.disable(spare, GIVEN_BACK)
+            context.nova.disable(spare, GIVEN_BACK)
             LOG.info("%s: the reserved host %s was not needed and is given back", record.node, spare.host)
     return record.to(record.state, reserve="")
 

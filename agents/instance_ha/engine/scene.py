@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..model import Claim, Migration, Server
@@ -78,7 +78,8 @@ class Verdict:
 
     `final`: nothing more will be tried; `retry`: it is tried for as long as its host is away, which need not wait for it.
     `was` is what it is to be at the end (states.py). `target` is the only host where it may go, None for any. `still`: the request
-    has shown nothing for STILL seconds, and the others need not wait for it. `person`: it needs a person, and keeps its mark
+    has shown nothing for STILL seconds, and the others need not wait for it. `slow`: its destination is up and has shown nothing of
+    it for stuck_timeout. `person`: it needs a person, and keeps its mark
     until one has acted."""
 
     server: Server
@@ -90,7 +91,45 @@ class Verdict:
     protected: bool = True
     target: str | None = None
     still: bool = False
+    slow: bool = False
     person: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One host's evacuation. `incident` and `token`, of who acts, are what claims say."""
+
+    host: str
+    incident: str
+    token: str
+
+
+@dataclass(frozen=True)
+class ByHand:
+    """What a person may want of an evacuation. `target` is where the servers are to go, `only` is one server, None for any and
+    all; `password` gives the new one of a server. `gives_way`: a worker may be at it, who comes first; `recorded`: its host is on
+    record."""
+
+    target: str | None = None
+    only: str | None = None
+    password: Callable[[], str] | None = None
+    gives_way: bool = True
+    recorded: bool = False
+
+
+NOBODY = ByHand(gives_way=False)     # a worker acts
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is known of the host besides Nova: its record's `baseline` and `kept`; whether new evacuations may begin; the hosts that
+    are off for certain; its record's `broken`."""
+
+    baseline: int
+    kept: Mapping[str, str] = field(default_factory=dict)
+    starts: bool = True
+    dead: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

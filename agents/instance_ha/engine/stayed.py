@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ..model import Server
 from ..nova import Nova
 from . import places
+from .context import Context
 from .evacuation import Evacuation
 from .looked import Look
 from .scene import Case
 from .states import ACTIVE, HALTED, PAUSED, STARTED, STOPPED
-
-if TYPE_CHECKING:
-    from .worker import Worker
 
 NAMED = 3                # servers that one sentence names
 SHARE = 3.0              # seconds of one turn for the servers of one host: other hosts are not to wait for them
@@ -25,13 +22,14 @@ LOG = logging.getLogger(__name__)
 class Stayed:
     """What a worker remembers of them during one return."""
 
-    def __init__(self, worker: Worker, node: str) -> None:
-        self.worker, self.node = worker, node
+    def __init__(self, context: Context, node: str) -> None:
+        self.context, self.node = context, node
         self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
         self._tasks: dict[str, tuple[str, float]] = {}   # the task of a server that is to be restored, and since when it has it
         self._unseen: set[str] | None = None   # those that were there when the host was up again, and have not been looked at
         self.doubtful = False                  # whether nothing is to be done any more, but for servers that may run elsewhere
         self.cut = False                       # whether the last turn's share was too short
+        self.doubts: dict[str, str] = {}       # why servers that we have claimed are not restored, by their ids
 
     def restore(self, engine: Evacuation, look: Look) -> str:
         """Go on with it, for a part of a turn. What is still to come, "" for nothing. Raises CloudError.
@@ -39,16 +37,17 @@ class Stayed:
         A server is started, reset or stopped here only if places.why_not_restore says that nothing speaks against it: its own
         record was read, and shows that no request may still be carried out and that none has left a guest.
         """
-        worker, nova = self.worker, engine.nova
-        end, self.cut, self.doubtful = worker.clock() + SHARE, False, False
+        context, nova = self.context, engine.nova
+        end, self.cut, self.doubtful = context.clock() + SHARE, False, False
 
         def go_on() -> bool:
-            worker.alive()
-            self.cut = self.cut or worker.clock() >= end
+            context.alive()
+            self.cut = self.cut or context.clock() >= end
             return not self.cut
 
         here = [case for case in engine.cases.values() if case.server.host == look.scene.host]
         doubts = {case.server.id: engine.why_not_restore(case, look) for case in here}
+        self.doubts = {case.server.id: doubts[case.server.id] for case in here if case.is_ours and doubts[case.server.id]}
         if self._unseen is None:
             self._unseen = {case.server.id for case in here}
         waiting = [case.server for case in here if case.is_ours and not doubts[case.server.id] and not self._released(engine, case, go_on)]
@@ -65,7 +64,7 @@ class Stayed:
         if doubtful:
             self.doubtful = True
             words = ", ".join(f"{case.server.name} on {_where(case)} ({case.server.id})" for case in doubtful[:NAMED])
-            worker.problem(f"left {self.node}", f"{self.node}: may run elsewhere; look there, then unlock: {words}")
+            context.problem(f"left {self.node}", f"{self.node}: may run elsewhere; look there, then unlock: {words}")
             return f"{len(doubtful)} servers that stayed may run elsewhere"
         return ""
 
@@ -89,9 +88,9 @@ class Stayed:
         """Whether a server has had the same task for stuck_timeout: Nova does not end each that the host's death broke off."""
         task, since = self._tasks.get(server.id, ("", 0.0))
         if task != server.task_state:
-            since = self.worker.clock()
+            since = self.context.clock()
             self._tasks[server.id] = (server.task_state or "", since)
-        return self.worker.clock() - since > self.worker.policy.stuck_timeout
+        return self.context.clock() - since > self.context.policy.stuck_timeout
 
     def _revive(self, nova: Nova, cases: list[Case], doubts: dict[str, str], go_on: Callable[[], bool]) -> None:
         """Start again the protected servers that stayed and carry no claim: Nova has them as active for some minutes, and starts none.
@@ -106,7 +105,7 @@ class Stayed:
             if case.attempts is None:
                 continue                       # it is looked at when its record can be read
             idle = server.vm_state == "active" and not server.task_state and not doubts[server.id]
-            protected = case.ruling is not None and case.ruling.protected
+            protected = case.ruling is not None and (case.ruling.protected or case.ruling.stays)
             if idle and protected and nova.guest_runs(server.id) is False:
                 LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, server.host)
                 _reboot(nova, server, self._reboots)

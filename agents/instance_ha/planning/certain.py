@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from .fit import Item, Key, Space, Takes
 
@@ -26,11 +27,22 @@ def certain(items: Sequence[Item], space: Space) -> frozenset[str]:
         total.update(_highest(by_host.values()))
         reach.update({(host, resource): amount for host, most in by_host.items() for resource, amount in most.items()})
         drain.update(_drained(item, shared))
-    return frozenset(item.id for item in items if _is_certain(item, items, space, shared, total, reach, drain))
+    rivals = _Rivals(shared, total, reach, drain)
+    return frozenset(item.id for item in items if _is_certain(item, items, space, rivals))
 
 
-def _is_certain(item: Item, items: Sequence[Item], space: Space, shared: frozenset[str], total: Mapping[str, int],
-                reach: Mapping[tuple[str, str], int], drain: Mapping[Key, int]) -> bool:
+@dataclass(frozen=True)
+class _Rivals:
+    """What all items take together at most: of a class, of a class on one host, from a provider that several hosts share (`shared`)."""
+
+    shared: frozenset[str]
+    total: Mapping[str, int]
+    reach: Mapping[tuple[str, str], int]
+    drain: Mapping[Key, int]
+
+
+def _is_certain(item: Item, items: Sequence[Item], space: Space, rivals: _Rivals) -> bool:
+    shared, total, reach, drain = rivals.shared, rivals.total, rivals.reach, rivals.drain
     by_host = {host: _most(item, ways, shared) for host, ways in item.ways.items()}
     own, own_drain = _highest(by_host.values()), _drained(item, shared)
     hosts = [host for host in item.ways if not item.apart or space.members.get((item.apart.id, host), 0) < item.apart.most]
@@ -41,7 +53,8 @@ def _is_certain(item: Item, items: Sequence[Item], space: Space, shared: frozens
         for way in item.ways[host]:
             if any(key[0] in shared and space.free.get(key, 0) - drain.get(key, 0) + own_drain.get(key, 0) < amount for key, amount in way):
                 continue
-            price, by = _price(way, host, space, shared, {r: n - own.get(r, 0) for r, n in total.items()},
+            free = {key: space.free.get(key, 0) - amount for key, amount in way if key[0] not in shared}
+            price, by = _price(free, {r: n - own.get(r, 0) for r, n in total.items()},
                                {r: reach.get((host, r), 0) - by_host[host].get(r, 0) for r in total})
             cost = max(cost, price)
             classes |= by
@@ -52,14 +65,12 @@ def _is_certain(item: Item, items: Sequence[Item], space: Space, shared: frozens
     return bool(costs) and sum(costs) > len(classes)
 
 
-def _price(way: Takes, host: str, space: Space, shared: frozenset[str], total: Mapping[str, int],
-           reach: Mapping[str, int]) -> tuple[float, set[str]]:
-    """The least share of all that the others take of a class that closes this way, and the classes that can; NEVER: nothing does."""
+def _price(free: Mapping[Key, int], total: Mapping[str, int], reach: Mapping[str, int]) -> tuple[float, set[str]]:
+    """The least share of all that the others take of a class that closes this way, and the classes that can; NEVER: nothing does.
+    `free` is what the way leaves of each class."""
     price, classes = NEVER, set()
-    for (provider, resource), amount in way:
-        if provider in shared:
-            continue
-        block = space.free.get((provider, resource), 0) - amount + 1
+    for (_, resource), rest in free.items():
+        block = rest + 1
         if block <= 0:
             return 0.0, set()
         if block <= reach.get(resource, 0):

@@ -85,18 +85,22 @@ def lost(cloud: Cloud, dead: frozenset[str]) -> list[Lost]:
     """What the death of these hosts leaves to be placed, in the order of evacuation."""
     live, found = takers(cloud, dead), []
     bundled: set[str] = set()
-    movers = sorted((m for m in cloud.movers if m.host in dead), key=lambda m: (*order_key(m.server), m.server.id))
-    for mover in movers:
+    for mover in _in_order(cloud, dead):
         if mover.server.id in bundled:
             continue
         group = cloud.groups.get(mover.server.id)
         if group and group.policy == "affinity":
-            part = _together(cloud, mover, group, movers, dead, live)
+            part = _together(cloud, mover, group, dead, live)
             bundled |= {m.server.id for m in part.movers}
         else:
             part = _alone(cloud, mover, group, dead, live)
         found.append(part)
     return found
+
+
+def _in_order(cloud: Cloud, dead: frozenset[str]) -> list[Mover]:
+    """Return what moves from these hosts, in the order in which it is evacuated."""
+    return sorted((m for m in cloud.movers if m.host in dead), key=lambda m: (*order_key(m.server), m.server.id))
 
 
 def space(cloud: Cloud) -> Space:
@@ -117,11 +121,13 @@ def _alone(cloud: Cloud, mover: Mover, group: Group | None, dead: frozenset[str]
     if mover.zone:
         hosts &= {s.host for s in cloud.computes if s.zone == mover.zone}
         rules.append(f"hosts of its zone {mover.zone}")
-    return Lost(_item(cloud, mover.server.id, mover.demand, hosts, mover.keeps, group), (mover,), mover.demand, hosts, " and ".join(rules),
+    apart = group if group and group.policy == "anti-affinity" else None
+    item = Item(mover.server.id, _ways(cloud, mover.demand, hosts), mover.keeps, apart)
+    return Lost(item, (mover,), mover.demand, hosts, " and ".join(rules),
                 bool(mover.target))
 
 
-def _together(cloud: Cloud, mover: Mover, group: Group, movers: Sequence[Mover], dead: frozenset[str], live: frozenset[str]) -> Lost:
+def _together(cloud: Cloud, mover: Mover, group: Group, dead: frozenset[str], live: frozenset[str]) -> Lost:
     """A hard-affinity group: to its members that live, if there are any; else all of it to one host, which placing.py chooses in
     the zone of the dead one."""
     home = next((host for other in group.members if (host := cloud.homes.get(other)) and host not in dead
@@ -129,15 +135,14 @@ def _together(cloud: Cloud, mover: Mover, group: Group, movers: Sequence[Mover],
     if home:
         hosts = frozenset((home,))
         rule = f"{home}, where others of its affinity group {group.name} are"
-        return Lost(_item(cloud, mover.server.id, mover.demand, hosts, mover.keeps), (mover,), mover.demand, hosts, rule, True)
-    family = tuple(m for m in movers if m.host == mover.host and cloud.groups.get(m.server.id) == group)
+        return Lost(Item(mover.server.id, _ways(cloud, mover.demand, hosts), mover.keeps), (mover,), mover.demand, hosts, rule, True)
+    family = tuple(m for m in _in_order(cloud, dead) if m.host == mover.host and cloud.groups.get(m.server.id) == group)
     demand = cloud.bundles[group.id, mover.host]
     zone = next((s.zone for s in cloud.computes if s.host == mover.host), "")
     hosts = live & {s.host for s in cloud.computes if s.zone == zone}
     rule = f"one host of the zone {zone}, with all {len(family)} of its affinity group {group.name}"
-    return Lost(_item(cloud, mover.server.id, demand, hosts, frozenset()), family, demand, hosts, rule)
+    return Lost(Item(mover.server.id, _ways(cloud, demand, hosts), frozenset()), family, demand, hosts, rule)
 
 
-def _item(cloud: Cloud, key: str, demand: Demand, hosts: frozenset[str], keeps: frozenset[str], apart: Group | None = None) -> Item:
-    ways = {host: ways for host, ways in cloud.offers.get(demand, {}).items() if host in hosts}
-    return Item(key, ways, keeps, apart if apart and apart.policy == "anti-affinity" else None)
+def _ways(cloud: Cloud, demand: Demand, hosts: frozenset[str]) -> dict[str, tuple[Takes, ...]]:
+    return {host: ways for host, ways in cloud.offers.get(demand, {}).items() if host in hosts}

@@ -40,7 +40,7 @@ def combinations(hosts: Sequence[str], number: int, weight: Mapping[str, int], m
     while few < len(hosts) and math.comb(few + 1, number) <= most // 2:
         few += 1
     found = {tuple(sorted(one)): None for one in itertools.combinations(heaviest[:few], number)}
-    lot = random.Random(0)
+    lot = random.Random(0)               # noqa: S311  an order that can be repeated, no secret
     while len(found) < most:
         found[tuple(sorted(lot.sample(list(hosts), number)))] = None
     return list(found), total

@@ -103,12 +103,12 @@ def draw(rows: Sequence[Row]) -> Any | None:
     days = {time.strftime("%Y-%m-%d", time.gmtime(moment)) for moment in times}
     for moment in axis.ticks():
         x = axis.place(moment)
-        _line(svg, x, 4, x, bottom, "tick")
+        _line(svg, (x, 4), (x, bottom), "tick")
         _text(svg, x, bottom + 16, time.strftime("%H:%M:%S" if len(days) == 1 else "%m-%d %H:%M:%S", time.gmtime(moment)), "time")
     for x in axis.breaks():
         for shift in (-3, 3):
-            _line(svg, x + shift - 3, bottom + 6, x + shift + 3, bottom - 6, "break")
-        _line(svg, x, 4, x, bottom - 8, "cut")
+            _line(svg, (x + shift - 3, bottom + 6), (x + shift + 3, bottom - 6), "break")
+        _line(svg, (x, 4), (x, bottom - 8), "cut")
     y = 4
     for row in rows:
         y += _row(svg, axis, row, y)
@@ -118,7 +118,7 @@ def draw(rows: Sequence[Row]) -> Any | None:
 def _row(svg: Any, axis: Axis, row: Row, y: int) -> int:
     if row.heading:
         _text(svg, 0, y + 16, row.label, "heading")
-        _line(svg, 0, y + TALL - 1, WIDTH, y + TALL - 1, "rule")
+        _line(svg, (0, y + TALL - 1), (WIDTH, y + TALL - 1), "rule")
         return TALL
     _text(svg, 8, y + 14, row.label if len(row.label) < 40 else row.label[:38] + "\u2026", "label")
     for bar in row.bars:
@@ -133,8 +133,8 @@ def _row(svg: Any, axis: Axis, row: Row, y: int) -> int:
     return ROW
 
 
-def _line(svg: Any, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
-    line = etree.SubElement(svg, "line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}")
+def _line(svg: Any, start: tuple[float, float], end: tuple[float, float], kind: str) -> None:
+    line = etree.SubElement(svg, "line", x1=f"{start[0]:.1f}", y1=f"{start[1]:.1f}", x2=f"{end[0]:.1f}", y2=f"{end[1]:.1f}")
     line.set("class", kind)
 
 

@@ -31,13 +31,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Sight:
-    """The servers of one host as a turn saw them, how many evacuations Nova has taken and failed, and why none may begin, "" if they may."""
+    """The servers of one host as a turn saw them, how many evacuations Nova has taken and failed, why none may begin, "" if they may,
+    and the destinations that have failed several servers."""
 
     host: str
     servers: Sequence[Seen]
     tries: int
     failures: int
     paused: str = ""
+    failing: frozenset[str] = frozenset()
 
     def count(self, stands: str) -> int:
         """How many of them stand so."""
@@ -118,6 +120,9 @@ class Tale:
             elif server.stands == LEFT and self._news(f"{events.SERVER_FAILED} {server.reason}", server.id):
                 told.append(self._of_server(events.SERVER_FAILED, server, now, f"{server.name} is not moved: {server.reason}",
                                             reason=server.reason, final=int(server.final)))
+        for host in sorted(sight.failing):
+            if self._news(f"{events.DESTINATION} {host}"):
+                told.append(self._event(events.DESTINATION, now, f"evacuations to {host} fail; others are tried first", destination=host))
         return told
 
     def gone(self, end: str, now: float, clock: float) -> list[Event]:

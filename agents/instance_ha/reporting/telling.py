@@ -81,9 +81,9 @@ class Teller:
             self._broken = repr(error)
         for subject, fault in (("metrics", self._file_fault), ("hook", self._hook_fault)):
             if fault:
-                worker.problem(subject, fault)
+                worker.context.problem(subject, fault)
             else:
-                worker.solved(subject)
+                worker.context.solved(subject)
 
     def close(self) -> None:
         """Before the worker ends."""
@@ -93,9 +93,9 @@ class Teller:
             _remove(self._file)
 
     def _look(self, worker: Worker) -> None:
-        now, clock = time.time(), worker.clock()
+        now, clock = time.time(), worker.context.clock()
         told: list[Event] = []
-        view = worker.view
+        view = worker.context.view
         if view is not None and view.quorate and self._read_history(clock):
             for node in [node for node, tale in self.tales.items() if _id_of(view, node) != tale.incident.id]:
                 told += self._gone(view, node, now, clock)
@@ -124,7 +124,7 @@ class Teller:
         tale = self.tales.get(record.node)
         if tale is None:
             known = (self.history or {}).get(record.id)
-            heard = self._heard.get(host_of(record.host or record.node, worker.domain, worker.services_known) or "", "")
+            heard = self._heard.get(host_of(record.host or record.node, worker.context.domain, worker.context.services_known) or "", "")
             start = known or Incident(record.id, record.node, recorded=float(record.since), heard=heard, version=__version__)
             start = replace(start, worker=self.controller, settings=self.settings)
             tale = self.tales[record.node] = Tale(start, known is not None, clock, self._mark)
@@ -163,7 +163,7 @@ class Teller:
                 found[row.server] = Seen(row.server, self._names.get(row.server, row.server), row.destination or "", ARRIVED,
                                          sum(1 for other in rows if other.server == row.server), memory.request if memory else "")
         failures = sum(1 for row in rows if row.status in FAILED)
-        return Sight(look.scene.host, list(found.values()), len(rows), failures, host.paused)
+        return Sight(look.scene.host, list(found.values()), len(rows), failures, host.paused, look.scene.avoid)
 
     def _gone(self, view: ClusterView, node: str, now: float, clock: float) -> list[Event]:
         tale = self.tales.pop(node)
@@ -229,7 +229,7 @@ class Teller:
 
     def _heard_of(self, worker: Worker) -> None:
         """Remember when Nova last heard of the hosts that are well."""
-        for service in worker.services_known:
+        for service in worker.context.services_known:
             if service.binary == "nova-compute" and service.up and not service.forced_down:
                 self._heard[service.host] = service.updated
 
@@ -258,15 +258,17 @@ _COUNTED = {events.CONFIRMED: "fencings_confirmed_total", events.SERVER_ARRIVED:
 
 def fill(metrics: Metrics, worker: Worker, tales: Mapping[str, Tale], now: float) -> None:
     """Set every gauge to what it is now."""
-    view, problems = worker.view, worker.health.problems
+    view, problems = worker.context.view, worker.context.health.problems
     metrics.set("worker_heartbeat_timestamp_seconds", now)
     metrics.set("worker_problems", len(problems))
-    metrics.set("worker_enabled", int(worker.policy.enabled))
+    metrics.set("worker_enabled", int(worker.context.policy.enabled))
     metrics.set("cluster_quorate", int(view is not None and view.quorate))
     metrics.set("nova_reachable", int("nova" not in problems))
-    metrics.set("parallel_limit", worker.window.size)
-    metrics.forget("host_record", "host_servers", "host_held", "compute_hosts")
-    computes = [service for service in worker.services_known if service.binary == "nova-compute"]
+    metrics.set("parallel_limit", worker.rounds.window.size)
+    metrics.forget("host_record", "host_servers", "host_held", "compute_hosts", "destination_failing")
+    for name in {name for host in worker.hosts.values() if host.look for name in host.look.scene.avoid}:
+        metrics.set("destination_failing", 1, host=name)
+    computes = [service for service in worker.context.services_known if service.binary == "nova-compute"]
     for state, count in (("up", sum(1 for s in computes if s.up)), ("down", sum(1 for s in computes if not s.up)),
                          ("forced_down", sum(1 for s in computes if s.forced_down)), ("disabled", sum(1 for s in computes if not s.enabled))):
         metrics.set("compute_hosts", count, state=state)

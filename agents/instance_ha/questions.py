@@ -1,0 +1,85 @@
+"""One request to OpenStack: sent once if it changes something, and everything that can go wrong translated."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .answers import checked, json_of, one_line
+from .errors import CloudError, CloudRefused, CloudUnreachable, OverLimit
+
+READ_TRIES = 3
+QUICK = 1.0                       # seconds
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request. `body` is sent as JSON, `query` behind the path; `microversion` is where it is not the pinned one."""
+
+    method: str
+    path: str
+    body: Any = None
+    query: Mapping[str, str] | None = None
+    microversion: str | None = None
+
+
+def ask_json(question: Question, adapter: Any) -> Any:
+    """Return the answer's JSON. What only reads is asked again at once when a bad answer came quickly; what changes something never
+    is. Raises CloudUnreachable, CloudRefused."""
+    for last in [*[False] * (READ_TRIES - 1), True] if question.method == "GET" else [True]:
+        began = time.monotonic()
+        try:
+            return _once(question, adapter)
+        except CloudUnreachable as error:
+            if last or isinstance(error, OverLimit) or time.monotonic() - began > QUICK:
+                raise
+    raise AssertionError("not reached")
+
+
+def _once(question: Question, adapter: Any) -> Any:
+    answer = ask(question, adapter)
+    try:
+        return json_of(answer.content)
+    except (ValueError, RecursionError):
+        raise CloudUnreachable(f"{question.method} {question.path} was answered with what is no JSON; is that Nova's address?") from None
+
+
+def ask(question: Question, adapter: Any) -> Any:
+    """Return the answer through a keystoneauth1 adapter. Raises CloudUnreachable, CloudRefused."""
+    method, path = question.method, question.path
+    options: dict[str, Any] = {"raise_exc": False, **({"microversion": question.microversion} if question.microversion else {})}
+    if question.body is not None:
+        options["json"] = question.body
+    if question.query:
+        options["params"] = question.query
+
+    def send() -> Any:
+        answer = adapter.request(path, method, **options)
+        if answer.status_code == 401:
+            # The token ran out while several asked at once: keystoneauth gets a new one for the first of them only. Nothing was carried out.
+            answer = adapter.request(path, method, **options)
+        return answer
+
+    answer = guarded(method, path, send)
+    LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
+    return checked(answer, method, path)
+
+
+def guarded(method: str, path: str, send: Callable[[], Any]) -> Any:
+    """Send, and translate what keystoneauth raises. Raises CloudUnreachable, CloudRefused."""
+    from keystoneauth1 import exceptions as ka
+
+    try:
+        return send()
+    except CloudError:                 # one of our own limits: it says itself what happened
+        raise
+    except (ka.Unauthorized, ka.AuthorizationFailure, ka.MissingRequiredOptions) as error:
+        raise CloudRefused(f"Keystone refused the credentials: {one_line(error)}", 401) from None
+    except (ka.CatalogException, ka.VersionNotAvailable) as error:
+        raise CloudRefused(f"Nova was not found in Keystone's catalog: {one_line(error)}", 404) from None
+    except (ka.ClientException, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+        raise CloudUnreachable(f"no answer from OpenStack for {method} {path}: {one_line(error)}") from None
