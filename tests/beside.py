@@ -67,7 +67,7 @@ def jobs() -> Iterator[Job]:
         # Not as this make was called: MAKEFLAGS has the variables of its command line.
         yield Job("demo on Debian 13", ["make", "--no-print-directory", "demo"],
                   {"LAB_SUITE": "trixie", "INSTANCE_HA_LAB_NETNS": f"{NETNS}13", "LAB_NOVA": "",
-                   "MAKEFLAGS": "", "DEMO": ""})
+                   "LAB_ROLE": "", "MAKEFLAGS": "", "DEMO": ""})
 
 
 class Beside(threading.Thread):
