@@ -16,7 +16,6 @@ from tests.lab.common import (
     REPOSITORY,
     ROLE,
     STATE,
-    VENV,
     LabError,
     Size,
     run,
@@ -155,7 +154,7 @@ def _policy(service: str) -> dict[str, dict[str, object]]:
     if not ROLE:
         return {}
     path = ETC / f"{service}-policy.yaml"
-    made = run([str(VENV / "bin/python"), "-W", "ignore", str(POLICY), service], env={**os.environ, **ENV})
+    made = run([str(CHOSEN.venv / "bin/python"), "-W", "ignore", str(POLICY), service], env={**os.environ, **ENV})
     _write(path, made.stdout)
     return {"oslo_policy": {"policy_file": path}}
 
