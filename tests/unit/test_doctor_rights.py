@@ -1,4 +1,4 @@
-"""instance-ha doctor names each right that the agents' role lacks, and changes nothing to find out."""
+"""instance-ha doctor names each right that the agents' role lacks, and changes nothing for that."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ TRIED = tuple(
 
 
 def denied(right: str) -> tuple[int, Any]:
-    words = f"Access was denied to this resource.\n\n Policy does not allow {right} to be performed.  "
+    said = f"Policy does not allow {right} to be performed."
+    words = f"Access was denied to this resource.\n\n {said}  "
     return 403, {"errors": [{"status": 403, "title": "Forbidden", "detail": words}]}
 
 

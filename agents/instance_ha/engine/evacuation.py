@@ -20,7 +20,7 @@ from .looked import Look
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
 from .scene import NOBODY, ByHand, Case, HostScene, Memory, Task, Terms, Verdict
-from .selection import Policy, Ruling, order_key, rule_for
+from .selection import Policy, Ruling, disk_stays, order_key, order_of, rule_for
 from .states import CONFIRM, MOVING, RESET, kept_of, state_of
 from .window import SLOW
 
@@ -161,7 +161,11 @@ class Evacuation:
         self._swept = True
         found = {key: server for key, server in found.items() if self.by_hand.only in (None, key) and key not in self.done}
         self._listed = {*found}
-        return list(found.values())
+        return [self.ordered(server) for server in found.values()]
+
+    def ordered(self, server: Server) -> Server:
+        """Return a server with the place in the order that operator and owner give it."""
+        return replace(server, order=order_of(server, self.policy.priorities, aggregate_metadata(self.host, self.aggregates)))
 
     def _each(self, read: Callable[[str], Server | None], keys: Iterable[str]) -> dict[str, Server | None]:
         """Ask for several servers at once. Raises what one of them raises."""
@@ -214,7 +218,8 @@ class Evacuation:
         if ruling is None:
             ruling = rule_for(server, self.nova.image_properties(server.image) if server.image else {}, self.policy.selection, aggregate)
         assert ruling is not None
-        return ruling
+        stays = disk_stays(server, self.policy.image_disks, aggregate) if ruling.protected else ""
+        return Ruling(False, stays, True) if stays else ruling
 
     def _remember(self, server: Server, **changes: object) -> None:
         self.memory[server.id] = replace(self.memory[server.id], **changes)  # type: ignore[arg-type]
