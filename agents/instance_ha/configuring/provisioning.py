@@ -13,7 +13,7 @@ from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from . import holdback, identity
 from .banned import is_banned
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
+from .powering import FENCE_NOVA, OLD, best_levels, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
@@ -198,10 +198,10 @@ class _Proposer:
         after: list[Level] = []
         hosts = []
         for host in self.wish.hosts:
-            now, wanted = self.has.levels_of(host), wanted_levels(self.has, host, self.wish.capable, self.nova)
+            now, wanted = best_levels(self.has, host), wanted_levels(self.has, host, self.wish.capable, self.nova)
             if now != wanted:
                 hosts.append(host)
-                before += [level for level in now if level.kind == NAME]
+                before += [level for level in now if level.kind == NAME and level.target == host]
                 after += wanted
         if hosts:
             others = [level for level in self.has.levels if level not in before]

@@ -24,6 +24,16 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _history(scene)
     yield from _devices(scene)
     yield from _failures(scene)
+    yield from _by_rule(scene)
+
+
+def _by_rule(scene: Scene) -> Iterator[Finding]:
+    """What a rule decides that cannot be evaluated here: by date, or by node."""
+    for resource in (*scene.workers, *scene.nova_computes, *scene.used, *scene.remotes):
+        if resource.unsure:
+            names = sorted(resource.unsure)
+            yield Finding("unseen", resource.id, f"a rule decides {some(names)} of {resource.id}, and is not evaluated here",
+                          shell(*(f"crm_resource --resource {resource.id} --get-parameter {name}" for name in names if " " not in name)))
 
 
 def _cluster(scene: Scene) -> Iterator[Finding]:
