@@ -182,6 +182,10 @@ EVACUATION: tuple[Param, ...] = (
           "docs/operations.md lists the events.", agents=_OCF_ONLY, secret=True),
     Param("log_level", "Least severity that is logged", kind="select", choices=("debug", "info", "warning", "error"),
           default="info", agents=_OCF_ONLY),
+    Param("log_file", "File for the log of the worker, in place of syslog",
+          "An absolute path; a second file of the same name with .1 has what was before. Where there is no syslog, as in many containers, and "
+          "no such file is named, the log is NovaEvacuate-RESOURCE.log among the worker's files, in /run/resource-agents.",
+          default="", agents=_OCF_ONLY),
 )
 
 ALL = CLOUD + FENCING + EVACUATION
@@ -228,7 +232,7 @@ def check(param: Param, text: str) -> str:
         raise ConfigurationError("auth_url holds a user or a password: give them as username and password")
     if param.name == "hook" and not text.startswith("/") and not all("!" <= char <= "~" for char in text):
         raise ConfigurationError("hook is a URL with a space or a letter that is not ASCII: write it as %20 or the like")
-    if param.name == "metrics_directory" and text and not text.startswith("/"):
+    if param.name in ("metrics_directory", "log_file") and text and not text.startswith("/"):
         raise ConfigurationError(f"{param.name}={text!r} is no absolute path")
     if param.name == "hook" and text and not text.startswith("/") and not _is_url(text):
         raise ConfigurationError("hook is neither an absolute path nor an http or https URL")  # it may hold a key: not shown

@@ -148,3 +148,11 @@ def test_what_nova_says_is_a_compute_host_is_held_to_it(monkeypatch: pytest.Monk
     assert doctor(monkeypatch, tools, "--only", "cloud", "--only", "pacemaker") == 0
     assert doctor(monkeypatch, tools, "--only", "pacemaker") == 1
     assert "level-missing  (db-1)" in capsys.readouterr().out
+
+
+def test_a_controller_with_a_compute_service_of_ironic(monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: LittleCloud) -> None:
+    """It is no host to protect, and nothing is kept off the controllers for it."""
+    cloud.services.append({**cloud.service("cmp-1"), "id": "ironic", "host": "ctl-1"})
+    assert doctor(monkeypatch, Tools(), "--only", "cloud", "--only", "pacemaker", "-f", "json") == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["Finding"], row["On"]) == ("host-unprotected", "ctl-1") and "--ignore host-unprotected=ctl-1" in row["Mend"][0]

@@ -10,6 +10,7 @@ from ..engine.proof import OFF_ACTIONS
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from .finding import Finding, by, clean_up, meta, shell, some, to_do, tools
 from .scene import Scene, is_set
+from .worker import let_run
 
 DEGRADED = 190                  # OCF's code
 LOAD, STICKINESS = "1000%", "100"
@@ -108,6 +109,10 @@ def _devices(scene: Scene) -> Iterator[Finding]:
     for device in scene.used:
         failed = device.id in scene.standing.failed
         if device.disabled or (scene.standing.running.get(device.id) and not failed):
+            continue
+        allowed = let_run(scene, device, scene.controllers)
+        if allowed:
+            yield Finding("device-down", device.id, f"{device.id} may run nowhere: the cluster is opt-in (symmetric-cluster=false)", allowed)
             continue
         reasons = _told(scene, device.id)
         why = f" ({some(reasons, 1)})" if reasons else ""

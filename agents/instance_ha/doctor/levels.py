@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..configuration import ATTRIBUTE, NAME, PATTERN, Level, Resource
 from ..configuring.changes import SetProperties
@@ -45,6 +45,14 @@ def check(scene: Scene) -> Iterator[Finding]:
     for device in scene.recorders:
         yield from _list(scene, device)
         yield from _time(scene, device)
+
+
+def unprotected(nodes: Iterable[str]) -> Iterator[Finding]:
+    """The nodes that have a compute service of Nova and are not fenced as compute hosts."""
+    for node in nodes:
+        yield Finding("host-unprotected", node, f"Nova has a compute service for the controller {node}, such as Ironic's, which is not protected",
+                      to_do(f"if it has servers: pcs node attribute {node} osprole=compute; then look again. "
+                            f"If that is meant: instance-ha doctor --ignore host-unprotected={node}"))
 
 
 def _fault(scene: Scene, node: str) -> tuple[str, str] | None:
