@@ -9,6 +9,7 @@ import functools
 import re
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from keystoneauth1 import adapter, session
@@ -28,6 +29,8 @@ UNCLEAN_LIMIT = 60.0     # until Pacemaker notices that a host is dead
 DEVICE_LIMIT = 25.0      # until it has tried its power device in vain
 TOLD_LIMIT = 120.0       # until people are told
 CLEARED_LIMIT = 30.0     # until deleted servers are gone
+CONTROL_LIMIT = 40.0     # until Nova sees its conductor and scheduler
+RECORD_LIMIT = 60.0      # until a host is on record
 BIG, BIG_DISK = "lab.big", 1024      # a flavor with all of a compute host's disk, in GiB
 BALLAST = "ballast-"     # how the names of servers begin that only take room
 CONTROL = ("nova-scheduler", "nova-conductor")
@@ -109,8 +112,24 @@ def _set_control(host: str) -> None:
         cloud.stop(name)
     config = ETC / "nova.conf"
     config.write_text(re.sub(r"(?m)^host = .*$", f"host = {host}", config.read_text()))
+    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
     for name in CONTROL:
         cloud.start(name)
+
+    def report() -> bool:
+        rows = [servers.services(name).get(host) for name in CONTROL]
+        return all(row and row["state"] == "up" and (row["updated_at"] or "") > since
+                   for row in rows)
+
+    if not wait_until(report, CONTROL_LIMIT, 0.5):
+        raise LabError(f"Nova does not see its conductor and scheduler on {host}")
+
+
+def _hang_scheduler(dead: str) -> None:
+    """Have the scheduler hang once a host is on record; for ten seconds Nova still has it up."""
+    if not wait_until(lambda: watch.records().get(dead), RECORD_LIMIT, 0.05):
+        raise LabError(f"no record of {dead} was written")
+    cloud.stop("nova-scheduler", "freeze")
 
 
 def _occupy(hosts: str) -> None:
@@ -251,6 +270,7 @@ DO: dict[str, Callable[[str], object]] = {
     "disable_hosts": _set_services("disabled"), "enable_hosts": _set_services("enabled"),
     "confirm_unclean": _confirm_unclean, "glance": lambda _: stub_glance.set_away(True),
     "control_at_worker": _control_at_worker, "removed_controller": _removed_controller,
+    "hang_scheduler": _hang_scheduler,
 }
 UNDO: dict[str, Callable[[str], object]] = {
     "fill": _clear, "glance": lambda _: stub_glance.set_away(False),

@@ -169,7 +169,7 @@ def _people() -> Iterator[Row]:
 
 def _lost_requests() -> Iterator[Row]:
     group = "control plane"
-    scheduler_hangs = (Act(1, "freeze_service", "nova-scheduler"), Act(2, "power", VICTIM))
+    scheduler_hangs = (Act(1, "power", VICTIM), Act(2, "hang_scheduler", VICTIM))
     yield Row(group, "controller and host die together, its scheduler has the request",
               (Act(0, "control_at_worker", lasts=130), *scheduler_hangs,
                Act(1, "with_control", lasts=110, middle=True)), most=2)

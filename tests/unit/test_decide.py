@@ -595,6 +595,18 @@ def test_a_guest_that_may_be_on_two_hosts_is_for_a_person() -> None:
     assert found.action == LEFT and found.final and found.person and "cmp-2 or cmp-3" in found.reason
 
 
+@pytest.mark.parametrize(("unlocked", "last", "action"), [
+    ("2026-11-25T04:03:00.000000", "failed", EVACUATE),
+    ("", "failed", WAIT), ("2026-11-25T04:01:30.000000", "failed", WAIT),
+    ("2026-11-25T04:03:00.000000", "pre-migrating", WAIT)])
+def test_after_a_person_has_looked_failed_tries_are_no_secret(unlocked: str, last: str, action: str) -> None:
+    """Seen in the laboratory: a person ended the guest that a try had left and unlocked the server, and
+    nothing followed, since a list showed two tries of which its own record was no longer asked."""
+    rows = (row(1, "failed"), row(2, last))
+    case = Case(IN_ERROR, rows, (), was="active", ruling=Ruling(True, "protect=all"), unlocked=unlocked)
+    assert decide.decide(case, scene(IN_ERROR, rows=rows), Policy()).verdict.action == action
+
+
 def test_a_guest_that_was_left_is_named_and_one_that_died_with_its_host_is_none() -> None:
     tries = (attempt(1, SUSPECT), attempt(2, SUSPECT, why="Instance instance-00000001 already exists."))
     found = after(*tries)

@@ -70,3 +70,12 @@ def test_each_test_that_the_page_on_security_names_is_there() -> None:
     assert len(named) > 15
     where = {name: docs.ROOT / (name if "/" in name else f"tests/unit/{name}") for name in named}
     assert not [name for name, path in where.items() if not path.exists()]
+
+
+def test_each_chapter_that_the_index_names_is_there() -> None:
+    index = (docs.ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for line in index.splitlines():
+        for page, named in re.findall(r'\]\(([^)]+\.md)\), ((?:"[^"]+"(?: and )?)+)', line):
+            text = (docs.ROOT / "docs" / page).resolve().read_text(encoding="utf-8")
+            for title in re.findall('"([^"]+)"', named):
+                assert re.search(rf"^#+ .*{re.escape(title)}", text, re.MULTILINE), f"{page} has no chapter {title!r}"

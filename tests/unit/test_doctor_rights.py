@@ -277,7 +277,7 @@ def test_a_cloud_with_nothing_to_look_at(
 def test_every_right_of_the_policy_file_is_tried_or_said_not_to_be() -> None:
     make = policy_maker()
     needed = {*make.NEEDED["nova"], *make.NEEDED["placement"]}
-    older = {NOVA + "os-flavor-extra-specs:index"}  # the name before Nova 32
+    older = {NOVA + "os-flavor-extra-specs:index"}  # the name before Nova 25
     assert needed - older == {*READ, *TRIED, *rights.ONLY_BY_USE}
 
 

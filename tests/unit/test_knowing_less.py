@@ -116,39 +116,39 @@ def worlds(draw: some.DrawFn) -> World:
     return World(case, scene, tuple(record)).read()
 
 
+FACTS = ("rows", "record", "server", "hosts", "dead", "whole", "gaps", "moving", "ruling", "starts")
+
+
 @some.composite
 def less(draw: some.DrawFn, world: World) -> World:
-    """The same world without some of its facts."""
-    case, scene = world.case, world.scene
-    kept = [row for row in case.rows if draw(some.booleans())]
-    if draw(some.booleans()):
-        case = replace(case, rows=tuple(kept))
-        scene = replace(scene, migrations=tuple(kept))
-    record = world.record
-    how = draw(some.sampled_from(("whole", "whole", "unread", "event", "why", "trace", "details")))
-    if how == "unread":
-        record = None
-    elif how != "whole" and record:
+    """The same world without some of its facts: few, since each of them alone may hide what another does."""
+    case, scene, record, server = world.case, world.scene, world.record, world.case.server
+    gone = draw(some.sets(some.sampled_from(FACTS), min_size=1, max_size=3))
+    if "rows" in gone:
+        kept = tuple(row for row in case.rows if draw(some.booleans()))
+        case, scene = replace(case, rows=kept), replace(scene, migrations=kept)
+    if "record" in gone and record:
+        how = draw(some.sampled_from(("unread", "event", "why", "trace", "details")))
         number = draw(some.integers(0, len(record) - 1))
-        record = tuple((action, _without(steps, how) if n == number else steps) for n, (action, steps) in enumerate(record))
-    server = case.server
-    hidden = draw(some.sets(some.sampled_from(("vm_state", "host", "locked", "fault")), max_size=1))
-    for name in hidden:
+        record = None if how == "unread" else tuple(
+            (action, _without(steps, how) if n == number else steps) for n, (action, steps) in enumerate(record))
+    if "server" in gone:
+        name = draw(some.sampled_from(("vm_state", "host", "locked", "fault")))
         server = replace(server, **{name: "" if name == "fault" else None})  # type: ignore[arg-type]
-    if draw(some.booleans()):
+    if "hosts" in gone:
         scene = replace(scene, up_hosts=frozenset(h for h in scene.up_hosts if draw(some.booleans())))
         scene = replace(scene, down_hosts=frozenset(h for h in scene.down_hosts if draw(some.booleans())))
-    if draw(some.booleans()):
+    if "dead" in gone:
         scene = replace(scene, dead_hosts=frozenset(("cmp-1",)))
-    if draw(some.booleans()):
+    if "whole" in gone:
         scene = replace(scene, control_whole=False)
-    if draw(some.booleans()):
+    if "gaps" in gone:
         scene = replace(scene, gaps={}, nova_now="")
-    if draw(some.booleans()):
+    if "moving" in gone:
         scene = replace(scene, moving={})
-    if draw(some.booleans()):
+    if "ruling" in gone:
         case = replace(case, ruling=None)
-    if draw(some.booleans()):
+    if "starts" in gone:
         scene = replace(scene, starts=False)
     return World(replace(case, server=server), replace(scene, servers=(server,)), record).read()
 

@@ -190,7 +190,7 @@ class _Trials:
         if not any("extra_specs" in (row.get("flavor") or {}) for row in whole):
             self.missing[NOVA + "servers:show:flavor-extra-specs"] = (
                 "Nova shows of no server what its flavor says "
-                f"(before Nova 32: {NOVA}os-flavor-extra-specs:index)"
+                f"(before Nova 25: {NOVA}os-flavor-extra-specs:index)"
             )
         own = self.nova.own_project()
         self.foreign = [row for row in whole if row.get("tenant_id") != own and row.get("id")]

@@ -80,8 +80,10 @@ class Evacuation:
     def look(self, services: Sequence[Service], terms: Terms) -> Look:
         """See and decide. Raises CloudError."""
         self._read = time.monotonic()
-        migrations = self.nova.evacuations(self.host, terms.baseline)
-        servers = self._servers(migrations, terms.baseline, terms.kept)
+        with ThreadPoolExecutor(2) as pool:
+            rows, there = pool.submit(self.nova.evacuations, self.host, terms.baseline), pool.submit(self.nova.servers_on, self.host)
+        migrations = rows.result()
+        servers = self._servers(there.result(), migrations, terms)
         scene = self._scene(services, terms, migrations, servers)
         self.cases = {server.id: self.records.case(server, scene, self.memory.setdefault(server.id, Memory())) for server in servers}
         self.records.fill(self.cases, scene)
@@ -144,16 +146,16 @@ class Evacuation:
             if not verdict.server.locked:
                 self._lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token))
 
-    def _servers(self, migrations: Sequence[Migration], baseline: int, kept: Mapping[str, str]) -> list[Server]:
+    def _servers(self, there: Sequence[Server], migrations: Sequence[Migration], terms: Terms) -> list[Server]:
         """The servers on the host, and those that have left it in this incident and have come to no end yet. A list of Nova leaves
         servers out, without a word, when their cell's database fails it: what was listed once is asked for by its id."""
-        found = {server.id: server for server in self.nova.servers_on(self.host)}
+        found = {server.id: server for server in there}
         known = self._listed | {key for key, memory in self.memory.items() if memory.was or memory.sent is not None}
-        here = {row.server for row in migrations if row.id > baseline}
+        here = {row.server for row in migrations if row.id > terms.baseline}
         if not self._swept:
             away = here - {*found}
             if len(away) > MANY:
-                away &= {server.id for server in self.nova.locked_servers()} | {*kept}
+                away &= {server.id for server in self.nova.locked_servers()} | {*terms.kept}
             known |= away
         for key, server in self._each(self.nova.server, known - {*found, *self.done}).items():
             if server is not None:
@@ -313,7 +315,9 @@ class Evacuation:
     def _decide_again(self, before: Verdict, look: Look, claim: Claim | None) -> Verdict | None:
         """Decide once more, on the server's own reads of this moment: None when that is no evacuation."""
         server = before.server
-        now = self.nova.server(server.id)
+        with ThreadPoolExecutor(2) as pool:
+            shown, asked = pool.submit(self.nova.server, server.id), pool.submit(self.records.read, self.cases[server.id])
+        now, known = shown.result(), asked.result()
         if now is None:
             self._unsent(server, "it is gone, or Nova shows it in lists only")
             return None
@@ -324,7 +328,6 @@ class Evacuation:
             self._unsent(server, "somebody else evacuates it")
             return None
         case = replace(self.cases[server.id], server=now, memory=self.memory[server.id])
-        known = self.records.read(case)
         if known is None:
             self._unsent(server, "what was asked of it cannot be read")
             return None

@@ -29,12 +29,13 @@ LOG = logging.getLogger(__name__)
 class Evidence:
     """What Nova's own record of one server says. `ours`: its lock, which has the words of a claim, is instance-ha's.
     `owner_rebuilds`: the newest request of its kind is a rebuild, which its owner asked for. `came_back`: it was moved by other
-    means after the newest evacuation."""
+    means after the newest evacuation. `unlocked`: Nova's time of a person's unlock; what was before it does not count."""
 
     attempts: tuple[Attempt, ...] = ()
     ours: bool = False
     owner_rebuilds: bool = False
     came_back: bool = False
+    unlocked: str = ""
 
 
 class Records:
@@ -95,7 +96,7 @@ class Records:
                 self._counted.add(attempt.request)
                 self._failed.setdefault(attempt.destination, {})[case.server.id] = scene.now
         case = replace(case, attempts=evidence.attempts, owner_rebuilds=evidence.owner_rebuilds,
-                       came_back=evidence.came_back, memory=memory)
+                       came_back=evidence.came_back, unlocked=evidence.unlocked, memory=memory)
         return _with_claim(case, scene, claim_of(case.server) if ours else None)
 
     def failing(self, now: float) -> frozenset[str]:
@@ -117,12 +118,12 @@ class Records:
             steps[action.request] = self._steps(server.id, action)
             if attempts_of([action], steps)[0].stage is Stage.DONE:
                 break                              # what was before it ended with it
-        asked = _since_a_person(actions, server.project, user)
+        asked, unlocked = _since_a_person(actions, server.project, user)
         attempts = attempts_of([one for one in asked if one.name != EVACUATE or one.request in steps], steps)
         newest = next((one.name for one in actions if one.name in (EVACUATE, REBUILD)), "")
         moved = next((one.name for one in actions if one.name in MOVES), EVACUATE)
         ours = claim_of(server) is not None and lock_is_ours(actions, user, server.project)
-        return Evidence(attempts, ours, newest == REBUILD, moved != EVACUATE)
+        return Evidence(attempts, ours, newest == REBUILD, moved != EVACUATE, unlocked)
 
     def _steps(self, server: str, action: Action) -> Sequence[Step]:
         if action.request not in self._ended:
@@ -160,14 +161,15 @@ def _with_claim(case: Case, scene: HostScene, claim: Claim | None) -> Case:
     return replace(case, claim=claim, was=was)
 
 
-def _since_a_person(actions: Sequence[Action], project: str, user: str) -> list[Action]:
-    """Return the actions after the last unlock by an administrator who is not instance-ha: a person has looked then.
+def _since_a_person(actions: Sequence[Action], project: str, user: str) -> tuple[list[Action], str]:
+    """Return the actions after the last unlock by an administrator who is not instance-ha, and Nova's time of it, "" for
+    none: a person has looked then.
 
     The server's own project has no say: its members may unlock what instance-ha has locked, where that is in the same project.
     """
     found: list[Action] = []
     for action in actions:
         if action.name == "unlock" and action.user and action.user != user and action.project and action.project != project:
-            break
+            return found, action.started
         found.append(action)
-    return found
+    return found, ""

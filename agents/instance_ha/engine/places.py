@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
 
-from ..model import Migration, Server, claim_of, mark_of_request
+from ..model import FAILED, Migration, Server, claim_of, mark_of_request
 from .attempts import Attempt, Stage, since_the_last_arrival
 from .pulse import long_before
 from .scene import Case, HostScene, Memory
@@ -104,10 +104,12 @@ class Seen:
 
     @property
     def rows_too_many(self) -> bool:
-        """Whether lists show more evacuations than its own record, which is read back to its newest arrival."""
-        known = self.case.attempts or ()
+        """Whether lists show more evacuations than its own record, which is read back to its newest arrival, or to the last
+        time that a person has looked: what had failed before that is no secret."""
+        known, unlocked = self.case.attempts or (), self.case.unlocked
         since = known[0].started if known else ""
-        return sum(1 for row in self.rows if row.created >= since) > len(known)
+        rows = [row for row in self.rows if row.created >= since]
+        return sum(1 for row in rows if not (row.status in FAILED and row.created < unlocked)) > len(known)
 
     @cached_property
     def begun(self) -> tuple[Migration, ...]:

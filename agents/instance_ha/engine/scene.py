@@ -53,7 +53,8 @@ class Case:
     `claim` is our claim on it, None where Nova's own record does not say that the lock is ours. `rows` are its evacuations from
     the dead host in this incident, oldest first, as a list showed them: a list may leave some out. `attempts` is what became of
     each request since it last arrived anywhere, from its own instance actions; None where they were not read in this turn,
-    because nothing needs them or because Nova did not answer. `ruling` is None where nobody can say whether it is protected.
+    because nothing needs them or because Nova did not answer. `unlocked` is Nova's time of a person's unlock, after which they
+    begin. `ruling` is None where nobody can say whether it is protected.
     """
 
     server: Server
@@ -64,6 +65,7 @@ class Case:
     ruling: Ruling | None = None
     owner_rebuilds: bool = False       # by its own record, its owner asked for a rebuild after any evacuation
     came_back: bool = False            # by its own record, it was moved by other means after any evacuation
+    unlocked: str = ""
     memory: Memory = field(default_factory=Memory)
 
     @property
