@@ -156,3 +156,13 @@ def test_a_controller_with_a_compute_service_of_ironic(monkeypatch: pytest.Monke
     assert doctor(monkeypatch, Tools(), "--only", "cloud", "--only", "pacemaker", "-f", "json") == 1
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["Finding"], row["On"]) == ("host-unprotected", "ctl-1") and "--ignore host-unprotected=ctl-1" in row["Mend"][0]
+
+
+def test_a_guest_node_is_not_fenced_and_gets_no_level(monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: LittleCloud) -> None:
+    cloud.services.append({**cloud.service("cmp-1"), "id": "guest", "host": "vm-1"})
+    guest = ("<resources>", '<resources><primitive id="vm" class="ocf" provider="heartbeat" type="VirtualDomain"><meta_attributes id="vmm">'
+             '<nvpair id="vmn" name="remote-node" value="vm-1"/></meta_attributes></primitive>')
+    for areas in (("cloud", "pacemaker"), ("pacemaker",)):
+        doctor(monkeypatch, Tools(changed(WELL, guest)), *(word for area in areas for word in ("--only", area)), "-f", "json")
+        found = [(row["Finding"], row["On"]) for row in json.loads(capsys.readouterr().out) if row["Level"] == "error"]
+        assert found == ([("host-unprotected", "vm-1")] if "cloud" in areas else [])

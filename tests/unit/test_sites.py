@@ -84,7 +84,7 @@ def test_levels_of_which_pacemaker_may_take_either(monkeypatch: pytest.MonkeyPat
         text = changed(WELL, (LEVEL, "".join(f"<fencing-level {one}/>" for one in both)))
         has = configuration.read(tree(text))
         said = level_fault(read_cib(tree(changed(text, OFFLINE)), "evacuate").levels["cmp-2"])
-        assert has.is_doubtful("cmp-2") is cure is bool(said)
+        assert has.is_doubtful("cmp-2") and bool(said) is cure
         _, rows = examined(monkeypatch, capsys, Tools(text))
         found = [row["Mend"] for row in rows if row["On"] == "cmp-2" and "does not say which" in str(row["What"])]
         assert found == ([["pcs stonith level add 1 cmp-2 fence-cmp-2 fence-nova"]] if cure else [])

@@ -83,8 +83,9 @@ def to_protect(has: Configuration, told: Iterable[str]) -> set[str]:
 
     A controller may have one too, such as Ironic's: a member among others that are fenced as
     compute hosts, or that are remote nodes, is none. The attribute osprole decides where it is set.
+    Pacemaker does not fence a guest node, but restarts its machine.
     """
-    nodes = {name for name in told if name in has.nodes}
+    nodes = {name for name in told if name in has.nodes and not has.nodes[name].guest}
     fenced = set(fenced_as_computes(has))
     roles = {name: has.nodes[name].attributes.get(ROLE) for name in nodes}
     apart = bool(fenced) or any(has.nodes[name].remote for name in nodes)

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ..configuration import ATTRIBUTE, NAME, PATTERN, Level, Resource
+from ..configuration import ATTRIBUTE, NAME, PATTERN, Configuration, Level, Resource
 from ..configuring.changes import SetProperties
 from ..configuring.powering import best_levels, host_list, host_map, names_node
 from ..engine.naming import crossed_with
@@ -47,12 +47,15 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield from _time(scene, device)
 
 
-def unprotected(nodes: Iterable[str]) -> Iterator[Finding]:
+def unprotected(has: Configuration, nodes: Iterable[str]) -> Iterator[Finding]:
     """The nodes that have a compute service of Nova and are not fenced as compute hosts."""
     for node in nodes:
+        meant = f"If that is meant: instance-ha doctor --ignore host-unprotected={node}"
+        if has.nodes[node].guest:
+            yield Finding("host-unprotected", node, f"{node} is a guest node, which Pacemaker does not fence: it restarts the machine", to_do(meant))
+            continue
         yield Finding("host-unprotected", node, f"Nova has a compute service for the controller {node}, such as Ironic's, which is not protected",
-                      to_do(f"if it has servers: pcs node attribute {node} osprole=compute; then look again. "
-                            f"If that is meant: instance-ha doctor --ignore host-unprotected={node}"))
+                      to_do(f"if it has servers: pcs node attribute {node} osprole=compute; then look again. {meant}"))
 
 
 def _fault(scene: Scene, node: str) -> tuple[str, str] | None:

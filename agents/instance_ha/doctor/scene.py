@@ -142,7 +142,7 @@ class Scene:
 
 def guessed(has: Configuration) -> tuple[str, ...]:
     """The nodes that are taken for compute hosts where Nova does not tell: those, and every remote one."""
-    return tuple(sorted({*fenced_as_computes(has), *(name for name, node in has.nodes.items() if node.remote)}))
+    return tuple(sorted({*fenced_as_computes(has), *(name for name, node in has.nodes.items() if node.remote and not node.guest)}))
 
 
 def listed(device: Resource) -> list[str]:

@@ -64,7 +64,7 @@ class Visit:
             scene = known.scene
             told = cloud.hosts_of(scene.view, seen.services, domain) if seen else guessed(scene.has)
             computes = to_protect(scene.has, told) | {*fenced_as_computes(scene.has)}
-            self.report.findings += levels.unprotected(sorted({*told} & {*scene.has.nodes} - computes) if seen else ())
+            self.report.findings += levels.unprotected(scene.has, sorted({*told} & {*scene.has.nodes} - computes) if seen else ())
             known = Known(replace(scene, computes=tuple(sorted(computes))), known.here)
             if PACEMAKER in self.areas:
                 self.report.findings += self._pacemaker(known.scene)
