@@ -29,12 +29,12 @@ TRIED = settings(max_examples=CASES, deadline=None, database=None, derandomize=C
                  suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
                  phases=[Phase.explicit, Phase.generate])
 DEFAULT_TIMEOUT = 20.0
+KEPT = tempfile.TemporaryDirectory(prefix="cib-")     # gone at the end
 
 
 def asked(text: str) -> tuple[Configuration, Pacemaker]:
     """A CIB as we read it, and Pacemaker's tools on a file that holds it."""
-    folder = Path(tempfile.mkdtemp(prefix="cib-"))
-    return configuration.read(tree(text)), Pacemaker(folder / "cib.xml", text)
+    return configuration.read(tree(text)), Pacemaker(Path(KEPT.name) / "cib.xml", text)
 
 
 def agree_on_resources(has: Configuration, pacemaker: Pacemaker, meta: tuple[str, ...]) -> None:
