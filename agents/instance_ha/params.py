@@ -136,7 +136,8 @@ EVACUATION: tuple[Param, ...] = (
           kind="second", default="300", agents=_OCF_ONLY, minimum=30, maximum=7200),
     Param("threshold", "Share of the compute hosts, in percent, that may be down before evacuation waits for a person",
           "When more are on record at once it is rather the network or the control plane that failed: nothing more is evacuated until a person "
-          "says instance-ha release, and a held host that comes back is let in with its servers. A single host is never held. 100 switches this "
+          "says instance-ha release, and a held host that comes back is let in with its servers. A single host is never held. A host that was "
+          "evacuated over an hour ago and waits for its repair does not count. 100 switches this "
           "off. A number for one host aggregate: its metadata instance-ha:max_failures (or instanceha:max_failures).",
           kind="integer", default="50", agents=_OCF_ONLY, minimum=0, maximum=100),
     Param("reserved_hosts", "Enable a reserved host for a dead one",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from instance_ha import model
-from instance_ha.engine.limits import Failed, held, reserve_for
+from instance_ha.engine.limits import Failed, held, is_new, reserve_for
 from instance_ha.model import Aggregate, Record, Service
 
 
@@ -56,3 +56,12 @@ def test_a_reserved_host_of_the_same_aggregate_comes_first() -> None:
     service("r1", enabled=False, reason="reserved", zone="other")])
 def test_what_is_no_reserved_host_for_this_one(spare: Service) -> None:
     assert reserve_for(FOUR[0], [spare], []) is None
+
+
+def test_hosts_in_repair_do_not_hold_up_the_next_one() -> None:
+    """Seen at sites: two hosts wait for parts for a week, and the third one that dies is held for a person."""
+    now = 1764000000.0
+    for state, ago, counts in (("evacuated", 3599, True), ("evacuated", 3601, False), ("partly", 3601, False), ("confirmed", 90000, True),
+                               ("fenced", 90000, True)):
+        assert is_new(Record("n", state, "x", int(now - ago)), now) is counts
+    assert is_new(Record("n", "evacuated", "x"), now), "nobody knows since when"

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..booleans import boolean
-from ..model import RETURNING, Aggregate, Record, Service
+from ..model import EVACUATED, PARTLY, RETURNING, Aggregate, Record, Service
 
 MAX_FAILURES = ("instance-ha:max_failures", "instanceha:max_failures")  # metadata of a host aggregate
 RESERVED = "reserved"                                                   # how the disabled_reason of a reserved host begins
 GIVEN_BACK = "reserved (given back by instance-ha)"
+IN_REPAIR = 3600.0       # seconds after which a host whose evacuation is over no longer counts among those that fail together
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,12 @@ class Failed:
     node: str
     host: str
     record: Record
+
+
+def is_new(record: Record, now: float) -> bool:
+    """Return whether a host counts among those that fail together: not one that was evacuated long ago and waits for its repair.
+    `now` is seconds since the epoch. A record that does not say since when counts."""
+    return record.state not in (EVACUATED, PARTLY) or not record.since or now - record.since < IN_REPAIR
 
 
 def held(failed: Iterable[Failed], services: Sequence[Service], aggregates: Iterable[Aggregate], threshold: float) -> dict[str, str]:

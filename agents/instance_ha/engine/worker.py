@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from ..errors import CloudError, ClusterError, ConflictError, HostError
@@ -16,7 +17,7 @@ from . import decide
 from .context import Context
 from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
-from .limits import Failed, held
+from .limits import Failed, held, is_new
 from .missed import Missing
 from .naming import host_of
 from .quarantine import KeptOut
@@ -94,7 +95,9 @@ class Worker:
                 self.context.cluster.hold(node, wanted.get(node, ""))
 
     def _limits(self, view: ClusterView, services: list[Service]) -> dict[str, str]:
-        failed = [Failed(node, host_of(record.host or node, self.context.domain, services) or node, record) for node, record in view.records.items()]
+        now = time.time()
+        failed = [Failed(node, host_of(record.host or node, self.context.domain, services) or node, record)
+                  for node, record in view.records.items() if is_new(record, now)]
         return held(failed, services, self.context.aggregates(), self.context.policy.threshold)
 
     def _act(self, looking: list[Host]) -> dict[str, int]:
