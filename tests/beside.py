@@ -67,7 +67,7 @@ def jobs() -> Iterator[Job]:
         # Not as this make was called: MAKEFLAGS has the variables of its command line.
         yield Job("demo on Debian 13", ["make", "--no-print-directory", "demo"],
                   {"LAB_SUITE": "trixie", "INSTANCE_HA_LAB_NETNS": f"{NETNS}13", "LAB_NOVA": "",
-                   "MAKEFLAGS": "", "DEMO": ""})
+                   "LAB_ROLE": "", "MAKEFLAGS": "", "DEMO": ""})
 
 
 class Beside(threading.Thread):
@@ -77,32 +77,39 @@ class Beside(threading.Thread):
         super().__init__(daemon=True)
         self.jobs = todo
         self._now: subprocess.Popen[bytes] | None = None
-        self._ended = threading.Event()
+        self._ended = False
+        self._lock = threading.Lock()   # nothing is started between the end and its signal
 
     def run(self) -> None:
         """Run them; the result of each is said when it ends."""
+        LOGS.mkdir(parents=True, exist_ok=True)
         for job in self.jobs:
-            if self._ended.is_set():
+            began = time.monotonic()
+            process = self._start(job)
+            if process is None:
                 return
-            self._one(job)
+            job.code = process.wait()
+            job.seconds = time.monotonic() - began
             say(f"beside: {job}")
 
-    def _one(self, job: Job) -> None:
-        began = time.monotonic()
-        LOGS.mkdir(parents=True, exist_ok=True)
-        with open(job.log, "wb") as log:
-            self._now = subprocess.Popen(
-                job.argv, cwd=REPOSITORY, env={**os.environ, **job.env}, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True)
-            job.code = self._now.wait()
-        job.seconds = time.monotonic() - began
+    def _start(self, job: Job) -> subprocess.Popen[bytes] | None:
+        """Start a job. Returns None once all is to end."""
+        with self._lock:
+            if not self._ended:
+                with open(job.log, "wb") as log:
+                    self._now = subprocess.Popen(
+                        job.argv, cwd=REPOSITORY, env={**os.environ, **job.env},
+                        stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+                return self._now
+        return None
 
     def end(self) -> None:
         """End what runs, wait until it has cleaned up, and start nothing more."""
-        self._ended.set()
-        if self._now and self._now.poll() is None:
-            os.killpg(self._now.pid, signal.SIGTERM)
-            self.join(CLEAN_UP)
+        with self._lock:
+            self._ended = True
+            if self._now and self._now.poll() is None:
+                os.killpg(self._now.pid, signal.SIGTERM)
+        self.join(CLEAN_UP)
 
     def verdict(self) -> int:
         """Wait for the last, and return 0 if all passed. Prints the end of a log that failed."""

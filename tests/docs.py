@@ -1,7 +1,9 @@
-"""docs/parameters.md, docs/states.md, docs/decisions.md and the findings in docs/operations.md from their tables: python3 -m tests.docs"""
+"""docs/parameters.md, docs/states.md, docs/decisions.md, the findings in docs/operations.md and the modules in docs/architecture.md from
+their tables and files: python3 -m tests.docs"""
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +22,8 @@ from instance_ha.params import FENCE, OCF, Param  # noqa: E402
 
 PAGE = ROOT / "docs" / "parameters.md"
 OPERATIONS_PAGE = ROOT / "docs" / "operations.md"
+ARCHITECTURE_PAGE = ROOT / "docs" / "architecture.md"
+MODULES_FROM = "<!-- modules -->\n"
 FINDINGS_FROM, FINDINGS_TO = "<!-- from agents/instance_ha/doctor/kinds.py: python3 -m tests.docs -->\n", "<!-- end -->\n"
 STATES_PAGE = ROOT / "docs" / "states.md"
 HEAD = """# Parameters
@@ -167,8 +171,27 @@ def findings() -> str:
     return "\n".join(parts)
 
 
+def architecture_page() -> str:
+    """The whole of docs/architecture.md, with the table of modules made anew."""
+    before, _, rest = ARCHITECTURE_PAGE.read_text(encoding="utf-8").partition(MODULES_FROM)
+    return before + MODULES_FROM + modules() + FINDINGS_TO + rest.partition(FINDINGS_TO)[2]
+
+
+def modules() -> str:
+    """A table of Markdown: each module, and the first line of what it says of itself."""
+    base = ROOT / "agents" / "instance_ha"
+    lines = ["| module | |", "| --- | --- |"]
+    for path in sorted(base.rglob("*.py"), key=lambda path: (len(path.relative_to(base).parts), path)):
+        said = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        name = path.relative_to(base).as_posix()
+        lines.append(f"| `{name}` | {' '.join(said.partition(chr(10) * 2)[0].split())} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
-    for path, text in ((PAGE, page()), (STATES_PAGE, states_page()), (DECISIONS_PAGE, decisions_page()), (OPERATIONS_PAGE, operations_page())):
+    pages = ((PAGE, page()), (STATES_PAGE, states_page()), (DECISIONS_PAGE, decisions_page()), (OPERATIONS_PAGE, operations_page()),
+             (ARCHITECTURE_PAGE, architecture_page()))
+    for path, text in pages:
         path.write_text(text, encoding="utf-8")
         print(f"written: {path.relative_to(ROOT)}")
     return 0

@@ -160,8 +160,12 @@ class Configuration:
         return level.target.lower() == node.lower()
 
     def levels_of(self, node: str) -> tuple[Level, ...]:
-        """Return the levels of a node in order, the first of several lists that may be used."""
+        """Return the levels of a node in order: of several lists that may be used, the first."""
         return next(iter(self.topologies_of(node)), ())
+
+    def is_doubtful(self, node: str) -> bool:
+        """Return whether Pacemaker does not say which of several lists of levels it uses for a node."""
+        return len(self.topologies_of(node)) > 1
 
     def agent_of(self, device: str) -> str:
         """Return the fence agent of a device, "" where there is no such device.

@@ -80,14 +80,16 @@ def proves(agent: str) -> bool:
 
 
 def level_fault(agents: Sequence[str]) -> str:
-    """Return why a level with an agent that records proves nothing, "" where it does or has none.
+    """Return why a level proves nothing, "" where it does.
 
-    `agents` are those of its devices in their order.
+    `agents` are those of its devices in their order. In one with an agent that records, the proof
+    comes before that. One without is held to the same: when it succeeds, the host is fenced.
     """
-    recorder = next((number for number, one in enumerate(agents) if one in RECORDERS), None)
-    if recorder is None or any(proves(agent) for agent in agents[:recorder]):
+    recorder = next((number for number, one in enumerate(agents) if one in RECORDERS), len(agents))
+    if any(proves(agent) for agent in agents[:recorder]):
         return ""
     weak = next((agent for agent in agents[:recorder] if agent), "")
+    before = f" before {agents[recorder]}" if recorder < len(agents) else ""
     if not weak:
-        return f"has no power device before {agents[recorder]}"
-    return f"has only {weak} before {agents[recorder]}, which {effect_of(weak).value}"
+        return f"has no power device{before}"
+    return f"has only {weak}{before}, which {effect_of(weak).value}"

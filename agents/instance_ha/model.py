@@ -206,9 +206,18 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Order:
+    """When a server's turn comes: lower ranks first, the operator's word before its owner's; and its restart group, "" for none."""
+
+    rank: tuple[int, int, int]
+    group: str = ""
+
+
+@dataclass(frozen=True)
 class Server:
     """A server as Nova shows it; every field that a partial row may lack is None then. `groups` are the ids of its server
-    groups, None in a listing, which does not tell. `size` is what it takes: VCPUs, MiB of memory, GiB of disk."""
+    groups, None in a listing, which does not tell. `size` is what it takes: VCPUs, MiB of memory, GiB of disk. `order` is None
+    where only its own metadata say it."""
 
     id: str
     name: str
@@ -227,6 +236,7 @@ class Server:
     status: str = ""
     groups: tuple[str, ...] | None = None
     size: tuple[int, int, int] = (0, 0, 0)
+    order: Order | None = field(default=None, compare=False)
 
     @property
     def being_deleted(self) -> bool:

@@ -145,6 +145,10 @@ class Nova:
         if len(found) < len(raw):
             why = "; ".join(one.why for one in found.unreadable[:MOST_NAMED])
             raise CloudUnreachable(f"{len(raw) - len(found)} of the {what} in Nova cannot be read ({why}), so that nobody knows what is in progress")
+        if any(not row.source and row.status != UNREADABLE for row in found):
+            raise CloudUnreachable(
+                "Nova does not show from which host its migrations are, so that nobody knows what is in "
+                "progress: give the agents' user os_compute_api:os-migrations:index:host")
         return sorted(self._named(what, found), key=lambda row: row.id)
 
     def resize_of(self, server_id: str) -> Migration | None:

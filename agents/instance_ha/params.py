@@ -15,6 +15,7 @@ from .errors import ConfigurationError
 from .model import RECORD
 
 SILENT = frozenset(("2", "disabled"))    # record_only: the agent is switched off
+_PRIORITY = re.compile(r"[^=]+=-?([0-9]{1,3}|1000)")
 FENCE = "fence"
 OCF = "ocf"
 # What recover_states may name, and names by default. A test holds it to states.py.
@@ -157,6 +158,19 @@ EVACUATION: tuple[Param, ...] = (
           default="", agents=_OCF_ONLY),
     Param("protect_projects", "Projects whose servers are protected unless something more specific says no: ids separated by spaces",
           default="", agents=_OCF_ONLY),
+    Param("image_disks", "Servers whose disk is where their host keeps it: those that were made from an image",
+          "evacuate: moved; where the hosts share no storage for such disks (Ceph, NFS), Nova makes the disk anew from its image, and what was on "
+          "it stays on the dead host. shared: moved only from hosts of an aggregate whose metadata say instance-ha:shared_disks=true. leave: "
+          "never moved; they start again when their host is back.",
+          kind="select", choices=("evacuate", "shared", "leave"), default="evacuate", agents=_OCF_ONLY),
+    Param("user_priorities", "Owners of servers say in which order theirs come",
+          "false: restart_priority, restart_group and HA_Enabled in server metadata order nothing. Operators' own order stands above theirs in "
+          "any case: restart_priority (-1000 to 1000, 500 where there is none) of the flavor's extra specs, of project_priorities, of the "
+          "host's aggregates, the first that is there.", kind="boolean", default="true", agents=_OCF_ONLY),
+    Param("project_priorities", "Operators' priorities of projects: ID=NUMBER separated by spaces", default="", agents=_OCF_ONLY),
+    Param("quarantine", "Returns in a day after which a host is kept out of service",
+          "A host that has failed and returned so often within 24 hours stays disabled in Nova, and monitor names it, until a person enables "
+          "it. 0: never.", kind="integer", default="0", agents=_OCF_ONLY, minimum=0, maximum=100),
     Param("leave_disabled", "Leave the service of a returned host disabled until a person enables it", kind="boolean", default="false",
           agents=_OCF_ONLY),
     Param("metrics_directory", "Directory for node_exporter's text-file collector",
@@ -168,6 +182,10 @@ EVACUATION: tuple[Param, ...] = (
           "docs/operations.md lists the events.", agents=_OCF_ONLY, secret=True),
     Param("log_level", "Least severity that is logged", kind="select", choices=("debug", "info", "warning", "error"),
           default="info", agents=_OCF_ONLY),
+    Param("log_file", "File for the log of the worker, in place of syslog",
+          "An absolute path; a second file of the same name with .1 has what was before. Where there is no syslog, as in many containers, and "
+          "no such file is named, the log is NovaEvacuate-RESOURCE.log among the worker's files, in /run/resource-agents.",
+          default="", agents=_OCF_ONLY),
 )
 
 ALL = CLOUD + FENCING + EVACUATION
@@ -202,6 +220,8 @@ def check(param: Param, text: str) -> str:
         unknown = sorted(set(text.replace(",", " ").split()) - {*STATE_WORDS, "none"})
         if unknown:
             raise ConfigurationError(f"recover_states names {', '.join(unknown)}; it may name none, {', '.join(STATE_WORDS)}")
+    if param.name == "project_priorities" and not all(_PRIORITY.fullmatch(word) for word in text.replace(",", " ").split()):
+        raise ConfigurationError(f"{param.name}={text!r} is not ID=NUMBER separated by spaces, numbers from -1000 to 1000")
     if param.name == "record_only" and text.lower() not in SILENT and boolean(text) is None:
         raise ConfigurationError(f"{param.name}={text!r} is none of true, false and Disabled (or 2)")
     if param.name == "evacuate_attribute" and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*", text):
@@ -212,7 +232,7 @@ def check(param: Param, text: str) -> str:
         raise ConfigurationError("auth_url holds a user or a password: give them as username and password")
     if param.name == "hook" and not text.startswith("/") and not all("!" <= char <= "~" for char in text):
         raise ConfigurationError("hook is a URL with a space or a letter that is not ASCII: write it as %20 or the like")
-    if param.name == "metrics_directory" and text and not text.startswith("/"):
+    if param.name in ("metrics_directory", "log_file") and text and not text.startswith("/"):
         raise ConfigurationError(f"{param.name}={text!r} is no absolute path")
     if param.name == "hook" and text and not text.startswith("/") and not _is_url(text):
         raise ConfigurationError("hook is neither an absolute path nor an http or https URL")  # it may hold a key: not shown

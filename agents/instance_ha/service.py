@@ -32,6 +32,7 @@ HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long 
 ANSWERS = 10               # answers of Nova, each as late as can be, that one host's turn may wait for
 START_LIMIT, STOP_GRACE = 15.0, 5.0   # how long a new worker may take to its first heartbeat; between TERM and KILL
 HOOK_GRACE = 2.0           # for what the hook has started to end when it is killed
+LOG_ROOM = 8 << 20         # bytes of a log file, of which an older one is kept
 BUG_PAUSE = 1.0            # after a turn that failed by a bug
 LOG = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Service:
         self.health = base / f"NovaEvacuate-{name}.health"
         self.settings = base / f"NovaEvacuate-{name}.settings"
         self.output = base / f"NovaEvacuate-{name}.out"
+        self.log = base / f"NovaEvacuate-{name}.log"      # where there is no syslog
         self.instance = instance.split(":")[0]
 
     def status(self) -> Status:
@@ -202,21 +204,41 @@ def _last_line(path: Path) -> str:
     return lines[-1] if lines else "no output"
 
 
-def log_to_syslog(ident: str, level: str) -> None:
-    """Send the log to syslog (or the journal) under `ident`; to nowhere when there is no syslog."""
+def log_to_syslog(ident: str, level: str, path: Path | None = None, usual: Path | None = None) -> None:
+    """Send the log to the file `path`, else to syslog (or the journal) under `ident`, else to the file `usual`.
+
+    The next one is taken where one cannot be written; the last is nowhere.
+    """
     root = logging.getLogger()
     root.handlers.clear()
     root.setLevel(level.upper())
     logging.getLogger("keystoneauth").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its pool being full is no news
-    try:
-        handler: logging.Handler = logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
-    except OSError:
-        handler = logging.NullHandler()
+    handler = _file(path) or _syslog() or _file(usual) or logging.NullHandler()
+    date = "%(asctime)s " if isinstance(handler, logging.FileHandler) else ""
     handler.addFilter(TRAIL)
     handler.addFilter(CLEAN)
-    handler.setFormatter(Lines(f"{printable(ident)}[{os.getpid()}]: %(levelname)s: %(message)s"))
+    handler.setFormatter(Lines(f"{date}{printable(ident)}[{os.getpid()}]: %(levelname)s: %(message)s"))
     root.addHandler(handler)
+
+
+def _syslog() -> logging.Handler | None:
+    try:
+        return logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
+    except OSError:
+        return None
+
+
+def _file(path: Path | None) -> logging.Handler | None:
+    """Return what writes into a file that does not grow without a limit, None when it cannot be written."""
+    if path is None:
+        return None
+    try:
+        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_ROOM, backupCount=1, encoding="utf-8")
+        path.chmod(0o640)
+    except OSError:
+        return None
+    return handler
 
 
 def main(instance: str) -> int:
@@ -280,7 +302,8 @@ def _build(service: Service, instance: str, old: tuple[Worker, Teller] | None) -
     from .reporting.telling import Teller
 
     values = json.loads(service.settings.read_text())
-    log_to_syslog(f"NovaEvacuate({instance})", values["log_level"])
+    own = Path(values["log_file"]) if values.get("log_file") else None
+    log_to_syslog(f"NovaEvacuate({instance})", values["log_level"], own, service.log)
     policy = policy_from(values)
     nova = credentials.connect(values)
     if old is not None:

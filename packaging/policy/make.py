@@ -1,16 +1,16 @@
 #!/usr/bin/python3
-"""Make the policy file that gives the role evacuator what Instance HA asks of a service, and no more.
+"""Make the policy file that gives a role what Instance HA asks of a service, and no more.
 
     make.py SERVICE [--role NAME] [--old-defaults]
 
-SERVICE is nova, placement, glance or cinder; the file goes to standard output. Run it with the Python
-of the service's own API, which knows its release's policies; this file needs nothing else:
+SERVICE is nova, placement, glance or cinder; the file goes to standard output. Run it with the
+Python of the service's own API, which knows its release's policies; it needs nothing else:
 
     podman exec -i nova_api python3 - nova < make.py > policy.yaml
 
 Nova, Glance and Cinder show and change what belongs to other projects only where their own
-`context_is_admin` holds, which no other policy gives. So the role gets that, and every policy that it
-would open is taken back, but for those in NEEDED.
+`context_is_admin` holds, which no other policy gives. So the role gets that, and every policy that
+it would open is taken back, but for those in NEEDED.
 """
 
 from __future__ import annotations
@@ -151,9 +151,9 @@ def text(
     defaults = Defaults(rules, old)
     kept = [name for name in NEEDED[service] if name in defaults.rules]
     head = textwrap.wrap(
-        f"Policy of {service} for the role {role} of Instance HA, made by make.py beside it from the "
-        f"defaults of {service} {version}{', the deprecated ones too' if old else ''}. Make it anew for "
-        "another release, and merge it "
+        f"Policy of {service} for the role {role} of Instance HA, made by make.py beside it from "
+        f"the defaults of {service} {version}{', the deprecated ones too' if old else ''}. Make it "
+        "anew for another release, and merge it "
         "with the policy file that you have. Of what is an administrator's the role may use only:",
         98,
     )
@@ -170,7 +170,7 @@ def quoted(check: str) -> str:
 
 
 def defaults_of(service: str) -> Sequence[Any]:
-    """The policies that the installed service registers. Raises SystemExit where it is not installed."""
+    """The policies that the installed service registers. Raises SystemExit where it is not there."""
     found: Mapping[str, Any] | Any = metadata.entry_points()
     points = found.select(group=GROUP) if hasattr(found, "select") else found.get(GROUP, ())
     for point in points:

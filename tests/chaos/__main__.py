@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from tests.chaos.acts import end_tenants, restore
+from tests.chaos.acts import end_tenants, forget_tenants, restore
 from tests.chaos.judge import audit, await_fencing, keep, settle
 from tests.chaos.plan import plan
 from tests.chaos.player import Player
@@ -62,6 +62,7 @@ def main() -> int:
 
 def one(seed: int, number: int) -> str:
     """A round, and its line. Raises AssertionError, LabError."""
+    forget_tenants()
     computes = [node.name for node in cluster.size().nodes if node.kind == "compute"]
     drawn = plan(seed, number, computes)
     say(f"\n=== chaos, seed {seed}, round {number}: {drawn.servers} servers on {', '.join(drawn.victims)}")

@@ -184,9 +184,9 @@ def forget_tenants() -> None:
 def end_tenants(told: Iterable[str]) -> list[str]:
     """Take away the users' servers. Those that stayed on the dead host and that nobody was told of."""
     _stop_tenants("")
-    said, silent = " ".join(told), []
+    heard, silent = [*told], []
     for tenant in TENANTS:
-        silent += [uid for uid in tenant.stayed() if uid not in said]
+        silent += tenant.silent(heard)
         tenant.delete()
     TENANTS.clear()
     return silent

@@ -75,7 +75,7 @@ def _deaths() -> Iterator[Row]:
               (Act(0, "parameter", "stuck_timeout=30", 170), Act(1, "stays_off", SECOND, 150), Act(2, "power", VICTIM),
                Act(3, "hang_nova_compute", f"{VICTIM} {SECOND}"), Act(2, "power", SECOND, middle=True)), most=3)
     yield Row(group, "two hosts at once", (DIES, Act(0, "power", SECOND)), victims=(VICTIM, SECOND))
-    yield Row(group, "all but one at once", (Act(0, "parameter", "threshold=100", 60), *(Act(2, "power", f"cmp-{n}") for n in (1, 2, 3))),
+    yield Row(group, "all but one at once", (Act(0, "parameter", "threshold=100", 120), *(Act(2, "power", f"cmp-{n}") for n in (1, 2, 3))),
               victims=(VICTIM, SECOND, THIRD))
     yield Row(group, "does not come back for a minute", (Act(0, "stays_off", VICTIM, 70), Act(1, "power", VICTIM)))
 

@@ -16,7 +16,6 @@ from tests.lab.common import (
     REPOSITORY,
     ROLE,
     STATE,
-    VENV,
     LabError,
     Size,
     run,
@@ -33,6 +32,7 @@ CLOUDS_YAML = CLOUD / "clouds.yaml"  # its cloud is named "lab"
 AGENTS_YAML = CLOUD / "agents.yaml"  # the same for the agents, whose user may be another
 EVACUATOR = "evacuator"        # a role of its own, and the user in the project service with only that
 POLICY = REPOSITORY / "packaging/policy/make.py"
+NEW_DEFAULTS = 27              # the first Nova that enforces its new policies unless told otherwise
 SECRET = CLOUD / "secret"      # the one password of every account of this laboratory
 ENV = {                        # of every process of Nova, Placement and Keystone
     NO_PATCHING: "1",
@@ -155,7 +155,9 @@ def _policy(service: str) -> dict[str, dict[str, object]]:
     if not ROLE:
         return {}
     path = ETC / f"{service}-policy.yaml"
-    made = run([str(VENV / "bin/python"), "-W", "ignore", str(POLICY), service], env={**os.environ, **ENV})
+    old = ["--old-defaults"] if int(CHOSEN.name) < NEW_DEFAULTS else []
+    argv = [str(CHOSEN.venv / "bin/python"), "-W", "ignore", str(POLICY), service, *old]
+    made = run(argv, env={**os.environ, **ENV})
     _write(path, made.stdout)
     return {"oslo_policy": {"policy_file": path}}
 

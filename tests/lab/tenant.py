@@ -1,6 +1,7 @@
 """A user of the laboratory's cloud who wishes others ill: a plain member of a project of his own.
 
-He does what Nova lets a member do to his own servers: locks with the words of our claims, priorities, restart groups and names.
+He does what Nova lets a member do to his own servers: locks with the words of our claims, restart
+priorities and groups, and names.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import itertools
 import json
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from keystoneauth1 import adapter, exceptions, session
@@ -28,7 +29,8 @@ from instance_ha.model import Claim
 NAME, PASSWORD = "mallory", "member-of-the-laboratory"
 HUGE = "mallory-huge"                   # a flavor that no host has room for
 AGAIN = 0.5                             # seconds between two rounds of locks
-ODD_NAMES = ("cmp-1", "instance-ha: evacuating", "=1+1", "a;b|c `id` $(id)", "x" * 255, "évidence 名前", "'\"<&>")
+ODD_NAMES = ("cmp-1", "instance-ha: evacuating", "=1+1", "a;b|c `id` $(id)", "x" * 255, "é 名前",
+             "'\"<&>")
 PRIORITIES = ("999999999", "-999999999", "1e9", "1000", "0x10", "NaN")
 WAS = ("active", "halted", "elsewhere", "error", "nonsense")
 HERE, OFF, PAUSED, NOWHERE, ELSEWHERE = "here", "off", "paused", "nowhere", "elsewhere"
@@ -36,7 +38,7 @@ LIMIT = 60.0
 
 
 def reasons(host: str) -> Iterator[str]:
-    """What a lock can say to look like a claim for a host, in the form of today and in the older one, and nearly."""
+    """What a lock can say to look like a claim for a host, in both forms, and nearly."""
     for was in WAS:
         yield Claim(host, was, "x", "me").text()
         yield f"instance-ha: evacuating from {host}; was={was} id=x by=ctl-1"
@@ -62,20 +64,24 @@ class Tenant:
 
     @staticmethod
     def _ask(who: session.Session, method: str, path: str, body: Any) -> Any:
-        client = adapter.Adapter(who, service_type="compute", region_name="RegionOne", interface="public")
+        client = adapter.Adapter(
+            who, service_type="compute", region_name="RegionOne", interface="public",
+            default_microversion=servers.MICROVERSION)
         options = {"json": body} if body is not None else {}
-        found = inside(lambda: client.request(path, method, microversion=servers.MICROVERSION, **options))
+        found = inside(lambda: client.request(path, method, **options))
         return found.json() if found.content else None
 
     def boot(self, count: int = 6, nowhere: int = 6) -> None:
-        """His servers: `count` on the host, of each state, as many of them elsewhere, and `nowhere` that were never scheduled."""
-        places = [(HERE, OFF, PAUSED)[n % 3] for n in range(count)] + [ELSEWHERE] * (count // 2) + [NOWHERE] * nowhere
+        """His servers: `count` on the host, half as many elsewhere, `nowhere` never scheduled."""
+        places = [(HERE, OFF, PAUSED)[n % 3] for n in range(count)]
+        places += [ELSEWHERE] * (count // 2) + [NOWHERE] * nowhere
         for number, place in enumerate(places):
             self.ids[self._create(number, place)] = place
         there = [uid for uid, place in self.ids.items() if place != NOWHERE]
         servers.wait_status(there, "ACTIVE", LIMIT)
         lost = [uid for uid, place in self.ids.items() if place == NOWHERE]
-        servers.wait_for(lambda: all(servers.show(uid)["status"] == "ERROR" for uid in lost), "servers that no host has room for", LIMIT)
+        servers.wait_for(lambda: all(servers.show(uid)["status"] == "ERROR" for uid in lost),
+                         "servers that no host has room for", LIMIT)
         for place, action, status in ((OFF, "os-stop", "SHUTOFF"), (PAUSED, "pause", "PAUSED")):
             those = [uid for uid, one in self.ids.items() if one == place]
             for uid in those:
@@ -83,15 +89,16 @@ class Tenant:
             servers.wait_status(those, status, LIMIT)
 
     def _create(self, number: int, place: str) -> str:
+        metadata = {"restart_priority": PRIORITIES[number % len(PRIORITIES)],
+                    "restart_group": f"group-{number % 4}", "instanceha:restart_priority": "999999999"}
         spec: dict[str, Any] = {
-            "name": ODD_NAMES[number % len(ODD_NAMES)], "imageRef": servers.IMAGE, "networks": "none",
+            "name": ODD_NAMES[number % len(ODD_NAMES)], "imageRef": servers.IMAGE,
+            "networks": "none", "metadata": metadata,
             "flavorRef": servers.flavor_id(HUGE if place == NOWHERE else "m1.tiny"),
-            "metadata": {"restart_priority": PRIORITIES[number % len(PRIORITIES)], "restart_group": f"group-{number % 4}",
-                         "instanceha:restart_priority": "999999999"},
         }
         if place == NOWHERE:
             return str(self.nova("POST", "/servers", {"server": spec})["server"]["id"])
-        # A member cannot choose a host. An administrator does so for him, in his project, as the scheduler could have done.
+        # A member cannot choose a host. An administrator does, in his project, for the scheduler.
         others = [host for host in sorted(servers.services()) if host != self.host]
         spec["host"] = others[number % len(others)] if place == ELSEWHERE else self.host
         return str(self._ask(self._helper, "POST", "/servers", {"server": spec})["server"]["id"])
@@ -102,7 +109,7 @@ class Tenant:
             self._act(uid, "lock", {"locked_reason": reason})
 
     def keep_forging(self) -> None:
-        """Unlock and lock all of them again and again, until `stop`; with what a true claim on one of them says, once one is there."""
+        """Unlock and lock all of them until `stop`, also with the text of a true claim once he sees one."""
         self.forge()
 
         def again() -> None:
@@ -119,7 +126,8 @@ class Tenant:
         true = sorted(said - {*reasons(self.host)} - {"None"})
         for uid, reason in zip(self.ids, itertools.cycle([*true, *reasons(self.host)])):
             for name, value in (("unlock", None), ("lock", {"locked_reason": reason})):
-                with contextlib.suppress(exceptions.ClientException):   # an administrator's lock is not his to take away
+                # An administrator's lock is not his to take away.
+                with contextlib.suppress(exceptions.ClientException):
                     self._act(uid, name, value)
 
     def _act(self, uid: str, name: str, value: Any = None) -> None:
@@ -142,8 +150,13 @@ class Tenant:
 
     def stayed(self) -> Sequence[str]:
         """Those of his servers that are on the host still."""
-        found = servers.listed()
-        return [uid for uid in self.ids if uid in found and servers.host_of(found[uid]) == self.host]
+        there = {*servers.listed(self.host)}
+        return [uid for uid in self.ids if uid in there]
+
+    def silent(self, told: Iterable[str]) -> Sequence[str]:
+        """Those that stayed, if nobody was told that servers of the host did; crm_mon has room for few names."""
+        said = any(f"of {self.host}'s servers not evacuated" in words for words in told)
+        return [] if said else self.stayed()
 
 
 def _logins() -> tuple[session.Session, session.Session]:
@@ -161,6 +174,7 @@ def _logins() -> tuple[session.Session, session.Session]:
             ask("PUT", f"/projects/{project}/users/{who}/roles/{roles[role]}")
         servers.make_flavor(HUGE, ram=99999999)
     auth = json.loads(CLOUDS_YAML.read_text())["clouds"]["lab"]["auth"]
-    own = {**auth, "username": NAME, "password": PASSWORD, "project_name": NAME}
     helper = {**auth, "project_name": NAME}
-    return session.Session(v3.Password(**own), timeout=60), session.Session(v3.Password(**helper), timeout=60)
+    own = {**helper, "username": NAME, "password": PASSWORD}
+    user, admin = (session.Session(v3.Password(**who), timeout=60) for who in (own, helper))
+    return user, admin

@@ -24,17 +24,17 @@ from tests.unit.cibs import FOLDER, tree
 from tests.unit.pacemaker_says import MISSING, Pacemaker
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"this machine has no {', '.join(MISSING)}")
-CASES = int(os.environ.get("INSTANCE_HA_CIB_CASES", "15"))
+CASES = int(os.environ.get("INSTANCE_HA_CIB_CASES", "10"))
 TRIED = settings(max_examples=CASES, deadline=None, database=None, derandomize=CASES < 100,
                  suppress_health_check=list(HealthCheck), report_multiple_bugs=False,
                  phases=[Phase.explicit, Phase.generate])
 DEFAULT_TIMEOUT = 20.0
+KEPT = tempfile.TemporaryDirectory(prefix="cib-")     # gone at the end
 
 
 def asked(text: str) -> tuple[Configuration, Pacemaker]:
     """A CIB as we read it, and Pacemaker's tools on a file that holds it."""
-    folder = Path(tempfile.mkdtemp(prefix="cib-"))
-    return configuration.read(tree(text)), Pacemaker(folder / "cib.xml", text)
+    return configuration.read(tree(text)), Pacemaker(Path(KEPT.name) / "cib.xml", text)
 
 
 def agree_on_resources(has: Configuration, pacemaker: Pacemaker, meta: tuple[str, ...]) -> None:
@@ -43,7 +43,7 @@ def agree_on_resources(has: Configuration, pacemaker: Pacemaker, meta: tuple[str
     assert {name: agent for name, agent in pacemaker.agents().items() if name not in guests} == {
         one.id: one.agent for one in has.resources.values() if not one.agent.startswith("bundle")}
     for resource in has.resources.values():
-        for name in meta or resource.meta:
+        for name in meta or resource.own:
             if name not in resource.unsure:
                 usual = "1" if name == "resource-stickiness" and is_cloned(has, resource) else ""
                 assert resource.meta.get(name, usual) == pacemaker.meta(resource.id, name), (resource.id, name)

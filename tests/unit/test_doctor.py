@@ -148,3 +148,21 @@ def test_what_nova_says_is_a_compute_host_is_held_to_it(monkeypatch: pytest.Monk
     assert doctor(monkeypatch, tools, "--only", "cloud", "--only", "pacemaker") == 0
     assert doctor(monkeypatch, tools, "--only", "pacemaker") == 1
     assert "level-missing  (db-1)" in capsys.readouterr().out
+
+
+def test_a_controller_with_a_compute_service_of_ironic(monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: LittleCloud) -> None:
+    """It is no host to protect, and nothing is kept off the controllers for it."""
+    cloud.services.append({**cloud.service("cmp-1"), "id": "ironic", "host": "ctl-1"})
+    assert doctor(monkeypatch, Tools(), "--only", "cloud", "--only", "pacemaker", "-f", "json") == 1
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["Finding"], row["On"]) == ("host-unprotected", "ctl-1") and "--ignore host-unprotected=ctl-1" in row["Mend"][0]
+
+
+def test_a_guest_node_is_not_fenced_and_gets_no_level(monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: LittleCloud) -> None:
+    cloud.services.append({**cloud.service("cmp-1"), "id": "guest", "host": "vm-1"})
+    guest = ("<resources>", '<resources><primitive id="vm" class="ocf" provider="heartbeat" type="VirtualDomain"><meta_attributes id="vmm">'
+             '<nvpair id="vmn" name="remote-node" value="vm-1"/></meta_attributes></primitive>')
+    for areas in (("cloud", "pacemaker"), ("pacemaker",)):
+        doctor(monkeypatch, Tools(changed(WELL, guest)), *(word for area in areas for word in ("--only", area)), "-f", "json")
+        found = [(row["Finding"], row["On"]) for row in json.loads(capsys.readouterr().out) if row["Level"] == "error"]
+        assert found == ([("host-unprotected", "vm-1")] if "cloud" in areas else [])

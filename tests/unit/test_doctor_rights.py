@@ -1,4 +1,4 @@
-"""instance-ha doctor names each right that the agents' role lacks, and changes nothing to find out."""
+"""instance-ha doctor names each right that the agents' role lacks, and changes nothing for that."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ TRIED = tuple(
 
 
 def denied(right: str) -> tuple[int, Any]:
-    words = f"Access was denied to this resource.\n\n Policy does not allow {right} to be performed.  "
+    said = f"Policy does not allow {right} to be performed."
+    words = f"Access was denied to this resource.\n\n {said}  "
     return 403, {"errors": [{"status": 403, "title": "Forbidden", "detail": words}]}
 
 
@@ -276,7 +277,7 @@ def test_a_cloud_with_nothing_to_look_at(
 def test_every_right_of_the_policy_file_is_tried_or_said_not_to_be() -> None:
     make = policy_maker()
     needed = {*make.NEEDED["nova"], *make.NEEDED["placement"]}
-    older = {NOVA + "os-flavor-extra-specs:index"}  # the name before Nova 32
+    older = {NOVA + "os-flavor-extra-specs:index"}  # the name before Nova 25
     assert needed - older == {*READ, *TRIED, *rights.ONLY_BY_USE}
 
 

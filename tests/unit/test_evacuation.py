@@ -242,3 +242,20 @@ def test_what_its_destination_is_at_for_long_is_told_and_not_sent_again(cloud: C
     verdict = turns.turn(400)["s1"]
     verdict = turns.turn()["s1"]
     assert verdict.action == decide.WAIT and verdict.slow and "its destination is at it" in verdict.reason and len(cloud.named) == 1
+
+
+@pytest.mark.parametrize("slow", ["/servers/s1", "os-instance-actions", "/servers/s1/action"])
+def test_an_api_that_takes_its_time_is_slow_and_starves_nobody(cloud: Cloud, turns: Turns, monkeypatch: pytest.MonkeyPatch, slow: str) -> None:
+    """Seen in an audit: with 6 s for each look at one server nothing was ever sent, and nothing was said."""
+    cloud.boot("s1", "web")
+    answer = cloud.answer
+
+    def late(method: str, path: str, *more: Any) -> Any:
+        if path.endswith(slow):
+            turns.now += 6.0
+        return answer(method, path, *more)
+
+    monkeypatch.setattr(cloud, "answer", late)
+    for _ in range(12):
+        turns.turn(5)
+    assert len(cloud.named) == 1

@@ -1,4 +1,4 @@
-"""A worker and a user who locks his servers with the words of our claims: the whole of it, turn by turn."""
+"""A worker, and a user who locks his servers with the words of our claims, turn by turn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ FIRST = {"restart_priority": "999999999", "restart_group": "a"}
 def little() -> Iterator[LittleNova]:
     one = LittleNova()
     one.service("cmp-1").update(
-        state="down", forced_down=True, status="disabled", disabled_reason="instance-ha: fenced (i1)")
+        state="down", forced_down=True, status="disabled",
+        disabled_reason="instance-ha: fenced (i1)")
     one.boot("victim", "victim")
     yield one
     one.server.shutdown()
@@ -33,7 +34,7 @@ def little() -> Iterator[LittleNova]:
 
 
 class Cloud:
-    """A dead host with a victim on it, and a worker. `asked` counts what was asked of servers by then."""
+    """A dead host with a victim on it, and a worker."""
 
     def __init__(self, little: LittleNova) -> None:
         self.little, self.cluster = little, Written()
@@ -75,8 +76,9 @@ def over(cloud: Cloud) -> bool:
 
 @pytest.mark.parametrize("form", FORMS, ids=["old", "new"])
 @pytest.mark.parametrize("was", ["active", "halted", "elsewhere", "error"])
-@pytest.mark.parametrize(("host", "state"), [(None, "error"), ("cmp-2", "active"), ("cmp-2", "paused")],
-                         ids=["nowhere", "running", "paused"])
+@pytest.mark.parametrize(
+    ("host", "state"), [(None, "error"), ("cmp-2", "active"), ("cmp-2", "paused")],
+    ids=["nowhere", "running", "paused"])
 def test_servers_elsewhere_are_none_of_the_evacuation(
         cloud: Cloud, form: str, was: str, host: str | None, state: str) -> None:
     for number in range(8):
@@ -108,7 +110,8 @@ def test_an_administrators_lock_over_a_forged_one_stays(cloud: Cloud, form: str)
     """Nova keeps the owner's words when an administrator locks without a reason."""
     cloud.forge("frozen", form.replace("{was}", "active"), "cmp-2")
     cloud.little.note("frozen", "lock", "root", "admin")
-    cloud.little.boot("here", "here", "cmp-1", locked=True, locked_reason=form.replace("{was}", "active"))
+    cloud.little.boot("here", "here", "cmp-1", locked=True,
+                      locked_reason=form.replace("{was}", "active"))
     cloud.little.note("here", "lock", MALLORY, PROJECT)
     cloud.little.note("here", "lock", "root", "admin")
     cloud.turns(4)

@@ -33,7 +33,8 @@ def test_no_entity_grows(where: str) -> None:
         parse_cib(bomb(7, where))
 
 
-@pytest.mark.parametrize("text", ["", "<cib>\ud800</cib>", '<?xml version="1.0" encoding="UTF-16"?><cib/>', "<cib>"])
+@pytest.mark.parametrize("text", [
+    "", "<cib>\ud800</cib>", '<?xml version="1.0" encoding="UTF-16"?><cib/>', "<cib>"])
 def test_what_is_no_xml_is_a_sentence(text: str) -> None:
     with pytest.raises(ClusterError, match="what is no XML"):
         parse_cib(text)

@@ -57,6 +57,7 @@ def test_levels_by_name_come_before_all_others_and_of_those_pacemaker_takes_any(
     both = read(SMALL, ('target-pattern="cmp-.*"', 'target-pattern="^N-[0-9]|^n"'))
     assert both.topologies_of("n-2") == [(Level(1, ("all",), "^N-[0-9]|^n", PATTERN),), (Level(1, ("role",), "osprole=compute", ATTRIBUTE),)]
     assert has.levels_of("cmp-1") == (Level(1, ("ipmi", "nova"), "cmp-1"), Level(2, ("pdu",), "cmp-1"))
+    assert len(has.topologies_of("cmp-1")) == 1 and not has.is_doubtful("cmp-1")
     assert has.levels_of("n-2") == (Level(1, ("role",), "osprole=compute", ATTRIBUTE),)
     without = read(SMALL, ('target="cmp-1"', 'target="cmp-9"'))
     assert without.levels_of("cmp-1") == (Level(1, ("all",), "cmp-.*", PATTERN),)

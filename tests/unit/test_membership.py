@@ -77,7 +77,7 @@ CIBS = Path(__file__).with_name("cibs")
 
 def test_a_real_cluster_of_pacemaker_3() -> None:
     """Taken on 2026-11-27 from Debian 13's Pacemaker 3.0.0: three hosts online, in_ccm="0" on each, after one was fenced and came back."""
-    view = read_cib(etree.parse(CIBS / "pacemaker-3.0.xml").getroot(), "evacuate")
+    view = read_cib(etree.parse(str(CIBS / "pacemaker-3.0.xml")).getroot(), "evacuate")
     hosts = ("cmp-1", "cmp-2", "cmp-3")
     assert {name: (node.online, node.mark) for name, node in view.nodes.items() if node.remote} == dict.fromkeys(hosts, (True, ""))
-    assert read_standing(etree.parse(CIBS / "crm_mon-3.0.xml").getroot()).online == frozenset(view.nodes)
+    assert read_standing(etree.parse(str(CIBS / "crm_mon-3.0.xml")).getroot()).online == frozenset(view.nodes)

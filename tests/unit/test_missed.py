@@ -21,6 +21,7 @@ STOPPED = '<node_state id="3" uname="cmp-1" in_ccm="false" crmd="offline" crm-de
 EVENT = """<pacemaker-result><list name="fencing history" count="1">
 <fence_event action="reboot" target="cmp-1" status="{status}" completed="2026-11-25 04:00:00Z"/></list></pacemaker-result>"""
 UP = {"id": "5", "binary": "nova-compute", "host": "cmp-1", "status": "enabled", "state": "up", "forced_down": False, "disabled_reason": None}
+OFFLINE = FENCED.replace("1795559437", "0")       # its connection was stopped
 MARKED = {**UP, "status": "disabled", "state": "down", "forced_down": True, "disabled_reason": "instance-ha: fenced by Pacemaker (3f9c)"}
 
 
@@ -141,3 +142,23 @@ def test_a_dismissal_that_a_person_changes_meanwhile_is_no_fault_of_the_cluster(
 def test_the_newest_fencing_counts() -> None:
     events = [FenceEvent("cmp-1", "on", "failed", "3"), FenceEvent("cmp-1", "off", "success", "2"), FenceEvent("cmp-1", "reboot", "failed", "1")]
     assert newest_succeeded(events) and not newest_succeeded(events[2:]) and not newest_succeeded([])
+
+
+@pytest.mark.parametrize(("state", "status", "words"), [
+    (OFFLINE, "failed", "its fencing fails, and Pacemaker tries again; if it is off for sure: pcs stonith confirm cmp-1"),
+    (OFFLINE, "pending", "Pacemaker is still fencing it"),
+    (OFFLINE, "success", "Pacemaker has not fenced it, as after a clean stop or where no device can"),
+    (FENCED, "success", "it was fenced, and no fencing level of it has fence_nova"), (ONLINE, "failed", "")])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_host_that_is_off_for_long_and_on_no_record_is_told_with_the_reason(
+        fake: Fake, monkeypatch: pytest.MonkeyPatch, state: str, status: str, words: str, enabled: bool) -> None:
+    tools, now = Pacemaker(cib(state), status), [0.0]
+    monkeypatch.setattr(door, "run", tools)
+    fake.says(200, {"services": [{**UP, "status": "enabled" if enabled else "disabled"}]})
+    worker = Worker(Context(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0]))
+    worker.context.services_known = fake.nova.services()
+    for now[0] in (0.0, 59.0, 60.0):
+        assert "unfenced cmp-1" not in worker.context.health.problems
+        worker.unfenced.look(worker.context.cluster.view())
+    told = worker.context.health.problems.get("unfenced cmp-1", "")
+    assert (words in told and told.startswith("cmp-1 is offline and will not be evacuated: ")) if words and enabled else not told

@@ -80,6 +80,13 @@ def test_a_migration_of_nobody_knows_whom_leaves_open_what_is_in_progress(fake: 
         fake.nova.evacuations("cmp-1")
 
 
+def test_migrations_whose_hosts_nova_hides_leave_open_what_is_in_progress(fake: Fake) -> None:
+    """As Nova 34 answers who lacks os-migrations:index:host."""
+    fake.says(200, {"migrations": [{**MIGRATION, "source_compute": None, "dest_compute": None}]})
+    with pytest.raises(CloudUnreachable, match="os-migrations:index:host"):
+        fake.nova.evacuations("cmp-1")
+
+
 def test_odd_aggregates_groups_and_hypervisors(fake: Fake) -> None:
     good = {"name": "rack", "hosts": ["cmp-1"], "metadata": {"a": "b"}}
     fake.says(200, {"aggregates": [None, {**good, "hosts": "cmp-1"}, {**good, "metadata": {"a": 1}}, good]})

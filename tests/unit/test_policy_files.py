@@ -1,4 +1,4 @@
-"""The policy files of the role evacuator, by the policy engines of the installed Nova and Placement."""
+"""The policy files of the role evacuator, by the engines of the installed Nova and Placement."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ print(json.dumps(found))
 
 
 def allowed(script: str, *asked: tuple[Path, str]) -> list[tuple[bool | None, set[str]]]:
-    """Whether the roles are an administrator with that policy file, and what they may do to others' things."""
+    """Whether the roles are an administrator with the file, and what they may do to others' things."""
     words = [str(word) for pair in asked for word in pair]
     done = subprocess.run(
         [sys.executable, "-c", script, *words],

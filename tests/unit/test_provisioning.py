@@ -8,10 +8,10 @@ import pytest
 from instance_ha.configuration import PATTERN, Configuration, Level
 from instance_ha.configuring import powering
 from instance_ha.configuring.changes import Ban, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from instance_ha.configuring.provisioning import Proposal, Wish, is_nova_compute, propose
+from instance_ha.configuring.provisioning import Proposal, Wish, is_nova_compute, propose, to_protect
 from instance_ha.engine.proof import level_fault
 
-from tests.unit.cibs import BARE, FENCE_COMPUTE, PROTECTED, read
+from tests.unit.cibs import BARE, FENCE_COMPUTE, FOLDER, PROTECTED, read
 
 WISH = Wish(("cmp-1", "cmp-2"), "lab")
 ANY = Wish(("cmp-1", "cmp-2"))
@@ -184,7 +184,40 @@ def test_what_a_person_has_to_see_to_first(change: tuple[str, str], fault: str) 
 
 
 def test_somebody_has_to_run_the_worker() -> None:
-    assert "every node is a compute host" in " ".join(propose(read(BARE), Wish(("cmp-1", "cmp-2", "ctl-1", "ctl-2"), "lab")).faults)
+    alone = ('      <node id="2" uname="ctl-2"/>\n', "")
+    assert "the only member is a compute host" in " ".join(propose(read(BARE, alone), Wish(("cmp-1", "cmp-2", "ctl-1"), "lab")).faults)
+
+
+def rules(proposal: Proposal) -> list[tuple[str, str, str]]:
+    """Of each constraint the resource, the score and the rule."""
+    return [(one.resource, one.score, " ".join(one.rule)) for one in changes(proposal, Ban)]  # type: ignore[attr-defined]
+
+
+HELD_BACK = [("nova-compute-clone", "-10000", "evacuate-held eq true"), ("nova-compute-clone", "-INFINITY", "evacuate-held eq stop")]
+
+
+def test_three_nodes_that_are_controllers_and_compute_hosts_at_once() -> None:
+    """The worker runs beside servers, and rather not on a host that is on record."""
+    proposal = propose(read(FOLDER["three-converged-nodes"]), Wish(("node-1", "node-2", "node-3"), "lab"))
+    assert rules(proposal) == [*HELD_BACK, ("nova-evacuate", "1000", "not_defined evacuate-held")]
+    assert not proposal.faults and not changes(proposal, SetAttribute) and "credentials on each" in " ".join(proposal.notes)
+
+
+def test_remote_hosts_beside_converged_members_have_no_credentials() -> None:
+    proposal = propose(read(BARE), Wish(("cmp-1", "cmp-2", "ctl-1", "ctl-2"), "lab"))
+    assert ("nova-evacuate", "-INFINITY", "#kind eq remote") in rules(proposal)
+
+
+@pytest.mark.parametrize(("told", "changed", "hosts"), [
+    (("cmp-1", "ctl-1"), (), {"cmp-1"}),                                                    # Ironic's, on a controller
+    (("ctl-1", "ctl-2"), (), set()),
+    (("cmp-1", "ctl-1"), (('<node id="1" uname="ctl-1"/>', '<node id="1" uname="ctl-1"><instance_attributes id="o">'
+                           '<nvpair id="p" name="osprole" value="compute"/></instance_attributes></node>'),), {"cmp-1", "ctl-1"}),
+    (("cmp-1", "ctl-1"), (('target="cmp-2"', 'target="ctl-1"'),), {"cmp-1", "ctl-1"}),      # it is fenced as one
+])
+def test_which_hosts_of_nova_are_to_be_protected(told: tuple[str, ...], changed: tuple[tuple[str, str], ...], hosts: set[str]) -> None:
+    assert to_protect(read(PROTECTED, *changed), told) == hosts
+    assert to_protect(read(FOLDER["three-converged-nodes"]), ("node-1", "node-9")) == {"node-1"}
 
 
 def test_controllers_without_a_fence_device_are_worth_a_word() -> None:
@@ -347,15 +380,15 @@ ALLOWED = "".join(
                         ("nova-compute-clone", ("cmp-1", "cmp-2"))) for node in nodes)
 
 
-@pytest.mark.parametrize(("cib", "names"), [
-    (BARE, ["fence-nova", "nova-evacuate", "nova-compute"]),
-    (PROTECTED, ["fence-nova", "nova-evacuate", "nova-compute-clone"])])
-def test_in_an_opt_in_cluster_no_level_gets_a_device_that_may_run_nowhere(
-        cib: str, names: list[str]) -> None:
-    proposal = propose(read(cib, OPT_IN), WISH)
-    assert not proposal.steps
-    assert [fault.split()[0] for fault in proposal.faults] == names
-    assert all("symmetric-cluster=false" in fault for fault in proposal.faults)
+PLACED = [("fence-nova", "0", "osprole ne compute"), ("nova-compute-clone", "0", "osprole eq compute"),
+          ("nova-evacuate", "0", "osprole ne compute")]
+
+
+def test_in_an_opt_in_cluster_each_is_allowed_where_it_belongs() -> None:
+    assert rules(propose(read(PROTECTED, OPT_IN), WISH)) == PLACED
+    assert rules(propose(read(FOLDER["opt-in-cluster"]), WISH)) == sorted([*PLACED, *HELD_BACK], key=lambda one: one[0])
+    bare = propose(read(BARE, OPT_IN), WISH)
+    assert set(PLACED) <= set(rules(bare)) and SetAttribute("cmp-1", "osprole", "compute") in changes(bare, SetAttribute)
 
 
 def test_an_opt_in_cluster_that_allows_each_is_configured() -> None:

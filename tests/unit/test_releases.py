@@ -39,7 +39,8 @@ def test_a_nova_that_is_not_known_is_one_sentence(monkeypatch: pytest.MonkeyPatc
 
 def test_each_release_has_its_own_files_and_the_newest_those_of_always() -> None:
     assert NEWEST.venv == VENV and NEWEST.requirements.name == "requirements.txt"
-    for found in ({release.venv for release in RELEASES.values()},
+    for found in ({*RELEASES.values()},
+                  {release.venv for release in RELEASES.values()},
                   {install._stamp(release) for release in RELEASES.values()},
                   {install._hash(release) for release in RELEASES.values()}):
         assert len(found) == len(RELEASES)

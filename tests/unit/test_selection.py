@@ -63,7 +63,7 @@ def test_there_is_one_reader_of_yes_and_no() -> None:
     ({"instanceha:restart_priority": "junk"}, -500, "")])
 def test_the_names_of_infra_operator(metadata: dict[str, str], rank: int, group: str) -> None:
     one = server(metadata=metadata)
-    assert (rank_of(one)[0], group_of(one)) == (rank, group)
+    assert (rank_of(one)[1], group_of(one)) == (rank, group)
 
 
 @pytest.mark.parametrize("names", [("a", "z"), ("z", "a")])
@@ -89,4 +89,4 @@ def test_order() -> None:
 @pytest.mark.parametrize("text", ["--5", "²", "①", "5.0", "", "9" * 200, "a"])
 def test_a_users_text_that_is_no_number_is_the_middle(text: str) -> None:
     assert rank_of(server(metadata={"restart_priority": text})) == rank_of(server())
-    assert rank_of(server(metadata={"restart_priority": " -7 "})) == (7, 1)
+    assert rank_of(server(metadata={"restart_priority": " -7 "})) == (-500, 7, 1)

@@ -73,10 +73,11 @@ def test_package_lists_that_are_missing_are_fetched_before_a_mirror_is_missed(mo
 
 def test_a_command_there_gets_what_reaches_the_network_and_nothing_of_this_laboratory(monkeypatch):
     for name, value in {"https_proxy": "http://proxy:1", "PIP_CERT": "/ca", "INSTANCE_HA_LAB_DIR": "/here", "LAB_SUITE": "trixie",
-                        "MAKEFLAGS": "-j", "PYTHONPATH": "/here"}.items():
+                        "MAKEFLAGS": "-j", "PYTHONPATH": "/here", "LAB_ROLE": "evacuator"}.items():
         monkeypatch.setenv(name, value)
     given = suite.environment()
     assert (given["https_proxy"], given["PIP_CERT"]) == ("http://proxy:1", "/ca")
+    assert given["LAB_ROLE"] == "evacuator"
     assert not {"INSTANCE_HA_LAB_DIR", "LAB_SUITE", "MAKEFLAGS", "PYTHONPATH"} & set(given)
 
 

@@ -7,12 +7,14 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from instance_ha import cluster as door
 from instance_ha import model, params
 from instance_ha.cluster import Cluster
+from instance_ha.engine import evacuation
 from instance_ha.engine.context import Context
 from instance_ha.engine.selection import policy_from
 from instance_ha.engine.worker import Worker
@@ -101,7 +103,7 @@ class Stage:
         script.write_text(f"#!/bin/sh\ncat >> {self.events}\n")
         script.chmod(0o755)
         self.values = params.resolve(params.of(params.OCF), {
-            "cloud": "x", "metrics_directory": str(folder), "hook": str(script), "retry_pause": "1", **given})
+            "cloud": "x", "metrics_directory": str(folder), "hook": str(script), **given})
         self.start()
 
     def start(self) -> None:
@@ -137,7 +139,9 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stage]:
     nova.boot(A, "web-1")
     nova.boot(B, "db-1")
     nova.boot(C, "scratch", metadata={"evacuable": "false"})
-    yield Stage(tools, nova, tmp_path, max_parallel="8")
+    one = Stage(tools, nova, tmp_path, max_parallel="8", retry_pause="6")
+    monkeypatch.setattr(evacuation, "time", SimpleNamespace(monotonic=lambda: one.now))
+    yield one
     nova.server.shutdown()
     nova.server.server_close()
 
@@ -168,7 +172,6 @@ def until_evacuated(stage: Stage) -> None:
     until_partly(stage)
     end = time.monotonic() + 10
     while len(stage.little.migrations) < 3 and time.monotonic() < end:
-        time.sleep(0.05)                       # retry_pause, in real seconds
         stage.turns()
     stage.little.move(B, "done", "cmp-3")
     stage.turns(6)
@@ -227,7 +230,7 @@ def test_the_history_is_written_when_it_is_over_and_when_the_host_is_back(stage:
     kept = stage.kept()
     assert kept is not None and (kept.state, kept.protected, kept.done, kept.left, kept.end) == ("partly", 2, 1, 1, "")
     assert "No valid host" in kept.reason
-    assert kept.settings == {"hook": "set", "max_parallel": "8", "retry_pause": "1", "metrics_directory": str(stage.folder)}
+    assert kept.settings == {"hook": "set", "max_parallel": "8", "retry_pause": "6", "metrics_directory": str(stage.folder)}
     stage.turns(20)
     assert len(stage.tools.written) == 1, "nothing has changed"
 

@@ -117,15 +117,14 @@ def resource_parameters() -> dict[str, str]:
 
 def resource_parameters_or_error() -> dict[str, str]:
     """The same; raises ClusterError or HostError when the cluster cannot be asked."""
+    from .. import configuration
     from ..cib import parse_cib
 
-    done = run(["cibadmin", "--query", "--scope", "resources"], TOOL_TIMEOUT)
+    done = run(["cibadmin", "--query"], TOOL_TIMEOUT)
     if done.code:
         raise ClusterError(f"cibadmin failed with {done.code}: {done.sentence}")
-    for primitive in parse_cib(done.out).iter("primitive"):
-        if primitive.get("type") == "NovaEvacuate" and primitive.get("provider") == "openstack":
-            return {pair.get("name"): pair.get("value") for pair in primitive.iterfind("instance_attributes/nvpair")}
-    return {}
+    found = configuration.read(parse_cib(done.out)).of_type("ocf:openstack:NovaEvacuate")
+    return dict(found[0].params) if found else {}
 
 
 def resource_values() -> dict[str, str]:

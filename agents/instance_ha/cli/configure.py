@@ -17,7 +17,7 @@ from ..cluster import Cluster
 from ..configuration import Configuration
 from ..configuring import powering, transaction
 from ..configuring.identity import identity, shared
-from ..configuring.provisioning import NOVA_EVACUATE, Proposal, Wish, propose
+from ..configuring.provisioning import NOVA_EVACUATE, Proposal, Wish, propose, to_protect
 from ..configuring.transaction import Transaction
 from ..engine.entry import node_of
 from ..engine.naming import host_of
@@ -129,7 +129,11 @@ def _asked(args: argparse.Namespace, has: Configuration) -> tuple[str, ...]:
             f"{node} ADDRESS reconnect_interval=5 op monitor interval=5 timeout=5 op start timeout=15; or leave them out: --hosts HOST,...")
     if not services:
         raise ConfigurationError("Nova has no compute hosts")
-    return tuple(sorted(node for host, node in found.items() if host))
+    nodes = {node for host, node in found.items() if host}
+    hosts = to_protect(has, nodes)
+    for node in sorted(nodes - hosts):
+        print(f"# {node}: Nova has a compute service for this controller, such as Ironic's; it is not protected (else name it with --hosts)")
+    return tuple(sorted(hosts))
 
 
 def _usual_unit() -> str:

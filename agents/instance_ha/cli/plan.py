@@ -11,7 +11,7 @@ from typing import Any
 from ..engine.evacuation import Evacuation
 from ..engine.naming import host_of
 from ..engine.scene import Task
-from ..engine.selection import Policy, Ruling, group_of, order_key, policy_from, rank_of
+from ..engine.selection import MIDDLE, Policy, Ruling, group_of, order_key, policy_from, rank_of
 from ..engine.states import ENDS, LEAVE, state_of
 from ..errors import CloudError, ConfigurationError
 from ..model import Aggregate, Server, Service
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 def servers_of(nova: Nova, host: str, policy: Policy, racks: Sequence[Aggregate]) -> list[Found]:
     """Every server of a host, with what the rules and its state say."""
     engine = Evacuation(nova, Task(host, "plan", "plan"), policy, racks)
-    return [Found(host, server, engine.ruling(server), _left(server, policy)) for server in nova.servers_on(host)]
+    return [Found(host, engine.ordered(server), engine.ruling(server), _left(server, policy)) for server in nova.servers_on(host)]
 
 
 def survey_of(nova: Nova, services: Sequence[Service], racks: Sequence[Aggregate], policy: Policy, found: Iterable[Found]) -> Survey:
@@ -136,7 +136,13 @@ def _row(number: int, one: Found, fits: Mapping[str, tuple[str, str, str]]) -> t
     if not protected:
         done, ends = "", ""
     return (str(number) if protected else "", one.host, server.id, server.name, "yes" if protected else "no", one.ruling.rule,
-            str(-rank_of(server)[0]), group_of(server), state.name, done, ends, *(fits[server.id] if one.moves else ("", "", "")))
+            _priority(server), group_of(server), state.name, done, ends, *(fits[server.id] if one.moves else ("", "", "")))
+
+
+def _priority(server: Server) -> str:
+    """The owner's number, after the operator's where there is one."""
+    operator, user, _ = rank_of(server)
+    return str(-user) if operator == -MIDDLE else f"{-operator}, {-user}"
 
 
 def _left(server: Server, policy: Policy) -> str:

@@ -51,10 +51,10 @@ def weights(location: Location, node: Node) -> Iterator[float]:
 
 
 def placed(has: Configuration, resource: Resource) -> list[Location]:
-    """The constraints that are about a resource."""
-    ids = {resource.id, *resource.within}
-    return [location for location in has.locations
-            if location.resources & ids or _is_named(location.pattern, resource.outermost)]
+    """The constraints that are about a resource; one for a node that is not there counts for nothing."""
+    ids, nodes = {resource.id, *resource.within}, {"", *map(str.lower, has.nodes)}
+    return [location for location in has.locations if location.node.lower() in nodes
+            and (location.resources & ids or _is_named(location.pattern, resource.outermost))]
 
 
 def _is_named(pattern: str, resource: str) -> bool:

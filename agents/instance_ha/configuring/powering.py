@@ -50,6 +50,12 @@ def types_of(has: Configuration, level: Level) -> list[str]:
     return [has.agent_of(device) for device in level.devices]
 
 
+def best_levels(has: Configuration, node: str) -> tuple[Level, ...]:
+    """Return the levels of a node: of several lists that may be used, one that is right, else the first."""
+    lists = has.topologies_of(node)
+    return next((levels for levels in lists if all(is_right(has, level) for level in levels)), has.levels_of(node))
+
+
 def is_right(has: Configuration, level: Level) -> bool:
     """Whether fence_nova is in a level, after all of its power devices, with no other recorder."""
     types = types_of(has, level)
@@ -61,7 +67,7 @@ def is_right(has: Configuration, level: Level) -> bool:
 
 def fault_of(has: Configuration, node: str, capable: Mapping[str, Collection[str]], migrate: bool) -> str:
     """Why a node's levels cannot be made right, and what a person has to do; "" when they can, or are."""
-    levels = has.levels_of(node)
+    levels = best_levels(has, node)
     for level in levels:
         for device, agent in zip(level.devices, types_of(has, level)):
             if not agent:
@@ -90,9 +96,9 @@ def fault_of(has: Configuration, node: str, capable: Mapping[str, Collection[str
 
 def wanted_levels(has: Configuration, node: str, capable: Mapping[str, Collection[str]], nova: str) -> tuple[Level, ...]:
     """The levels that a node without a fault is to have, by name: its own with fence_nova (the device `nova` where a level has none) last; those
-    without a power device go. The levels it has when they are right."""
-    levels = has.levels_of(node)
-    if levels and all(is_right(has, level) for level in levels):
+    without a power device go. The levels it has when they are right, each list of them that Pacemaker may use."""
+    levels = best_levels(has, node)
+    if levels and all(is_right(has, level) for one in has.topologies_of(node) for level in one):
         return levels
     wanted = []
     for level in levels:

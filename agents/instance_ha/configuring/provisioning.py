@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from ..booleans import boolean
 from ..configuration import NAME, Configuration, Level, Node, Resource
-from ..model import RECORD
+from ..model import HELD, RECORD, RECORDERS, TRUE
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from . import holdback, identity
-from .banned import is_banned
+from .banned import is_banned, weight
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from .powering import FENCE_NOVA, OLD, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
+from .powering import FENCE_NOVA, OLD, best_levels, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
@@ -69,6 +69,36 @@ def is_nova_compute(resource: Resource) -> bool:
     return not resource.device and bool(re.search(r"nova[-_]?compute(?!.*wait)", resource.type, re.IGNORECASE))
 
 
+def fenced_as_computes(has: Configuration) -> tuple[str, ...]:
+    """Return the nodes that are fenced as compute hosts: those with a level that has an agent that
+    records fencings, and the remote ones that a device of fence_nova names."""
+    recorders = {one.id for one in has.resources.values() if one.device and one.type in RECORDERS}
+    names = {name for device in has.of_type(f"stonith:{FENCE_NOVA}") for name in (*host_list(device), *host_map(device))}
+    return tuple(sorted(name for name, node in has.nodes.items() if (node.remote and name in names)
+                        or any(recorders & set(level.devices) for levels in has.topologies_of(name) for level in levels)))
+
+
+def to_protect(has: Configuration, told: Iterable[str]) -> set[str]:
+    """Return which of the nodes that Nova has compute services for are hosts to protect.
+
+    A controller may have one too, such as Ironic's: a member among others that are fenced as
+    compute hosts, or that are remote nodes, is none. The attribute osprole decides where it is set.
+    Pacemaker does not fence a guest node, but restarts its machine.
+    """
+    nodes = {name for name in told if name in has.nodes and not has.nodes[name].guest}
+    fenced = set(fenced_as_computes(has))
+    roles = {name: has.nodes[name].attributes.get(ROLE) for name in nodes}
+    apart = bool(fenced) or any(has.nodes[name].remote for name in nodes)
+    return {name for name in nodes if name in fenced or roles[name] == COMPUTE
+            or (roles[name] is None and (has.nodes[name].remote or not apart))}
+
+
+def is_converged(has: Configuration, hosts: Collection[str]) -> bool:
+    """Return whether every member is a compute host, so that NovaEvacuate has to run on such."""
+    members = [name for name, node in has.nodes.items() if not node.remote]
+    return bool(members) and all(name in hosts for name in members)
+
+
 class _Proposer:
     def __init__(self, has: Configuration, wish: Wish) -> None:
         self.has, self.wish = has, wish
@@ -81,6 +111,9 @@ class _Proposer:
         self.marked = {name: self._marked(has.nodes[name]) for name in has.nodes}
         hosts = {*wish.hosts, *(name for name, node in has.nodes.items() if node.attributes.get(ROLE) == COMPUTE)}
         self.hosts, self.others = sorted(hosts), sorted({*has.nodes} - hosts)
+        self.opt_in = not has.properties.is_true("symmetric-cluster")
+        self.members = [name for name, node in has.nodes.items() if not node.remote]
+        self.converged = is_converged(has, self.hosts)
         self.needs_role = False
         self.dropped: list[str] = []
         self.kept: list[str] = []
@@ -113,27 +146,11 @@ class _Proposer:
                 yield fault
             if role != COMPUTE:
                 yield f"{host}: its node attribute {ROLE} is {role}: is it a compute host? Name those that are to be protected with --hosts"
-        if all(node.remote or node.name in self.hosts for node in self.has.nodes.values()):
-            yield "every node is a compute host, and NovaEvacuate has to run on one that is none: name those that are to be protected with --hosts"
+        if self.converged and len(self.members) < 2:
+            yield "the only member is a compute host: when it dies, no NovaEvacuate is left: name those that are to be protected with --hosts"
         if not self.wish.nova_compute and self.computes:
             yield f"nova-compute is Pacemaker's here ({self.computes[0].id}): leave --no-nova-compute out, or delete that resource"
-        if not self.has.properties.is_true("symmetric-cluster"):
-            yield from self._not_allowed()
         yield from identity.faults(self.novas, self.evacuates, self.wish.cloud, self.wish.migrate)
-
-    def _not_allowed(self) -> Iterable[str]:
-        """Yield what may run nowhere in an opt-in cluster, where a level with it would always fail."""
-        computes = [] if self.elsewhere else self.computes or [Resource("nova-compute", "")]
-        placed = [(self.novas or [Resource(self.nova, "")], self.others),
-                  (self.evacuates or [Resource("nova-evacuate", "")], self.others),
-                  (computes, self.wish.hosts)]
-        for resources, nodes in placed:
-            for one in resources:
-                if all(is_banned(self.has, one, self.has.nodes[name]) for name in nodes):
-                    there = "" if one.agent else "create it as the README says, and "
-                    yield (f"{one.outermost} may run nowhere, this cluster being opt-in "
-                           f"(symmetric-cluster=false): {there}allow it first: pcs constraint "
-                           f"location {one.outermost} prefers {' '.join(nodes)}")
 
     # The steps
 
@@ -198,10 +215,10 @@ class _Proposer:
         after: list[Level] = []
         hosts = []
         for host in self.wish.hosts:
-            now, wanted = self.has.levels_of(host), wanted_levels(self.has, host, self.wish.capable, self.nova)
+            now, wanted = best_levels(self.has, host), wanted_levels(self.has, host, self.wish.capable, self.nova)
             if now != wanted:
                 hosts.append(host)
-                before += [level for level in now if level.kind == NAME]
+                before += [level for level in now if level.kind == NAME and level.target == host]
                 after += wanted
         if hosts:
             others = [level for level in self.has.levels if level not in before]
@@ -219,7 +236,9 @@ class _Proposer:
     def _device_place(self) -> Iterable[Step]:
         members = [host for host in self.hosts if not self.has.nodes[host].remote]
         for device in self.novas or [Resource(self.nova, f"stonith:{FENCE_NOVA}")]:
-            yield from self._place(device, members, [ROLE, "eq", COMPUTE], f"{device.id} and its credentials stay off the compute hosts", True)
+            if not self.converged:
+                yield from self._place(device, members, [ROLE, "eq", COMPUTE], f"{device.id} and its credentials stay off the compute hosts", True)
+            yield from self._allow(device, self._controllers)
 
     def _compute(self) -> Iterable[Step]:
         if self.elsewhere:
@@ -234,6 +253,7 @@ class _Proposer:
                            Update(resource.id, False, meta=FORGET))
             if resource.within:
                 yield from self._place(resource, self.others, rule, f"{resource.outermost} runs on compute hosts only")
+            yield from self._allow(resource, self.wish.hosts)
             yield from self._hold_back(resource)
         if not self.computes:
             name = self._free("nova-compute")
@@ -243,6 +263,7 @@ class _Proposer:
                               {"requires": "unfencing", **holdback.STICKY, **FORGET}, {"interleave": "true"}, self.wish.unseen), True)
             made = Resource(name, self.wish.nova_compute, meta=holdback.STICKY, within=(f"{name}-clone",))
             yield from self._place(made, self.others, rule, f"{name}-clone runs on compute hosts only")
+            yield from self._allow(made, self.wish.hosts)
             yield from self._hold_back(made)
 
     def _hold_back(self, resource: Resource) -> Iterable[Step]:
@@ -275,8 +296,39 @@ class _Proposer:
             yield Step("NovaEvacuate's worker evacuates, on one of the controllers", Create(
                 name, NOVA_EVACUATE, {**self.pointer, **self.shared}, {"monitor": usual}, {"failure-timeout": "60s"}))
             found = [Resource(name, NOVA_EVACUATE)]
+        apart = [name for name in self.hosts if not self.converged or self.has.nodes[name].remote]
+        rule = ["#kind", "eq", "remote"] if self.converged else [ROLE, "eq", COMPUTE]
         for resource in found:
-            yield from self._place(resource, self.hosts, [ROLE, "eq", COMPUTE], f"{resource.outermost} runs on no compute host")
+            where = "remote node" if self.converged else "compute host"
+            yield from self._place(resource, apart, rule, f"{resource.outermost} runs on no {where}")
+            yield from self._allow(resource, self._controllers)
+            if self.converged:
+                yield from self._aside(resource)
+
+    @property
+    def _controllers(self) -> list[str]:
+        """Where NovaEvacuate and fence_nova may run."""
+        return self.members if self.converged else self.others
+
+    def _allow(self, resource: Resource, nodes: Sequence[str]) -> Iterable[Step]:
+        """Let a resource run on nodes, where the cluster lets it run nowhere else."""
+        if not self.opt_in or not all(is_banned(self.has, resource, self.marked[name]) for name in nodes):
+            return
+        if nodes is self.members:
+            rule = ["#kind", "eq", "cluster"]
+        else:
+            self.needs_role = True
+            rule = [ROLE, "eq" if nodes is self.wish.hosts else "ne", COMPUTE]
+        yield Step(f"{resource.outermost} may run there, in this cluster in which nothing may run where nothing says so",
+                   Ban(self._free(f"{resource.outermost}-allowed"), resource.outermost, rule, True, "0"))
+
+    def _aside(self, worker: Resource) -> Iterable[Step]:
+        """Prefer hosts that are not on record, where every member is a compute host."""
+        mark = HELD.format(self.shared.get("evacuate_attribute", RECORD))
+        node = self.has.nodes[self.members[0]]
+        if weight(self.has, worker, node.having(**{mark: TRUE})) >= weight(self.has, worker, node):
+            yield Step(f"{worker.outermost} runs beside servers here, and rather on a host whose evacuation is over",
+                       Ban(self._free(f"{worker.outermost}-aside"), worker.outermost, ["not_defined", mark], True, "1000"))
 
     def _place(self, resource: Resource, nodes: Sequence[str], rule: list[str], why: str, discovery: bool = False) -> Iterable[Step]:
         """What keeps a resource off nodes, where nothing does."""
@@ -302,6 +354,8 @@ class _Proposer:
 
     def _notes(self) -> Iterable[str]:
         yield from self.kept
+        if self.converged:
+            yield "every member is a compute host: NovaEvacuate and fence_nova run there, and need their credentials on each"
         for name in self.others:
             node = self.has.nodes[name]
             if not node.remote and not self.has.levels_of(name) and not devices_of(self.has, name, self.wish.capable):

@@ -10,6 +10,7 @@ from ..engine.proof import OFF_ACTIONS
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from .finding import Finding, by, clean_up, meta, shell, some, to_do, tools
 from .scene import Scene, is_set
+from .worker import let_run
 
 DEGRADED = 190                  # OCF's code
 LOAD, STICKINESS = "1000%", "100"
@@ -24,6 +25,16 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _history(scene)
     yield from _devices(scene)
     yield from _failures(scene)
+    yield from _by_rule(scene)
+
+
+def _by_rule(scene: Scene) -> Iterator[Finding]:
+    """What a rule decides that cannot be evaluated here: by date, or by node."""
+    for resource in (*scene.workers, *scene.nova_computes, *scene.used, *scene.remotes):
+        if resource.unsure:
+            names = sorted(resource.unsure)
+            yield Finding("unseen", resource.id, f"a rule decides {some(names)} of {resource.id}, and is not evaluated here",
+                          shell(*(f"crm_resource --resource {resource.id} --get-parameter {name}" for name in names if " " not in name)))
 
 
 def _cluster(scene: Scene) -> Iterator[Finding]:
@@ -98,6 +109,10 @@ def _devices(scene: Scene) -> Iterator[Finding]:
     for device in scene.used:
         failed = device.id in scene.standing.failed
         if device.disabled or (scene.standing.running.get(device.id) and not failed):
+            continue
+        allowed = let_run(scene, device, scene.controllers)
+        if allowed:
+            yield Finding("device-down", device.id, f"{device.id} may run nowhere: the cluster is opt-in (symmetric-cluster=false)", allowed)
             continue
         reasons = _told(scene, device.id)
         why = f" ({some(reasons, 1)})" if reasons else ""

@@ -137,7 +137,7 @@ _CLOUD = (
     ("no-scheduler", ERROR, "no nova-scheduler or no nova-conductor is up", "Nova could carry nothing out, and the worker begins nothing."),
     ("no-destination", ERROR, "fewer than two compute hosts are up and enabled", "There is nowhere to go."),
     ("host-unknown", ERROR, "Nova knows no compute host for a node that is fenced as one", "The worker does not find its servers."),
-    ("host-unprotected", ERROR, "a compute host of Nova is no node of this cluster",
+    ("host-unprotected", ERROR, "a compute host of Nova is no node of this cluster, or a controller that is not fenced as one",
      "When it dies, nobody notices, and nothing is evacuated from it."),
     ("forced-down", ERROR, "a host is forced down in Nova and not on record", "It takes no servers, and nobody gives it back."),
     ("nothing-protected", ERROR, "no server of the protected hosts is protected", "Nothing would be evacuated."),

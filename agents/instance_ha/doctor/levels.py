@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from ..configuration import ATTRIBUTE, NAME, PATTERN, Resource
+from ..configuration import ATTRIBUTE, NAME, PATTERN, Configuration, Level, Resource
 from ..configuring.changes import SetProperties
-from ..configuring.powering import host_list, host_map, names_node
+from ..configuring.powering import best_levels, host_list, host_map, names_node
 from ..engine.naming import crossed_with
 from ..fence_agents import Effect, effect_of, level_fault, proves
 from ..model import RECORDERS
-from ..properties import FENCING_TIMEOUT, FENCING_WATCHDOG_TIMEOUT
+from ..properties import FENCING_TIMEOUT
 from ..values import seconds
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
 from .scene import Scene, is_watched, listed
@@ -47,11 +47,33 @@ def check(scene: Scene) -> Iterator[Finding]:
         yield from _time(scene, device)
 
 
+def unprotected(has: Configuration, nodes: Iterable[str]) -> Iterator[Finding]:
+    """The nodes that have a compute service of Nova and are not fenced as compute hosts."""
+    for node in nodes:
+        meant = f"If that is meant: instance-ha doctor --ignore host-unprotected={node}"
+        if has.nodes[node].guest:
+            yield Finding("host-unprotected", node, f"{node} is a guest node, which Pacemaker does not fence: it restarts the machine", to_do(meant))
+            continue
+        yield Finding("host-unprotected", node, f"Nova has a compute service for the controller {node}, such as Ironic's, which is not protected",
+                      to_do(f"if it has servers: pcs node attribute {node} osprole=compute; then look again. {meant}"))
+
+
 def _fault(scene: Scene, node: str) -> tuple[str, str] | None:
-    """What is wrong with a host's levels as a whole."""
-    levels = scene.levels(node)
-    if not levels:
+    """What is wrong with a host's levels as a whole, in any list of them that Pacemaker may use."""
+    lists = scene.has.topologies_of(node)
+    if not lists:
         return "level-missing", f"{node} has no fencing level"
+    for levels in lists:
+        fault = _list_fault(scene, node, levels)
+        if fault and len(lists) > 1:
+            targets = " and ".join(_TARGET[one[0].kind].format(one[0].target).removesuffix(":") for one in lists)
+            return fault[0], f"{fault[1]}: the levels of {targets} are all for it, and Pacemaker does not say which it takes"
+        if fault:
+            return fault
+    return None
+
+
+def _list_fault(scene: Scene, node: str, levels: Sequence[Level]) -> tuple[str, str] | None:
     recorded = []
     for level in levels:
         types = [scene.type_of(device) for device in level.devices]
@@ -75,7 +97,7 @@ def _proposed(scene: Scene, node: str) -> Levels:
     able = [device.id for device in scene.recorders if scene.covers(device, node) is not False]
     recorder = able[0] if able else ""
     found = []
-    for devices in [level.devices for level in scene.levels(node)] or [()]:
+    for devices in [level.devices for level in best_levels(scene.has, node)] or [()]:
         types = {device: scene.type_of(device) for device in devices}
         powers = [device for device, agent in types.items() if agent and _is_kept(agent)]
         if not any(proves(types[device]) for device in powers):
@@ -102,10 +124,10 @@ def _replace(scene: Scene, node: str, wanted: Mapping[str, Levels]) -> Mend:
     """Levels by the host's name, which count before those for a pattern or an attribute. What it has by name goes in the same step:
     in between it would have none, and any one of its devices would do. Only what differs is brought in: a record that is written
     meanwhile stays."""
-    before = scene.levels(node)
+    before = best_levels(scene.has, node)
     indexes = [level.index for level in before] or [1]
     adds = [f"stonith level add {index} {node} {' '.join(devices)}" for index, devices in zip(indexes, wanted[node])]
-    deletes = [f"stonith level delete {level.index} target {node}" for level in before if level.kind == NAME]
+    deletes = [f"stonith level delete {level.index} target {node}" for level in before if (level.kind, level.target) == (NAME, node)]
     if not deletes:
         return Mend(tuple(f"pcs {add}" for add in adds), (_topology(scene, wanted),))
     changes = [f"pcs -f {FILE} {change}" for change in (*deletes, *adds)]
@@ -139,7 +161,7 @@ def _no_device(scene: Scene, node: str) -> Mend:
 
 
 def _controllers(scene: Scene) -> Iterator[Finding]:
-    if scene.has.properties.value(FENCING_WATCHDOG_TIMEOUT) not in ("", "0", "0s"):
+    if scene.has.has_watchdog:
         return                                 # its own watchdog may be what fences it
     for name, node in scene.has.nodes.items():
         alone = all(scene.covers(device, name) is False for device in scene.fencers)

@@ -40,12 +40,13 @@ ONLY_BY_USE = tuple(
         "os-admin-actions:reset_state",
     )
 )
-_POLICY = re.compile(r"Policy (?:doesn't|does not) allow (\S+) to be performed")   # Nova's, Placement's
+# Nova's words, and Placement's.
+_POLICY = re.compile(r"Policy (?:doesn't|does not) allow (\S+) to be performed")
 
 
 @dataclass(frozen=True)
 class Rights:
-    """What the trials told, by the right: how a `missing` one was noticed, and why one is `unseen`."""
+    """What the trials told, by the right: how a missing one was noticed, and why one is unseen."""
 
     missing: Mapping[str, str] = field(default_factory=dict)
     unseen: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +141,7 @@ class _Trials:
         )
 
     def _try(self, trial: Callable[[], object], *rights: str) -> None:
-        """Run a trial of these rights. Refused for another reason, or not answered, it tells nothing."""
+        """Run a trial of these rights. Refused for another reason, it tells nothing of them."""
         try:
             trial()
         except (_Unseen, CloudError) as error:
@@ -150,7 +151,7 @@ class _Trials:
                 self.unseen.update(dict.fromkeys(rights, str(error)))
 
     def _allowed(self, right: str, path: str, service: str = "compute") -> None:
-        """Note a right as missing where this GET is answered 403; another refusal has other reasons."""
+        """Note a right as missing where this GET is answered 403; another code has other reasons."""
         try:
             self.nova.look(path, service)
         except CloudRefused as error:
@@ -189,13 +190,13 @@ class _Trials:
         if not any("extra_specs" in (row.get("flavor") or {}) for row in whole):
             self.missing[NOVA + "servers:show:flavor-extra-specs"] = (
                 "Nova shows of no server what its flavor says "
-                f"(before Nova 32: {NOVA}os-flavor-extra-specs:index)"
+                f"(before Nova 25: {NOVA}os-flavor-extra-specs:index)"
             )
         own = self.nova.own_project()
         self.foreign = [row for row in whole if row.get("tenant_id") != own and row.get("id")]
 
     def _filter(self) -> None:
-        """Ask for the servers of no host: whoever lacks the right is answered with all there are."""
+        """Ask for the servers of no host: whoever lacks the right is told of all there are."""
         if self._rows(f"/servers/detail?all_tenants=1&host={NOWHERE}&limit=1", "servers"):
             self.missing[NOVA + "servers:allow_all_filters"] = (
                 "Nova shows servers of every host whichever host is asked for"
@@ -209,7 +210,7 @@ class _Trials:
         return next((row for row in self.foreign if row.get("status") == "ACTIVE"), self.foreign[0])
 
     def _show(self) -> None:
-        """Ask for one that the list had. Without `context_is_admin` Nova looks among the user's own."""
+        """Ask for one that the list had. Without `context_is_admin` Nova knows the user's own only."""
         uid = self._a_server()["id"]
         try:
             self.nova.look(f"/servers/{uid}")
@@ -223,8 +224,8 @@ class _Trials:
                 )
             ):
                 self.missing[IS_ADMIN] = (
-                    f"Nova lists the server {uid}, which is another project's, and does not know it when "
-                    f"it is asked for: nothing would be evacuated. {error}"
+                    f"Nova lists the server {uid}, which is another project's, and does not know it "
+                    f"when it is asked for: nothing would be evacuated. {error}"
                 )
                 self.foreign.clear()  # of no other server would it tell more
 
@@ -234,7 +235,7 @@ class _Trials:
         )
 
     def _evacuate(self) -> None:
-        """Ask for an evacuation to a host that cannot exist. Nova looks for that before all else."""
+        """Ask for an evacuation to a host that cannot exist. Nova looks for that first."""
         path = f"/servers/{self._a_server()['id']}/action"
         self._harmless(NOVA + "os-evacuate", "POST", path, {"evacuate": {"host": NOWHERE}})
 
@@ -262,7 +263,7 @@ class _Trials:
                     )
                 elif "details" not in events[0]:
                     self.missing[NOVA + "os-instance-actions:events:details"] = (
-                        "Nova shows of no request in words why it failed (before Nova 23, to nobody)"
+                        "Nova shows of no request in words why it failed (before Nova 23 to nobody)"
                     )
                 return
         raise _Unseen("no request to a server has events to look at")
@@ -284,7 +285,7 @@ class _Trials:
         self._allowed(NOVA + "os-server-groups:show", f"/os-server-groups/{rows[0].get('id')}")
 
     def _images(self) -> None:
-        """Ask Glance for images of others' servers. One that is gone looks like one that is hidden."""
+        """Ask Glance for images of others' servers. One that is gone looks like a hidden one."""
         found = dict.fromkeys(
             image["id"]
             for row in self.foreign

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from ..configuration import REMOTE, Configuration, Level, Node, Resource
 from ..configuring.banned import is_banned
 from ..configuring.powering import FENCE_NOVA, has_list, host_list, host_map, names_node
-from ..configuring.provisioning import NOVA_EVACUATE, is_nova_compute
+from ..configuring.provisioning import NOVA_EVACUATE, fenced_as_computes, is_converged, is_nova_compute
 from ..fence_agents import Effect, effect_of
-from ..model import HELD, RECORD, RECORDERS, ClusterView, FenceEvent
+from ..model import HELD, RECORD, ClusterView, FenceEvent
 from ..params import boolean
 from ..properties import FENCING_TIMEOUT
 from ..standing import Standing
@@ -76,6 +76,16 @@ class Scene:
         return [name for name in self.computes if not self.has.nodes[name].remote]
 
     @property
+    def converged(self) -> bool:
+        """Whether every member is a compute host, so that the worker runs beside servers."""
+        return is_converged(self.has, self.computes)
+
+    @property
+    def apart(self) -> list[str]:
+        """The compute hosts that NovaEvacuate stays off."""
+        return [name for name in self.computes if not self.converged or self.has.nodes[name].remote]
+
+    @property
     def remotes(self) -> list[Resource]:
         """The connections to compute hosts."""
         found = [self.has.resources[name] for name in self.computes if name in self.has.resources]
@@ -105,6 +115,16 @@ class Scene:
         """Return the nodes that no constraint keeps a resource off, whatever their state is."""
         return [name for name in nodes if not is_banned(self.has, resource, self.stateless(name))]
 
+    def nowhere(self, resource: Resource, nodes: Sequence[str]) -> bool:
+        """Return whether a resource may run on none of these nodes, in a cluster in which it has to be said where."""
+        opt_in = not self.has.properties.is_true("symmetric-cluster")
+        return opt_in and bool(nodes) and not self.open_to(resource, nodes)
+
+    @property
+    def controllers(self) -> list[str]:
+        """The members on which NovaEvacuate and fence_nova may run."""
+        return [name for name, node in self.has.nodes.items() if not node.remote and (self.converged or name not in self.computes)]
+
     def off_timeout(self, device: Resource) -> float:
         """How long Pacemaker waits for its off, in seconds."""
         own = device.params.get("pcmk_off_timeout")
@@ -120,18 +140,9 @@ class Scene:
         return device.id in self.capable[node] if node in self.capable else None
 
 
-def meant(has: Configuration) -> tuple[str, ...]:
-    """The nodes that are fenced as compute hosts: those with a level that has an agent that records fencings, and the remote ones
-    that a device of fence_nova names."""
-    recorders = {resource.id for resource in has.resources.values() if resource.device and resource.type in RECORDERS}
-    names = {name for device in has.of_type(f"stonith:{FENCE_NOVA}") for name in listed(device)}
-    return tuple(sorted(name for name, node in has.nodes.items() if (node.remote and name in names)
-                        or any(recorders & set(level.devices) for level in has.levels_of(name))))
-
-
 def guessed(has: Configuration) -> tuple[str, ...]:
     """The nodes that are taken for compute hosts where Nova does not tell: those, and every remote one."""
-    return tuple(sorted({*meant(has), *(name for name, node in has.nodes.items() if node.remote)}))
+    return tuple(sorted({*fenced_as_computes(has), *(name for name, node in has.nodes.items() if node.remote and not node.guest)}))
 
 
 def listed(device: Resource) -> list[str]:

@@ -14,7 +14,7 @@ from ..model import RECORD
 from ..rules import Expression
 from .finding import Finding, Mend, by, meta, operation, param, some, to_do
 from .scene import Scene, is_watched
-from .worker import failure_timeout, keep_off
+from .worker import failure_timeout, keep_off, let_run
 
 HELD = ("", "unfencing")     # meta requires: where it is not given, Pacemaker takes unfencing as soon as a device provides it
 NOWHERE = "runs nowhere"     # how device-down says that a device has failed nowhere either
@@ -62,7 +62,7 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
         yield Finding("monitor-on-fail", device.id, f"{device.id}'s monitor has not on-fail=ignore",
                       operation(device, "monitor", **{**ONCE, **device.operations["monitor"], "on-fail": "ignore"}))
     yield from failure_timeout(scene, device)
-    open_to = scene.open_to(device, scene.members)
+    open_to = [] if scene.converged else scene.open_to(device, scene.members)
     if open_to:
         yield Finding("fence-nova-on-compute", device.id, f"nothing keeps {device.id} off {', '.join(open_to)}",
                       keep_off(scene, device, open_to, True))
@@ -84,6 +84,9 @@ def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
     """Return the commands that give hosts the attribute that a rule misses.
 
     Not where the attribute is a node's state, nor where a host has another value of it."""
+    allowed = let_run(scene, resource, scene.computes)
+    if allowed:
+        return allowed
     for location in scene.has.locations:
         for rule in location.rules if location.resources & {resource.id, *resource.within} else ():
             part = rule.parts[0] if len(rule.parts) == 1 else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from .. import configuration, credentials, params
 from ..cib import parse_cib, read_cib
 from ..cluster import Cluster
-from ..configuring.provisioning import NOVA_EVACUATE
+from ..configuring.provisioning import NOVA_EVACUATE, fenced_as_computes, to_protect
 from ..engine.selection import policy_from
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError, InstanceHaError
 from ..model import FenceEvent
@@ -20,7 +20,7 @@ from .examine import Examiner, Facts
 from .finding import Finding, to_do
 from .inspection import Inspected
 from .kinds import CLOUD, NODE, PACEMAKER
-from .scene import Scene, guessed, meant
+from .scene import Scene, guessed
 from .trials import Trial
 
 Values = Mapping[str, str]
@@ -63,7 +63,8 @@ class Visit:
         if known:
             scene = known.scene
             told = cloud.hosts_of(scene.view, seen.services, domain) if seen else guessed(scene.has)
-            computes = {*told, *meant(scene.has)} & set(scene.has.nodes)
+            computes = to_protect(scene.has, told) | {*fenced_as_computes(scene.has)}
+            self.report.findings += levels.unprotected(scene.has, sorted({*told} & {*scene.has.nodes} - computes) if seen else ())
             known = Known(replace(scene, computes=tuple(sorted(computes))), known.here)
             if PACEMAKER in self.areas:
                 self.report.findings += self._pacemaker(known.scene)
@@ -118,7 +119,8 @@ class Visit:
             return None, ""
         resources = [trial.resource for trial, _ in tried if trial.resource]
         scene = known.scene if known else None
-        self.report.findings += cloud.check(seen, scene.view if scene else None, meant(scene.has) if scene else (), values["domain"], resources)
+        meant = fenced_as_computes(scene.has) if scene else ()
+        self.report.findings += cloud.check(seen, scene.view if scene else None, meant, values["domain"], resources)
         tag = policy_from(values).selection.tag
         self.report.findings += servers.disagreeing(seen.aggregates or (), tag)
         if seen.servers is not None:

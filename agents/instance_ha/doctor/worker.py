@@ -57,15 +57,28 @@ def _state(scene: Scene, worker: Resource) -> Iterator[Finding]:
     if worker.disabled:
         yield Finding("worker-stopped", worker.id, f"{worker.id} is disabled", start(worker))
     elif scene.standing is not None and not on:
-        yield Finding("worker-stopped", worker.id, f"{worker.id} runs nowhere", to_do("crm_mon -1rf shows its failed actions; see its constraints"))
+        yield Finding("worker-stopped", worker.id, f"{worker.id} runs nowhere", let_run(scene, worker, scene.controllers)
+                      or to_do("crm_mon -1rf shows its failed actions; see its constraints"))
     if not is_set(worker.params, "enabled", "true"):
         yield Finding("switched-off", worker.id, f"{worker.id} has enabled={worker.params['enabled']}", param(worker, enabled="true"))
 
 
 def _place(scene: Scene, worker: Resource) -> Iterator[Finding]:
-    open_to = scene.open_to(worker, scene.computes)
+    open_to = scene.open_to(worker, scene.apart)
     if open_to:
         yield Finding("worker-on-compute", worker.id, f"nothing keeps {worker.id} off {', '.join(open_to)}", keep_off(scene, worker, open_to))
+
+
+def let_run(scene: Scene, resource: Resource, nodes: Sequence[str]) -> Mend | None:
+    """Return the commands that let a resource run on nodes in a cluster in which nothing may run where nothing says so,
+    None where that is not what is missing."""
+    if not scene.nowhere(resource, nodes):
+        return None
+    if scene.converged:
+        return by(Ban(f"{resource.outermost}-allowed", resource.outermost, ["#kind", "eq", "cluster"], True, "0"))
+    sets = [SetAttribute(name, ROLE, COMPUTE) for name in scene.computes if ROLE not in scene.has.nodes[name].attributes]
+    same = "eq" if set(nodes) <= {*scene.computes} else "ne"
+    return by(*sets, Ban(f"{resource.outermost}-allowed", resource.outermost, [ROLE, same, COMPUTE], True, "0"))
 
 
 def keep_off(scene: Scene, resource: Resource, nodes: Sequence[str], discovery: bool = False) -> Mend:
@@ -74,6 +87,8 @@ def keep_off(scene: Scene, resource: Resource, nodes: Sequence[str], discovery: 
     They are a mark for the hosts that lack it, and a constraint where none uses it. A host that has
     another value of the mark keeps it, and gets a constraint by its name.
     """
+    if scene.converged:
+        return by(Ban(f"{resource.outermost}-place", resource.outermost, ["#kind", "eq", "remote"], discovery))
     placed = [one for one in scene.has.locations if one.resources & {resource.id, *resource.within}]
     rules = [rule for location in placed for rule in location.rules if is_never(rule.score)]
     marks = [mark for rule in rules if (mark := _mark(rule))]

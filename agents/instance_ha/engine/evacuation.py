@@ -20,7 +20,7 @@ from .looked import Look
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
 from .scene import NOBODY, ByHand, Case, HostScene, Memory, Task, Terms, Verdict
-from .selection import Policy, Ruling, order_key, rule_for
+from .selection import Policy, Ruling, disk_stays, order_key, order_of, rule_for
 from .states import CONFIRM, MOVING, RESET, kept_of, state_of
 from .window import SLOW
 
@@ -80,8 +80,10 @@ class Evacuation:
     def look(self, services: Sequence[Service], terms: Terms) -> Look:
         """See and decide. Raises CloudError."""
         self._read = time.monotonic()
-        migrations = self.nova.evacuations(self.host, terms.baseline)
-        servers = self._servers(migrations, terms.baseline, terms.kept)
+        with ThreadPoolExecutor(2) as pool:
+            rows, there = pool.submit(self.nova.evacuations, self.host, terms.baseline), pool.submit(self.nova.servers_on, self.host)
+        migrations = rows.result()
+        servers = self._servers(there.result(), migrations, terms)
         scene = self._scene(services, terms, migrations, servers)
         self.cases = {server.id: self.records.case(server, scene, self.memory.setdefault(server.id, Memory())) for server in servers}
         self.records.fill(self.cases, scene)
@@ -144,16 +146,16 @@ class Evacuation:
             if not verdict.server.locked:
                 self._lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token))
 
-    def _servers(self, migrations: Sequence[Migration], baseline: int, kept: Mapping[str, str]) -> list[Server]:
+    def _servers(self, there: Sequence[Server], migrations: Sequence[Migration], terms: Terms) -> list[Server]:
         """The servers on the host, and those that have left it in this incident and have come to no end yet. A list of Nova leaves
         servers out, without a word, when their cell's database fails it: what was listed once is asked for by its id."""
-        found = {server.id: server for server in self.nova.servers_on(self.host)}
+        found = {server.id: server for server in there}
         known = self._listed | {key for key, memory in self.memory.items() if memory.was or memory.sent is not None}
-        here = {row.server for row in migrations if row.id > baseline}
+        here = {row.server for row in migrations if row.id > terms.baseline}
         if not self._swept:
             away = here - {*found}
             if len(away) > MANY:
-                away &= {server.id for server in self.nova.locked_servers()} | {*kept}
+                away &= {server.id for server in self.nova.locked_servers()} | {*terms.kept}
             known |= away
         for key, server in self._each(self.nova.server, known - {*found, *self.done}).items():
             if server is not None:
@@ -161,7 +163,11 @@ class Evacuation:
         self._swept = True
         found = {key: server for key, server in found.items() if self.by_hand.only in (None, key) and key not in self.done}
         self._listed = {*found}
-        return list(found.values())
+        return [self.ordered(server) for server in found.values()]
+
+    def ordered(self, server: Server) -> Server:
+        """Return a server with the place in the order that operator and owner give it."""
+        return replace(server, order=order_of(server, self.policy.priorities, aggregate_metadata(self.host, self.aggregates)))
 
     def _each(self, read: Callable[[str], Server | None], keys: Iterable[str]) -> dict[str, Server | None]:
         """Ask for several servers at once. Raises what one of them raises."""
@@ -214,7 +220,8 @@ class Evacuation:
         if ruling is None:
             ruling = rule_for(server, self.nova.image_properties(server.image) if server.image else {}, self.policy.selection, aggregate)
         assert ruling is not None
-        return ruling
+        stays = disk_stays(server, self.policy.image_disks, aggregate) if ruling.protected else ""
+        return Ruling(False, stays, True) if stays else ruling
 
     def _remember(self, server: Server, **changes: object) -> None:
         self.memory[server.id] = replace(self.memory[server.id], **changes)  # type: ignore[arg-type]
@@ -308,7 +315,9 @@ class Evacuation:
     def _decide_again(self, before: Verdict, look: Look, claim: Claim | None) -> Verdict | None:
         """Decide once more, on the server's own reads of this moment: None when that is no evacuation."""
         server = before.server
-        now = self.nova.server(server.id)
+        with ThreadPoolExecutor(2) as pool:
+            shown, asked = pool.submit(self.nova.server, server.id), pool.submit(self.records.read, self.cases[server.id])
+        now, known = shown.result(), asked.result()
         if now is None:
             self._unsent(server, "it is gone, or Nova shows it in lists only")
             return None
@@ -319,7 +328,6 @@ class Evacuation:
             self._unsent(server, "somebody else evacuates it")
             return None
         case = replace(self.cases[server.id], server=now, memory=self.memory[server.id])
-        known = self.records.read(case)
         if known is None:
             self._unsent(server, "what was asked of it cannot be read")
             return None

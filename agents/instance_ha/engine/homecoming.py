@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from ..errors import CloudRefused
 from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service
 from ..nova import Nova
-from . import decide, reserve
+from . import decide, quarantine, reserve
 from .context import Context
 from .evacuation import Evacuation
 from .looked import Look
@@ -70,9 +70,14 @@ class Homecoming:
         if service.forced_down or not service.up:
             self._bring_up(record, service, alive)
             return BUSY_PAUSE
-        if is_ours(service) and not context.policy.leave_disabled:
-            context.nova.enable(service)
-            LOG.info("%s: enabled in Nova", service.host)
+        if is_ours(service) and not context.policy.leave_disabled and not service.reason.startswith(quarantine.KEPT_OUT):
+            why = quarantine.reason_to_keep_out(context, record)
+            if why:
+                context.nova.disable(service, why)
+                LOG.warning("%s: %s", service.host, why)
+            else:
+                context.nova.enable(service)
+                LOG.info("%s: enabled in Nova", service.host)
         engine = self._engine = self._follower(record, service.host, self._engine or engine)
         services = context.nova.services()
         look = self.look = engine.look(services, Terms(record.baseline or 0, record.kept, False, context.dead_hosts(services), record.broken))

@@ -9,14 +9,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ..booleans import boolean
-from ..model import Server
+from ..model import Order, Server
 
 HA_ENABLED = "HA_Enabled"
 # Server metadata, and its name for those who come from infra-operator's instanceha.
 PRIORITY = ("restart_priority", "instanceha:restart_priority")
 GROUP = ("restart_group", "instanceha:restart_group")
-HIGHEST = 1000          # what a user may say at most, above or below 0
-MIDDLE = 500            # the priority of a server that names none
+HIGHEST = 1000          # what can be said at most, above or below 0
+MIDDLE = 500            # the priority where nobody names one
+SHARED_DISKS = "instance-ha:shared_disks"     # aggregate metadata: its hosts share what they keep of servers made from images
+EVACUATE_DISKS, SHARED_DISKS_ONLY = "evacuate", "shared"
 _INTEGER = re.compile("-?[0-9]{1,9}")
 
 
@@ -35,10 +37,12 @@ class Selection:
 
 @dataclass(frozen=True)
 class Ruling:
-    """Whether a server is protected, and the rule that says so."""
+    """Whether a server is protected, and the rule that says so. `stays`: it is left with its host only because its disk is there, and
+    starts again there."""
 
     protected: bool
     rule: str
+    stays: bool = False
 
 
 def rule_for(server: Server, image: Mapping[str, Any] | None, selection: Selection, aggregate: Mapping[str, str] | None = None) -> Ruling | None:
@@ -82,26 +86,69 @@ def _word(words: list[tuple[str, Any]]) -> Ruling | None:
     return None
 
 
-def rank_of(server: Server) -> tuple[int, int]:
-    """Sort key: highest restart_priority first, then those that HA_Enabled marks."""
-    text = _given(server, PRIORITY)
-    priority = min(max(int(text), -HIGHEST), HIGHEST) if _INTEGER.fullmatch(text) else MIDDLE   # a user's own text
+@dataclass(frozen=True)
+class Priorities:
+    """Who says in which order servers come: `users`: their owners too, by server metadata; `projects` are the operator's numbers by
+    project id."""
+
+    users: bool = True
+    projects: Mapping[str, int] = field(default_factory=dict)
+
+
+def order_of(server: Server, priorities: Priorities, aggregate: Mapping[str, str] | None = None) -> Order:
+    """Return when its turn comes. `aggregate` is the metadata of its host's aggregates.
+
+    What the operator says stands above what owners say: the flavor's number, else the project's, else the aggregate's.
+    """
+    key = PRIORITY[0]
+    of_project = str(priorities.projects.get(server.project, ""))
+    words = (server.extra_specs.get(key, ""), of_project, (aggregate or {}).get(key, ""))
+    operator = next((number for text in words if (number := _number(text)) is not None), MIDDLE)
+    if not priorities.users:
+        return Order((-operator, -MIDDLE, 1))
+    user = _number(_given(server, PRIORITY))
     marked = boolean(server.metadata.get(HA_ENABLED, "")) is True
-    return (-priority, 0 if marked else 1)
+    return Order((-operator, -(MIDDLE if user is None else user), 0 if marked else 1), _given(server, GROUP))
+
+
+def _number(text: str) -> int | None:
+    """A priority, which may be a user's own text; None for what is none."""
+    text = text.strip()
+    return min(max(int(text), -HIGHEST), HIGHEST) if _INTEGER.fullmatch(text) else None
+
+
+def rank_of(server: Server) -> tuple[int, int, int]:
+    """Sort key: the highest priority of the operator's first, then the highest of its owner's, then those that HA_Enabled marks."""
+    return (server.order or order_of(server, Priorities())).rank
 
 
 def group_of(server: Server) -> str:
     """Its restart group, "" for none."""
-    return _given(server, GROUP)
+    return (server.order or order_of(server, Priorities())).group
 
 
 def _given(server: Server, names: tuple[str, ...]) -> str:
     return next((text for name in names if (text := server.metadata.get(name, "").strip())), "")
 
 
-def order_key(server: Server) -> tuple[int, int, str]:
+def order_key(server: Server) -> tuple[int, int, int, str]:
     """Sort key: its rank, then its name."""
     return (*rank_of(server), server.name)
+
+
+def disk_stays(server: Server, disks: str, aggregate: Mapping[str, str] | None) -> str:
+    """Return why a server would come back with an empty disk, and is left; "" where it is evacuated.
+
+    The disk of a server that was made from an image is where its host keeps it: Nova's API does not tell whether other hosts have
+    it too, and rebuilds the server from its image where they do not. `disks` is the parameter image_disks.
+    """
+    if not server.image or disks == EVACUATE_DISKS:
+        return ""
+    shared = boolean((aggregate or {}).get(SHARED_DISKS, "")) is True
+    if disks == SHARED_DISKS_ONLY and shared:
+        return ""
+    said = f", and no aggregate of its host says {SHARED_DISKS}=true" if disks == SHARED_DISKS_ONLY else ""
+    return f"image_disks={disks}{said}: its disk would be empty elsewhere"
 
 
 @dataclass(frozen=True)
@@ -123,6 +170,17 @@ class Policy:
     leave_disabled: bool = False
     recover: frozenset[str] = frozenset(("error", "paused", "resized"))
     selection: Selection = field(default_factory=Selection)
+    priorities: Priorities = field(default_factory=Priorities)
+    image_disks: str = EVACUATE_DISKS
+    quarantine: int = 0
+
+
+def project_priorities(text: str) -> dict[str, int]:
+    """Return the numbers in `ID=NUMBER ID=NUMBER`. Raises ValueError."""
+    pairs = [word.partition("=") for word in text.replace(",", " ").split()]
+    if any(not name or _number(number) is None for name, _, number in pairs):
+        raise ValueError(text)
+    return {name: _number(number) or 0 for name, _, number in pairs}
 
 
 def policy_from(values: Mapping[str, str]) -> Policy:
@@ -141,4 +199,6 @@ def policy_from(values: Mapping[str, str]) -> Policy:
         leave_disabled=values["leave_disabled"] == "true", recover=frozenset(words("recover_states")),
         selection=Selection(values["protect"], values["evacuable_tag"], tuple(values["skip_servers"].split()),
                             tuple(values["protect_servers"].split()), words("skip_projects"), words("protect_projects")),
+        priorities=Priorities(values["user_priorities"] == "true", project_priorities(values["project_priorities"])),
+        image_disks=values["image_disks"], quarantine=int(values["quarantine"]),
     )

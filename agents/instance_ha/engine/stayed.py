@@ -105,7 +105,7 @@ class Stayed:
             if case.attempts is None:
                 continue                       # it is looked at when its record can be read
             idle = server.vm_state == "active" and not server.task_state and not doubts[server.id]
-            protected = case.ruling is not None and case.ruling.protected
+            protected = case.ruling is not None and (case.ruling.protected or case.ruling.stays)
             if idle and protected and nova.guest_runs(server.id) is False:
                 LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, server.host)
                 _reboot(nova, server, self._reboots)

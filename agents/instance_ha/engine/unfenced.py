@@ -1,37 +1,66 @@
-"""Hosts that are offline and that nobody will fence: nothing else would ever say that they are not evacuated."""
+"""Hosts that are offline and on no record: nothing else would ever say that they are not evacuated."""
 
 from __future__ import annotations
 
-from ..model import ClusterView
+from ..model import ClusterNode, ClusterView
 from .context import Context
 from .naming import host_of
+from .proof import OFF_ACTIONS
 
-GRACE = 5.0      # seconds for which a host has to be offline
+GRACE = 5.0      # seconds for which a host has to be offline while Pacemaker fences nobody
+LONG = 60.0      # the same where it fences: a fencing that fails, or takes long, is tried again meanwhile
+LOOK = 30.0      # between two looks at what the fencers remember of such a host
 
 
 class Unfenced:
-    """Tells of compute hosts that are offline while Pacemaker fences nobody."""
+    """Tells of compute hosts that are offline and will not be evacuated, and why."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self._since: dict[str, float] = {}
+        self._whys: dict[str, tuple[float, str]] = {}   # when the fencers were asked, and what follows
         self._told: set[str] = set()
 
     def look(self, view: ClusterView) -> None:
-        """Tell of each such host, and take back what is no more."""
+        """Tell of each such host, and take back what is no more. Raises ClusterError, HostError."""
         now = self.context.clock()
-        lost = self._lost(view) if view.fences_nobody else set()
+        lost = self._lost(view)
         self._since = {node: self._since.get(node, now) for node in lost}
-        told = {node for node, since in self._since.items() if now - since >= GRACE}
-        for node in told:
-            self.context.problem(f"unfenced {node}", f"{node} is offline and will not be evacuated: {view.fences_nobody}")
-        for node in self._told - told:
+        self._whys = {node: why for node, why in self._whys.items() if node in lost}
+        told = {node: why for node, since in self._since.items() if (why := self._why(view, view.nodes[node], now - since))}
+        for node, why in told.items():
+            self.context.problem(f"unfenced {node}", f"{node} is offline and will not be evacuated: {why}")
+        for node in self._told - {*told}:
             self.context.solved(f"unfenced {node}")
-        self._told = told
+        self._told = {*told}
 
     def _lost(self, view: ClusterView) -> set[str]:
-        """The compute hosts that are offline and on no record."""
+        """The compute hosts that are offline and on no record. Nobody waits for those that a person has disabled."""
         aside = {*view.records, *view.broken, *view.dismissed}
-        services = [service for service in self.context.services_known if service.binary == "nova-compute"]
+        services = [one for one in self.context.services_known if one.binary == "nova-compute"]
+        enabled = {one.host for one in services if one.enabled}
         return {node.name for node in view.nodes.values() if node.online is False and node.name not in aside
-                and host_of(view.named(node.name), self.context.domain, services)}
+                and host_of(view.named(node.name), self.context.domain, services) in enabled}
+
+    def _why(self, view: ClusterView, node: ClusterNode, seconds: float) -> str:
+        """Why it will not be evacuated, "" where that is not known yet."""
+        if view.fences_nobody:
+            return view.fences_nobody if seconds >= GRACE else ""
+        if seconds < LONG:
+            return ""
+        if node.mark:
+            return f"it was fenced, and no fencing level of it has fence_nova (instance-ha doctor); now: instance-ha host-evacuate {node.name}"
+        asked, why = self._whys.get(node.name, (float("-inf"), ""))
+        if self.context.clock() - asked >= LOOK:
+            why = self._of_history(node.name)
+            self._whys[node.name] = self.context.clock(), why
+        return why
+
+    def _of_history(self, node: str) -> str:
+        newest = next((event for event in self.context.cluster.history(node) if event.action in OFF_ACTIONS), None)
+        confirm = f"if it is off for sure: pcs stonith confirm {node}"
+        if newest is not None and newest.status == "pending":
+            return "Pacemaker is still fencing it"
+        if newest is not None and newest.status == "failed":
+            return f"its fencing fails, and Pacemaker tries again; {confirm}"
+        return f"Pacemaker has not fenced it, as after a clean stop or where no device can; {confirm}"

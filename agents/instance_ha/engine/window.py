@@ -104,7 +104,7 @@ class Queue:
 
     def _held(self, unfinished: Sequence[Server], now: float) -> dict[Group, str]:
         """The groups that have to wait, and for which one. A group is one of a project: no user holds up another project's servers."""
-        ranks: dict[Group, tuple[int, int]] = {}
+        ranks: dict[Group, tuple[int, int, int]] = {}
         for server in unfinished:
             if group_of(server):
                 group = _group(server)

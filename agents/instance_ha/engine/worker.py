@@ -19,6 +19,7 @@ from .host import Host
 from .limits import Failed, held
 from .missed import Missing
 from .naming import host_of
+from .quarantine import KeptOut
 from .rounds import Job, Rounds
 from .selection import Policy
 from .unfenced import Unfenced
@@ -38,7 +39,7 @@ class Worker:
         self.parameters: Mapping[str, str] | None = None  # of the resource, as the CIB last showed them
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
-        self.missing, self.unfenced = Missing(context), Unfenced(context)
+        self.missing, self.unfenced, self.kept_out = Missing(context), Unfenced(context), KeptOut(context)
 
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
         """Take new parameters; what is remembered of hosts and of lost answers stays."""
@@ -70,6 +71,7 @@ class Worker:
             self._hold_back(view)
             self.missing.look(view, ask)
             self.unfenced.look(view)
+            self.kept_out.look(self.context.services_known)
         except (ClusterError, HostError) as error:
             self.context.problem("cluster", str(error))
         if not view.records:

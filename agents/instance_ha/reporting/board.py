@@ -21,7 +21,7 @@ from .lane import Lane
 NAME = "instance-ha-servers"   # of the attribute, which is no part of the CIB
 PAUSE = 1.0              # seconds between two writings
 ROOM = 48 << 10          # bytes of it; a tool of Pacemaker takes no argument of more than 128 KiB
-CLOSE_LIMIT = 2.0        # seconds that the worker's end waits for it to be taken away
+CLOSE_LIMIT = 0.5        # seconds that the worker's end waits for what is under way, and again for it to be taken away
 LOG = logging.getLogger(__name__)
 Hosts = dict[str, tuple[str, dict[str, "Told"]]]     # by node: the incident, and the servers by id
 
@@ -65,6 +65,7 @@ class Board:
 
     def close(self) -> None:
         """Before the worker ends: another controller's may go on."""
+        self._lane.close(CLOSE_LIMIT)        # there is room for one job only
         self._lane.put(partial(self._write, ""))
         self._lane.close(CLOSE_LIMIT)
 
