@@ -244,8 +244,8 @@ def _unlock_as_a_person(uid: str) -> None:
 
 def _cure(_: str) -> None:
     """Do what operations.md says of a guest that a failed try has left: end it, unlock the server.
-    Raises LabError when instance-ha status tells of none. (What crm_mon shows of a monitor stays as it
-    first was for as long as the worker is degraded.)"""
+    Raises LabError when instance-ha status tells of none. (What crm_mon shows of a monitor stays as
+    it first was for as long as the worker is degraded.)"""
     found: set[tuple[str, str]] = set()
 
     def told() -> bool:
