@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import re
 import time
 from collections.abc import Callable
@@ -44,12 +45,13 @@ INSERT INTO services (created_at, updated_at, last_seen_up, host, `binary`, topi
 SELECT '2025-01-01', '2025-02-01', '2025-02-01', '{host}', `binary`, topic, 9,
        0, 0, 0, version, '99999999-0000-4000-8000-00000000000{number}'
 FROM services WHERE `binary` = '{name}' AND deleted = 0 LIMIT 1"""
-LEFT_BY_A_TRY = re.compile(r"(\S+): its guest is on (\S+), left by a failed try")
+LEFT_BY_A_TRY = re.compile(r"its guest is on (\S+), left by a failed try")
 Row = dict[str, Any]
 
 
 def rebuilt() -> Row:
-    """Return Nova's row of an evacuation whose destination is at the spawn. Raises LabError."""
+    """Return Nova's row of an evacuation whose destination is at the spawn, of a server that ran
+    rather than of one that was shut off. Raises LabError."""
     found: list[Row] = []
 
     def at_the_spawn(row: Row) -> bool:
@@ -62,9 +64,12 @@ def rebuilt() -> Row:
         found[:] = [row for row in servers.evacuations() if at_the_spawn(row)]
         return bool(found)
 
+    def ran(row: Row) -> bool:
+        return bool(servers.show(row["instance_uuid"])["OS-EXT-STS:vm_state"] == "active")
+
     if not wait_until(spawns, BUILD_LIMIT, 0.2):
         raise LabError("nothing is being rebuilt now")
-    return found[-1]
+    return max(found, key=ran)
 
 
 def arrived_and_claimed(dead: str) -> Node:
@@ -239,20 +244,22 @@ def _unlock_as_a_person(uid: str) -> None:
 
 def _cure(_: str) -> None:
     """Do what operations.md says of a guest that a failed try has left: end it, unlock the server.
-    Raises LabError when nobody is told of one."""
+    Raises LabError when instance-ha status tells of none. (What crm_mon shows of a monitor stays as
+    it first was for as long as the worker is degraded.)"""
     found: set[tuple[str, str]] = set()
 
     def told() -> bool:
-        for _, _, reason in watch.failures(degraded=True):
-            found.update(LEFT_BY_A_TRY.findall(reason))
+        command = ("instance-ha", "status", "-f", "json")
+        rows = json.loads(watch.on_controller(*command, check=False) or "[]")
+        found.update((row["Server"], match.group(1)) for row in rows
+                     if (match := LEFT_BY_A_TRY.search(row["Reason"])))
         return bool(found)
 
     if not wait_until(told, TOLD_LIMIT, 1):
         raise LabError("nobody is told of a guest that a failed try has left")
-    ids = {server["name"]: uid for uid, server in servers.listed().items()}
-    for name, host in found:
-        guests.remove(host, ids[name], "destroy")
-        _unlock_as_a_person(ids[name])
+    for uid, host in found:
+        guests.remove(host, uid, "destroy")
+        _unlock_as_a_person(uid)
 
 
 # Upon the row of a server that is being rebuilt, and what undoes that.

@@ -160,7 +160,7 @@ def _people() -> Iterator[Row]:
     # Its guest runs where it was being rebuilt, and Nova has it in ERROR on the dead host.
     yield Row(group, "a person resets a server's state in the middle, then ends the guest left",
               (Act(0, "stays_off", VICTIM, 120), *middle(Act(1, "person_resets"), Act(2, "cure"))),
-              told="left by a failed try", most=4)
+              most=4)
     yield Row(group, "a host that was let in with its servers dies again, and a person confirms it",
               (Act(0, "disable_hosts", f"{SECOND} {OTHERS}"), Act(1, "power", VICTIM),
                Act(2, "dies_returning", VICTIM, 140), Act(3, "enable_hosts", f"{SECOND} {OTHERS}"),
