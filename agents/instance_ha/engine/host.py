@@ -24,6 +24,7 @@ from .stayed import NAMED
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 UNPROVEN = 60.0          # how long a record may be without a proof before people are told, and its host online before it is let in
+UNKNOWN = 20.0           # how long Nova has to show no such host before that is believed
 REST_LOOK = 30.0         # between two looks at the servers of a host of which nothing is under way
 AGAIN = 600              # seconds after a record; a mark of later is of another fencing
 SHORT = 24               # characters of a name that stands beside others
@@ -55,6 +56,7 @@ class Host:
         self._owned: float | None = None       # when the record last had this worker's name
         self._doubt = Doubt(context, record.node)
         self._unproven: float | None = None    # since when it is online without a proof
+        self._missing: float | None = None     # since when Nova does not show it
         self._begun = context.clock()
         self.homecoming = Homecoming(context, record.node)
         self._rested = False                   # whether the last turn found nothing to do any more
@@ -99,8 +101,11 @@ class Host:
             self._show(f"{record.state}, waiting for Nova")
             return REST_PAUSE
         service = self._service(record, services)
-        if service is None:
+        if self._is_unknown(service):
             self.context.problem(self.node, f"Nova knows no host {self.node}: set domain; if it is new: instance-ha dismiss {self.node}")
+            return REST_PAUSE
+        if service is None:
+            self._show(f"{record.state}; Nova does not show its host")
             return REST_PAUSE
         if not service.known:
             raise CellAway(service.host)
@@ -149,10 +154,16 @@ class Host:
         name = host_of(record.host or record.node, self.context.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
 
+    def _is_unknown(self, service: Service | None) -> bool:
+        """Whether Nova has not shown the host for UNKNOWN seconds: one list may leave it out."""
+        now = self.context.clock()
+        self._missing = None if service else now if self._missing is None else self._missing
+        return self._missing is not None and now - self._missing >= UNKNOWN
+
     def _without_node(self, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         """A node was taken out of the cluster, and its record is still there: nothing can hold its nova-compute back any more."""
         services = None if record.state in (EVACUATED, RETURNING) else ask()
-        if record.state in (EVACUATED, RETURNING) or (services is not None and self._service(record, services) is None):
+        if record.state in (EVACUATED, RETURNING) or (services is not None and self._is_unknown(self._service(record, services))):
             self.context.cluster.clear(record)
             LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
             return BUSY_PAUSE
