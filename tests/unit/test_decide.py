@@ -634,3 +634,14 @@ def test_a_server_is_started_on_its_old_host_only_if_nothing_speaks_against_it(a
 def test_what_may_run_elsewhere_is_not_started_on_its_old_host(was: str, moving: dict[str, str]) -> None:
     seen = places.Seen(Case(server(), (), (), None, was, Ruling(True, "all")), scene(server(), moving=moving), Policy())
     assert places.why_not_restore(seen)
+
+
+def test_a_guest_that_may_be_on_two_hosts_goes_nowhere() -> None:
+    """Its live migration was going to one, and a failed try may have left it on another; found by test_knowing_less.py."""
+    one = server(task_state="migrating")
+    tried = (Attempt("req-1", "2026-11-25T01", Stage.SUSPECT, "ctl-1", "cmp-3"),)
+    for moving, attempts, target in (({"u1": "cmp-2"}, (), "cmp-2"), ({"u1": ""}, tried, "cmp-3"), ({"u1": ""}, (), None)):
+        seen = verdict(replace(one, id="u1"), Memory(failed={"req-1": 0.0}), attempts=attempts, moving=moving)
+        assert (seen.action, seen.target) == (EVACUATE, target)
+    seen = verdict(replace(one, id="u1"), attempts=tried, moving={"u1": "cmp-2"})
+    assert seen.action == LEFT and seen.person and "cmp-2 or cmp-3" in seen.reason

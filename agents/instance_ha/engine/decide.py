@@ -16,7 +16,7 @@ from .places import SETTLE, STILL, Place, Seen, noted, place_of, why_not
 from .pulse import long_before
 from .scene import Case, HostScene, Memory, Verdict
 from .selection import Policy
-from .states import HALTED, LEAVE, MOVING, STARTED, STOPPED
+from .states import HALTED, LEAVE, STARTED, STOPPED
 from .states import PAUSED as PAUSED_BEFORE
 
 EVACUATE = "evacuate"    # lock it with our claim, decide again on its own reads, send
@@ -189,7 +189,7 @@ def _try(seen: Seen) -> Decision:
     if len(seen.suspects) > 1:
         return _left(seen, f"{why}; its guest may be on {' or '.join(sorted(seen.suspects))}: look there", final=True, person=True)
     if seen.suspects:
-        why += f"; its guest may be on {min(seen.suspects)}, so that it may only go there"
+        why += f"{'; ' if why else ''}its guest may be on {min(seen.suspects)}, so that it may only go there"
     if ends and not no_room and not died and len(ends) >= policy.max_attempts:
         return _left(seen, f"failed {len(ends)} times: {why}", final=True)
     if memory.refusals >= policy.max_attempts and not memory.short:
@@ -205,13 +205,8 @@ def _try(seen: Seen) -> Decision:
     missing = why_not(seen)
     if missing:
         return _wait(seen, missing)
-    target = min(seen.suspects, default=None)
-    if target is None and case.was == MOVING:
-        target = seen.scene.moving.get(seen.server.id)
-    if not target or target in seen.scene.dead_hosts:
-        target = None
     rule = case.ruling.rule if case.ruling else ""
-    return Decision(Verdict(seen.server, EVACUATE, why or rule, case.was, target=target), memory)
+    return Decision(Verdict(seen.server, EVACUATE, why or rule, case.was, target=min(seen.suspects, default=None)), memory)
 
 
 def _claimed(seen: Seen) -> tuple[str, Memory]:

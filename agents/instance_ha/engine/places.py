@@ -92,8 +92,10 @@ class Seen:
 
     @cached_property
     def suspects(self) -> frozenset[str]:
-        """The live hosts on which an attempt may have left a guest."""
+        """The live hosts on which its guest may be: an attempt may have left it there, or its live migration got so far."""
         there = {one.destination for one in self.attempts if one.stage is Stage.SUSPECT and mark_of_request(one.request) not in self.broken}
+        if self.case.was == MOVING:
+            there |= {self.scene.moving.get(self.server.id) or ""} - {""}
         return frozenset(there - self.scene.dead_hosts)
 
     @property
