@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from keystoneauth1 import adapter, session
@@ -117,7 +117,7 @@ def _set_control(host: str) -> None:
         cloud.stop(name)
     config = ETC / "nova.conf"
     config.write_text(re.sub(r"(?m)^host = .*$", f"host = {host}", config.read_text()))
-    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    since = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
     for name in CONTROL:
         cloud.start(name)
 
