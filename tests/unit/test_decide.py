@@ -645,3 +645,12 @@ def test_a_guest_that_may_be_on_two_hosts_goes_nowhere() -> None:
         assert (seen.action, seen.target) == (EVACUATE, target)
     seen = verdict(replace(one, id="u1"), attempts=tried, moving={"u1": "cmp-2"})
     assert seen.action == LEFT and seen.person and "cmp-2 or cmp-3" in seen.reason
+
+
+def test_a_request_that_a_conductor_has_for_long_is_told() -> None:
+    """A conductor that was killed and runs again at once leaves no sign of it: the request is sent again after 35 minutes only."""
+    one, at = server(task_state="rebuilding"), (Attempt("req-1", "2026-11-25T01", Stage.SCHEDULING, "ctl-1"),)
+    seen = Turns()
+    for now, slow in ((1000.0, False), (1000.0 + 2 * LIMIT - 1, False), (1001.0 + 2 * LIMIT, True)):
+        told = seen(one, rows=UNTAKEN, attempts=at, now=now)
+        assert (told.action, told.slow) == (WAIT, slow) and "at a conductor ctl-1" in told.reason

@@ -149,7 +149,8 @@ def _followed(seen: Seen) -> Decision:
         elif fallen:
             text += f"; {' or '.join(fallen)}, which died, may have it in its queue, and then carries it out when it is back"
         return _left(seen, text, retry=True, person=True)
-    return _wait(seen, reason, still=untaken and seen.scene.now - seen.memory.progress[1] > STILL)
+    still = untaken and seen.scene.now - seen.memory.progress[1] > STILL
+    return _wait(seen, reason, still=still, slow=_is_stuck(seen, 2 if untaken else 1))
 
 
 def _stand(attempt: Attempt | None, row: Migration | None) -> str:

@@ -80,8 +80,8 @@ class Verdict:
 
     `final`: nothing more will be tried; `retry`: it is tried for as long as its host is away, which need not wait for it.
     `was` is what it is to be at the end (states.py). `target` is the only host where it may go, None for any. `still`: the request
-    has shown nothing for STILL seconds, and the others need not wait for it. `slow`: its destination is up and has shown nothing of
-    it for stuck_timeout. `person`: it needs a person, and keeps its mark
+    has shown nothing for STILL seconds, and the others need not wait for it. `slow`: whoever has the request is up, and has shown
+    nothing of it for stuck_timeout, or twice that while it has no destination. `person`: it needs a person, and keeps its mark
     until one has acted."""
 
     server: Server
