@@ -171,3 +171,18 @@ def test_a_worker_that_has_not_seen_a_host_come_back_goes_by_the_time_of_the_mar
     worker = worker_with(little, record)
     view = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, mark)}, {"cmp-1": record}, {}, True)
     assert worker.hosts["cmp-1"]._died_again(view) is again
+
+
+@pytest.mark.parametrize("forged", [False, True])
+def test_only_a_reserved_host_that_this_worker_has_enabled_is_kept_back_again(little: LittleNova, forged: bool) -> None:
+    """A record with reserve=, written by root on a compute host, would have any empty host disabled."""
+    little.service("r1").update(status="enabled" if forged else "disabled", disabled_reason=None if forged else "reserved")
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a"))
+    record, services = worker.hosts["cmp-1"].record, little.nova.services()
+    if forged:
+        record = record.to(CONFIRMED, reserve="r1")
+    else:
+        record = reserve.call(worker.context, record, next(s for s in services if s.host == "cmp-1"), services)
+    assert record.reserve == "r1" and little.service("r1")["status"] == "enabled"
+    assert reserve.give_back(worker.context, record, ()).reserve == ""
+    assert little.service("r1")["status"] == ("enabled" if forged else "disabled")

@@ -37,7 +37,8 @@ class Context:
 
     `view` is the cluster's of this turn, None when it could not be asked; `services_known` is Nova's last answer, and may be
     half a minute old. `records` are as this turn has left them, by node. `held` says why a node's evacuation waits for a
-    person, "" when it does not; it may raise CloudUnreachable.
+    person, "" when it does not; it may raise CloudUnreachable. `reserves` are the incidents and reserved hosts for which this
+    worker has enabled one.
     """
 
     cluster: Cluster
@@ -51,6 +52,7 @@ class Context:
     services_known: Sequence[Service] = ()
     records: dict[str, Record] = field(default_factory=dict)
     held: Callable[[str], str] = lambda node: ""
+    reserves: set[tuple[str, str]] = field(default_factory=set)
     health: Health = field(default_factory=Health)
     _aggregates: Sequence[Aggregate] = ()
     _aggregates_read: float = float("-inf")

@@ -24,18 +24,25 @@ def call(context: Context, record: Record, host: Service, services: Sequence[Ser
     if not named:
         record = context.cluster.replace(record.to(CONFIRMED, reserve=spare.host))
     if is_reserved(spare):
+        context.reserves.add((record.id, spare.host))    # before: the answer may get lost
         context.nova.enable(spare)
         LOG.info("%s: the reserved host %s is enabled for it", record.node, spare.host)
     return record
 
 
 def give_back(context: Context, record: Record, migrations: Iterable[Migration]) -> Record:
-    """Keep the reserved host back again, unless it was needed. The record without it, not stored yet."""
+    """Keep the reserved host back again, unless it was needed. The record without it, not stored yet.
+
+    Only a host that this worker has enabled itself: whoever can write a record could else have any empty host disabled.
+    """
     spare = _service(context.nova.services(), record.reserve)  # read again: it may have been enabled in this very turn
     if spare and spare.enabled:
+        ours = (record.id, spare.host) in context.reserves
         coming = any(row.in_progress and row.destination == spare.host for row in migrations)
         if coming or context.nova.servers_on(spare.host):
             LOG.info("%s: the reserved host %s has servers now and stays enabled", record.node, spare.host)
+        elif not ours:
+            LOG.warning("%s: the reserved host %s was not needed, and stays enabled, since another worker has enabled it", record.node, spare.host)
         else:
             context.nova.disable(spare, GIVEN_BACK)
             LOG.info("%s: the reserved host %s was not needed and is given back", record.node, spare.host)
