@@ -654,3 +654,12 @@ def test_a_request_that_a_conductor_has_for_long_is_told() -> None:
     for now, slow in ((1000.0, False), (1000.0 + 2 * LIMIT - 1, False), (1001.0 + 2 * LIMIT, True)):
         told = seen(one, rows=UNTAKEN, attempts=at, now=now)
         assert (told.action, told.slow) == (WAIT, slow) and "at a conductor ctl-1" in told.reason
+
+
+def test_a_row_that_is_missing_makes_no_earlier_try_one_of_this_incident() -> None:
+    """Found by test_knowing_less.py: without the newest row of before, an old try counted, and a server was evacuated that is to be left."""
+    tried, policy = (Attempt("req-1", "2026-11-25T01", Stage.CLEAN, "ctl-1", why="No valid host was found. "),), Policy(recover=frozenset(("error",)))
+    before = (Migration(1, "u1", "error", "cmp-1", None, "2026-11-25T02"),)
+    for rows in (before, ()):
+        seen = verdict(server(vm_state="suspended"), Memory(failed={"req-1": 0.0}), policy, attempts=tried, rows=rows, baseline=1)
+        assert seen.action == LEFT and "recover_states does not name suspended" in seen.reason

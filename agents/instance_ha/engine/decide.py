@@ -256,8 +256,10 @@ def _confirming(seen: Seen) -> bool:
 
 
 def _not_asked_for(seen: Seen) -> bool:
-    """Whether its state is one that recover_states does not name; what came of our own tries is no such state."""
-    return bool(seen.state.word) and seen.state.word not in seen.policy.recover and not seen.case.is_ours and not seen.tries
+    """Whether its state is one that recover_states does not name; what came of our own tries is no such state. Which tries are of this
+    incident has to be known for that."""
+    tried = bool(seen.tries) and seen.begin is not None
+    return bool(seen.state.word) and seen.state.word not in seen.policy.recover and not seen.case.is_ours and not tried
 
 
 def _always(_: Seen) -> bool:
