@@ -97,7 +97,7 @@ def _prepare(ours: bool) -> None:
     bmc.stay_off(cluster.find(VICTIM), True)
     if not ours:
         watch.on_controller("pcs", "resource", "disable", "nova-evacuate")
-        watch.on_controller("pcs", "stonith", "level", "remove", "1", VICTIM)
+        watch.on_controller("pcs", "stonith", "level", "remove", "1", "target", VICTIM)
         watch.on_controller("pcs", "stonith", "level", "add", "1", VICTIM, f"fence-{VICTIM}")
 
 
@@ -108,7 +108,7 @@ def _restore(ours: bool) -> None:
     if not ours:
         wait_until(_forced_up, BACK_LIMIT, 1.0)
         servers.set_service(VICTIM, status="enabled")
-        watch.on_controller("pcs", "stonith", "level", "remove", "1", VICTIM)
+        watch.on_controller("pcs", "stonith", "level", "remove", "1", "target", VICTIM)
         watch.on_controller("pcs", "stonith", "level", "add", "1", VICTIM, f"fence-{VICTIM}", "fence-nova")
         watch.on_controller("pcs", "resource", "enable", "nova-evacuate")
     healthy()

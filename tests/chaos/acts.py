@@ -114,7 +114,7 @@ def _boot(host: str) -> None:
 
 def _level(words: Sequence[str]) -> Callable[[str], None]:
     def change(host: str) -> None:
-        _pcs("stonith", "level", "remove", "1", host)
+        _pcs("stonith", "level", "remove", "1", "target", host)
         _pcs("stonith", "level", "add", "1", host, *(word.format(host=host) for word in words))
 
     return change

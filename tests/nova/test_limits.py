@@ -61,10 +61,10 @@ def test_a_held_host_that_comes_back_keeps_its_servers(held: None, stays_off: No
 @pytest.fixture
 def no_power_device() -> Iterator[None]:
     """cmp-1's level holds fence_nova alone."""
-    watch.on_controller("pcs", "stonith", "level", "remove", "1", "cmp-1")
+    watch.on_controller("pcs", "stonith", "level", "remove", "1", "target", "cmp-1")
     watch.on_controller("pcs", "stonith", "level", "add", "1", "cmp-1", "fence-nova")
     yield
-    watch.on_controller("pcs", "stonith", "level", "remove", "1", "cmp-1")
+    watch.on_controller("pcs", "stonith", "level", "remove", "1", "target", "cmp-1")
     watch.on_controller("pcs", "stonith", "level", "add", "1", "cmp-1", "fence-cmp-1", "fence-nova")
     update("quick_evacuate_level=")
 
