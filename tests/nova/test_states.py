@@ -121,7 +121,8 @@ def test_an_owners_lock_stays(incident: Incident, name: str) -> None:
 
 def test_a_server_that_is_being_deleted_is_never_brought_back(incident: Incident) -> None:
     uid = incident.ids["being deleted"]
-    assert incident.at_death["being deleted"]["task"] == "deleting"
+    before = incident.at_death["being deleted"]        # Nova deletes it itself where it knows already that its host is down
+    assert before == "gone" or before["task"] == "deleting"
     assert incident.returned["being deleted"] == "gone"
     assert not spawned_elsewhere(uid) and uid not in watch.evacuation_requests(incident.story.begun)
 
