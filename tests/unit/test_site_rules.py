@@ -17,6 +17,7 @@ from instance_ha.engine.worker import Worker
 from instance_ha.errors import ConfigurationError
 from instance_ha.incident import IN_SERVICE, Incident
 from instance_ha.model import Aggregate
+from instance_ha.process import Outcome
 
 from tests.unit.little_nova import LittleNova
 from tests.unit.test_holdback import Pacemaker, recorded
@@ -96,3 +97,12 @@ def test_only_returns_of_a_day_count() -> None:
     history = [Incident("a", "cmp-1", end=IN_SERVICE, recorded=100.0), Incident("b", "cmp-1", end=IN_SERVICE, recorded=90000.0),
                Incident("c", "cmp-2", end=IN_SERVICE, recorded=90000.0), Incident("d", "cmp-1", end="dismissed", recorded=90000.0)]
     assert quarantine.returns(history, "cmp-1", 90100.0) == 1
+
+
+def test_a_history_that_cannot_be_read_lets_no_host_into_service(cloud: LittleNova, monkeypatch: pytest.MonkeyPatch) -> None:
+    tools = Pacemaker(recorded("returning;id=1;baseline=0"))
+    monkeypatch.setattr(door, "run", lambda argv, limit: Outcome(102, "", "no answer") if "crm_config" in argv else tools(argv, limit))
+    cloud.service("cmp-1").update(status="disabled", disabled_reason="instance-ha: fenced (1)")
+    worker = Worker(Context(Cluster(), cloud.nova, Policy(quarantine=3), "me"))
+    worker.turn()
+    assert cloud.service("cmp-1")["status"] == "disabled" and "no answer" in worker.context.health.problems["cluster"]

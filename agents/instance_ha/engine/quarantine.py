@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
-from ..errors import ClusterError, HostError
 from ..incident import IN_SERVICE, Incident
 from ..model import DISABLED_BY_US, Record, Service
 from .context import Context
@@ -20,17 +19,14 @@ def returns(history: Iterable[Incident], node: str, now: float) -> int:
 
 
 def reason_to_keep_out(context: Context, record: Record) -> str:
-    """Return why a host that is back stays disabled, as Nova keeps it; "" where it does not, or where nobody knows of earlier failures."""
+    """Return why a host that is back stays disabled, as Nova keeps it; "" where it does not.
+
+    Raises ClusterError, HostError: a history that cannot be read lets no host into service.
+    """
     most = context.policy.quarantine
     if not most:
         return ""
-    try:
-        count = 1 + returns(context.cluster.incidents().values(), record.node, time.time())
-    except (ClusterError, HostError) as error:
-        # The history is for people; that it cannot be read must neither keep a host out nor be hidden.
-        context.problem("history", f"how often {record.node} has failed is not known: {error}")
-        return ""
-    context.solved("history")
+    count = 1 + returns(context.cluster.incidents().values(), record.node, time.time())
     return f"{KEPT_OUT}: it failed {count} times within a day ({record.id})" if count >= most else ""
 
 
