@@ -67,7 +67,6 @@ ELSEWHERE = {
     "journalctl -t 'NovaEvacuate(nova-evacuate)' --grep server=SERVER_ID": "the laboratory has no journal; a node's syslog is its log",
     "instance-ha host-evacuate NODE": "tests/cluster/test_faults.py",
     "openstack server set --property evacuable=true SERVER": "no openstack command in the laboratory; not run by hand either",
-    "openstack server set --state active SERVER": "no openstack command in the laboratory; not run by hand either",
     "openstack server unlock SERVER": "no openstack command in the laboratory; run by hand on 2026-11-25",
     "openstack server migrate --live-migration SERVER": "no openstack command in the laboratory; run by hand on 2026-11-25",
     "pcs stonith confirm NODE": "CONFIRMED",
