@@ -90,6 +90,7 @@ def _up(args: argparse.Namespace) -> None:
     _install(args)
     try:
         network.up()
+        cluster.keep_size(wanted)  # before both sides: what they start asks it what runs the guests
         _both(lambda stopped: cluster.up(wanted, stopped), None if args.no_cloud else lambda: _cloud_module().up(wanted))
     except BaseException:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -196,9 +197,11 @@ def _cloud(args: argparse.Namespace) -> int:
 
 
 def _install(_args: argparse.Namespace) -> None:
-    from tests.lab import install
+    from tests.lab import guest_image, install
 
+    guest_image.check()
     install.install()
+    guest_image.install_all()
 
 
 def _cloud_module() -> ModuleType:

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.lab.common import (
+    BINDING,
     CLOUD,
     CLOUD_ADDRESS,
+    INSTANCES,
+    LIBVIRT,
     LOGS,
     REPOSITORY,
     ROLE,
@@ -19,6 +22,7 @@ from tests.lab.common import (
     LabError,
     Size,
     run,
+    virt,
 )
 from tests.lab.releases import CHOSEN, NO_PATCHING
 
@@ -53,6 +57,10 @@ CATALOG = {  # service type -> its URL
     "image": f"http://{CLOUD_ADDRESS}:{PORTS['glance']}",
     "volumev3": f"http://{CLOUD_ADDRESS}:{PORTS['cinder']}/v3/%(project_id)s",
 }
+LIBVIRTD_READY = """\
+tries=0
+until [ -S /run/libvirt/libvirt-sock ] || [ $tries -ge 300 ]; do sleep 0.1; tries=$((tries + 1)); done
+"""   # as the order of their units does it
 Sections = Mapping[str, Mapping[str, object]]
 
 
@@ -177,16 +185,40 @@ def write_compute(host: str) -> Path:
     # Without it a compute host refuses a member of a hard-affinity group whose other members are still on the dead host.
     sections["workarounds"] = {"disable_group_policy_check_upcall": "true"}
     config = ETC / f"nova-compute-{host}.conf"
+    exports, ready = dict(PATCHED_ENV), ""
+    if virt() == LIBVIRT:
+        _libvirt(sections, config)
+        exports["PYTHONPATH"], ready = str(BINDING), LIBVIRTD_READY
     _ini(config, sections)
     (state / "lock").mkdir(parents=True, exist_ok=True)
     LOGS.mkdir(parents=True, exist_ok=True)
     _write(state / "compute_id", str(uuid.uuid5(uuid.NAMESPACE_DNS, host)))
     script = CLOUD / "bin" / f"nova-compute-{host}"
-    exports = "\n".join(f"export {key}={value}" for key, value in PATCHED_ENV.items())
+    lines = "\n".join(f"export {key}={value}" for key, value in exports.items())
     program = REPOSITORY / "tests/lab/fakevirt/nova_compute.py"
     start = f"exec {CHOSEN.venv}/bin/python {program} --config-file {config}"
-    _write(script, f"#!/bin/sh\n{exports}\n{start}\n", 0o755)
+    _write(script, f"#!/bin/sh\n{lines}\n{ready}{start}\n", 0o755)
     return script
+
+
+def _libvirt(sections: dict[str, dict[str, object]], config: Path) -> None:
+    """Add Nova's own libvirt driver, with guests that QEMU emulates on disks that every host sees."""
+    sections["DEFAULT"] |= {
+        "compute_driver": "iha_libvirt.LabDriver", "instances_path": INSTANCES,
+        "use_cow_images": "false",  # else a resize makes qcow2 of the raw disk
+        "reserved_host_memory_mb": 0, "initial_cpu_allocation_ratio": 64,
+        "initial_ram_allocation_ratio": 16, "initial_disk_allocation_ratio": 16,
+    }
+    sections["libvirt"] = {
+        "virt_type": "qemu", "cpu_mode": "none", "images_type": "raw", "sysinfo_serial": "os",
+        "tb_cache_size": 16, "mem_stats_period_seconds": 0, "snapshot_image_format": "qcow2",
+        "live_migration_uri": "qemu+tcp://%s/system",
+    }
+    # No sudo and no rootwrap: nova-compute is root already.
+    helper = f"{CHOSEN.venv}/bin/privsep-helper --config-file {config}"
+    for name in ("nova_sys_admin", "privsep_osbrick", "vif_plug_linux_bridge_privileged",
+                 "vif_plug_ovs_privileged"):
+        sections[name] = {"helper_command": helper}
 
 
 def _write_mariadb() -> None:

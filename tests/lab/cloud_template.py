@@ -14,16 +14,21 @@ from typing import Any
 
 from tests.lab import cloud_config as config
 from tests.lab import cloud_services as services
-from tests.lab.common import CLOUD, STATE, LabError, run, say
+from tests.lab.common import CLOUD, LIBVIRT, STATE, LabError, run, say, virt
 from tests.lab.netns import inside
 from tests.lab.releases import CHOSEN
 
-TEMPLATES = STATE / f"template{CHOSEN.suffix}"
+GUEST_MEMORY = 96  # MiB that a real guest's kernel boots with; 64 are too few
 SAVED = ("secret", "mariadb", "keystone")
 DATABASES = ("keystone", "placement", "nova_api", "nova", "nova_cell0")
 FLAVORS = [  # name, MiB, GiB, vcpus
     ("m1.tiny", 64, 1, 1), ("m1.small", 512, 2, 1), ("m1.medium", 2048, 4, 2), ("m1.diskless", 64, 0, 1),
 ]
+
+
+def _templates() -> Path:
+    """Return the folder of the templates: real guests have flavors of their own."""
+    return STATE / f"template{CHOSEN.suffix}{'-libvirt' if virt() == LIBVIRT else ''}"
 
 
 def _key() -> str:
@@ -35,7 +40,7 @@ def _key() -> str:
 
 def restore() -> bool:
     """Put the empty cloud's data in place, if there is a template of it."""
-    template = TEMPLATES / _key()
+    template = _templates() / _key()
     if not template.is_dir():
         return False
     CLOUD.mkdir(parents=True, exist_ok=True)
@@ -45,7 +50,7 @@ def restore() -> bool:
 
 def build() -> None:
     """Make the empty cloud in CLOUD and keep a copy of it; ends with every service stopped."""
-    shutil.rmtree(TEMPLATES, ignore_errors=True)
+    shutil.rmtree(_templates(), ignore_errors=True)
     config.new_secret()
     config.write_all()
     say("making the databases (once)")
@@ -69,11 +74,11 @@ def build() -> None:
 
 
 def _save() -> None:
-    part = TEMPLATES / "part"
+    part = _templates() / "part"
     part.mkdir(parents=True)
     part.chmod(0o755)
     run(["cp", "-a", "--reflink=auto", *(str(CLOUD / name) for name in SAVED), str(part)])
-    part.rename(TEMPLATES / _key())
+    part.rename(_templates() / _key())
 
 
 def _make_mariadb() -> None:
@@ -141,8 +146,10 @@ def _fill_keystone() -> None:
 def _fill_nova() -> None:
     services.await_ready("nova-api")
     compute = Rest(config.CATALOG["compute"])
+    least = GUEST_MEMORY if virt() == LIBVIRT else 0
     for number, (name, ram, disk, vcpus) in enumerate(FLAVORS, 1):
-        compute.post("/flavors", "flavor", name=name, id=str(number), ram=ram, disk=disk, vcpus=vcpus)
+        size = {"ram": max(ram, least), "disk": disk, "vcpus": vcpus}
+        compute.post("/flavors", "flavor", name=name, id=str(number), **size)
 
 
 class Rest:

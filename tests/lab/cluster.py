@@ -12,11 +12,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tests.lab import bmc, network
+from tests.lab import bmc, hypervisor, network
 from tests.lab import node as machine
-from tests.lab.common import CLOUD, CLOUD_ADDRESS, NODES, RUN, STATE, LabError, Node, Size, say
+from tests.lab.common import (
+    CLOUD,
+    CLOUD_ADDRESS,
+    LIBVIRT,
+    NODES,
+    RUN,
+    SIZE,
+    LabError,
+    Node,
+    Size,
+    say,
+)
 
-SIZE = STATE / "size.json"
 AGENT = Path(__file__).with_name("ocf") / "nova-compute"
 AGENT_IN_NODE = "/usr/lib/ocf/resource.d/lab/nova-compute"
 ONLINE_LIMIT = 60.0  # seconds from the boot to all members online
@@ -73,6 +83,12 @@ def size() -> Size:
         raise LabError("there is no laboratory; bring it up with: python3 -m tests.lab up") from None
 
 
+def keep_size(wanted: Size) -> None:
+    """Write down the size of the laboratory that is about to be brought up."""
+    SIZE.parent.mkdir(parents=True, exist_ok=True)
+    SIZE.write_text(json.dumps(asdict(wanted)))
+
+
 def find(name: str) -> Node:
     """A node of the laboratory by its name. Raises LabError."""
     nodes = {node.name: node for node in size().nodes}
@@ -94,10 +110,11 @@ def up(wanted: Size, stopped: threading.Event | None = None) -> None:
         raise LabError(f"{machine.REMOTED} is missing; install it with: python3 -m tests.lab install")
     began = time.monotonic()
     network.up()
-    SIZE.parent.mkdir(parents=True, exist_ok=True)
-    SIZE.write_text(json.dumps(asdict(wanted)))
+    keep_size(wanted)
     configure(wanted)
     each(machine.boot, wanted.nodes)
+    if wanted.virt == LIBVIRT:
+        hypervisor.await_storage(wanted.nodes)
     each(bmc.start, wanted.nodes)
     say(f"{time.monotonic() - began:5.1f} s  {len(wanted.nodes)} nodes and their BMCs are on")
     wait_online(wanted, ONLINE_LIMIT, stopped)
@@ -136,6 +153,8 @@ def configure(wanted: Size) -> None:
         machine.put(node, "/etc/hostname", f"{node.name}\n")
         machine.put(node, "/etc/pacemaker/authkey", pacemaker_key, 0o640, "root", "haclient")
         machine.put(node, AGENT_IN_NODE, agent, 0o755)
+        if wanted.virt == LIBVIRT and node.kind == "compute":
+            hypervisor.configure(node)
         if node.member:
             machine.put(node, "/etc/corosync/corosync.conf", corosync_conf(members))
             machine.put(node, "/etc/corosync/authkey", corosync_key, 0o400)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,9 +18,17 @@ VENV = STATE / "venv"          # the tests' tools; releases.CHOSEN.venv has Open
 CLOUD = STATE / "cloud"        # configuration, data and logs of OpenStack's services
 NODES = STATE / "nodes"        # one folder a Pacemaker node
 GUESTS = STATE / "guests"      # one folder a compute host, one file a running guest, and journal.jsonl
+SHARED = STATE / "shared"      # real guests: storage that each compute node mounts for itself, as NFS
+INSTANCES = SHARED / "instances"     # Nova's instances_path: a folder a server, "disk" in it
+VOLUMES = SHARED / "volumes"         # Cinder's volumes, a file each
+GUEST_IMAGE = STATE / "guest-image"  # real guests: kernel, initrd and disk, see guest/build.py
+BINDING = STATE / "binding"    # Debian's Python binding of libvirt, for Nova's virtual environment
 RUN = STATE / "run"            # pid files
 LOGS = STATE / "log"
+SIZE = STATE / "size.json"     # the Size of the laboratory that is up, or was
 
+LIBVIRT = "libvirt"            # Nova's own driver and QEMU guests, in place of the stand-in
+VIRT = os.environ.get("LAB_VIRT", "")   # LIBVIRT or nothing: of the next laboratory, see virt()
 ROLE = os.environ.get("LAB_ROLE", "")   # "evacuator": the agents' user has that role alone
 NETNS = os.environ.get("INSTANCE_HA_LAB_NETNS", "ihalab")  # the network namespace of the switch, of OpenStack's services and of the BMCs
 BRIDGE = "br0"
@@ -55,17 +64,29 @@ class Node:
 
 @dataclass(frozen=True)
 class Size:
-    """How many machines, and whether the computes are full members."""
+    """How many machines, whether the computes are full members, and what runs the guests."""
 
     controllers: int = 3
     computes: int = 3
     member_computes: bool = False
+    virt: str = VIRT  # LIBVIRT, or nothing for the stand-in
 
     @property
     def nodes(self) -> list[Node]:
         return [Node(f"ctl-{n}", "controller", n) for n in range(1, self.controllers + 1)] + [
             Node(f"cmp-{n}", "compute", n, self.member_computes) for n in range(1, self.computes + 1)
         ]
+
+
+def virt() -> str:
+    """Return what runs the guests of the laboratory that is up: LIBVIRT, or "" for the stand-in.
+
+    The size's file says it: a BMC or a shell that knows nothing of LAB_VIRT boots nodes too.
+    """
+    try:
+        return str(json.loads(SIZE.read_text()).get("virt", ""))
+    except FileNotFoundError:
+        return VIRT
 
 
 def in_netns(argv: Sequence[str]) -> list[str]:

@@ -4,23 +4,37 @@ GUESTS/<host>/<server uuid>  {"uuid", "name", "state", "since"}; since: time.tim
                              state: "running", "paused", "suspended" or "shutdown"
 GUESTS/journal.jsonl         one {"time", "host", "uuid", "event", ...} a line
 GUESTS/knobs/<name>          what tests tell the hypervisor to do, see `knob`
+
+Of real guests (LAB_VIRT=libvirt) there are no files but the journal and the knobs: tests.lab.real_guests
+answers what is asked here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from tests.lab.common import GUESTS
+from tests.lab.common import GUEST_IMAGE, GUESTS, INSTANCES, LIBVIRT, VOLUMES, virt
 
 ALIVE = ("running", "paused")  # states in which a guest holds its disk
+
+
+def _real() -> ModuleType | None:
+    """Return the module that asks real guests, or None when the hypervisor is the stand-in."""
+    if virt() != LIBVIRT:
+        return None
+    from tests.lab import real_guests  # it asks the nodes, of which nova-compute knows nothing
+
+    return real_guests
 
 
 def _path(host: str, uuid: str) -> Path:
@@ -51,6 +65,8 @@ def _write(host: str, guest: dict[str, Any]) -> None:
 
 def guest(host: str, uuid: str) -> dict[str, Any] | None:
     """The guest on that host, or None."""
+    if real := _real():
+        return real.guest(host, uuid)
     try:
         found: dict[str, Any] = json.loads(_path(host, uuid).read_text())
     except FileNotFoundError:
@@ -59,14 +75,18 @@ def guest(host: str, uuid: str) -> dict[str, Any] | None:
 
 
 def on_host(host: str) -> list[dict[str, Any]]:
-    """All guests defined on a host, running or not."""
+    """All guests defined on a host, running or not; of real guests those that live."""
+    if real := _real():
+        return real.on_host(host)
     folder = GUESTS / host
     names = sorted(os.listdir(folder)) if folder.is_dir() else []
     return [found for name in names if not name.startswith(".") and (found := guest(host, name))]
 
 
 def hosts() -> list[str]:
-    """The hosts that ever had a guest."""
+    """The hosts that ever had a guest; of real guests all compute hosts."""
+    if real := _real():
+        return real.hosts()
     return sorted(p.name for p in GUESTS.iterdir() if p.is_dir() and p.name != "knobs") if GUESTS.is_dir() else []
 
 
@@ -97,6 +117,9 @@ def power_cut(host: str) -> list[str]:
 
     To be called once the host's nova-compute is dead, else a spawn under way could still write "running" afterwards.
     """
+    if virt() == LIBVIRT:  # a QEMU is a process of its node; a BMC does not wait for more imports
+        note(host, "power_cut")
+        return []
     with _journal_lock():
         cut = [g for g in on_host(host) if g["state"] != "shutdown"]
         for g in cut:
@@ -108,12 +131,20 @@ def power_cut(host: str) -> list[str]:
 
 def running() -> dict[str, list[str]]:
     """Server uuid -> the hosts it runs on; more than one is split brain."""
+    if real := _real():
+        return real.running()
     found: dict[str, list[str]] = {}
     for host in hosts():
         for g in on_host(host):
             if g["state"] == "running":
                 found.setdefault(g["uuid"], []).append(host)
     return found
+
+
+def note(host: str, event: str, uuid: str = "", **more: Any) -> None:
+    """Write an event into the journal."""
+    with _journal_lock():
+        _append(host, event, uuid, **more)
 
 
 def journal() -> list[dict[str, Any]]:
@@ -125,7 +156,12 @@ def journal() -> list[dict[str, Any]]:
 
 
 def twice() -> list[dict[str, Any]]:
-    """The events in which a guest began to run on one host while it lived on another, with `hosts`."""
+    """The events in which a guest began to run on one host while it lived on another, with `hosts`.
+
+    Of real guests, what their witnesses saw, with `witness`. Raises LabError if one of them is blind.
+    """
+    if real := _real():
+        real.ask_witnesses()
     return [event for event in journal() if event["event"] == "twice"]
 
 
@@ -159,6 +195,25 @@ def clear_knobs() -> None:
 
 
 def clear() -> None:
-    """Forget all guests, knobs and the journal."""
+    """Forget all guests, knobs and the journal, and the disks of real guests."""
     shutil.rmtree(GUESTS, ignore_errors=True)
     GUESTS.mkdir(parents=True)
+    if virt() == LIBVIRT:
+        _empty_storage()
+
+
+def _empty_storage() -> None:
+    """Make the shared storage that of a new cloud, with Nova's cache of images full.
+
+    Nova's lock on the cache holds within a node only, and two hosts would fetch into the same file.
+    The shared folder itself stays: nodes have mounted it, and a mount goes with its folder.
+    """
+    from tests.lab.stub_glance import FILES  # of the cloud's side, which the hypervisor knows nothing of
+
+    for path in (INSTANCES, VOLUMES):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+    cache = INSTANCES / "_base"
+    cache.mkdir()
+    for uid, name in FILES.items():
+        shutil.copy(GUEST_IMAGE / name, cache / hashlib.sha1(uid.encode()).hexdigest())

@@ -83,7 +83,7 @@ def _become_machine(spec: dict[str, Any]) -> None:
     _mount("none", "/", None, REC | PRIVATE)
     root = spec["root"]
     _mount("overlay", root, "overlay", 0, f"lowerdir=/,upperdir={spec['upper']},workdir={spec['work']}")
-    _mount_system(root)
+    _mount_system(root, spec["devices"])
     for source, target in spec["binds"]:
         os.makedirs(root + target, exist_ok=True)
         _mount(source, root + target, None, BIND)
@@ -97,8 +97,8 @@ def _become_machine(spec: dict[str, Any]) -> None:
         os.dup2(descriptor, number)
 
 
-def _mount_system(root: str) -> None:
-    """/proc, /sys, /dev, /run and /tmp. What reaches the whole machine (sysctl, SysRq) cannot be written."""
+def _mount_system(root: str, devices: dict[str, list[int]]) -> None:
+    """/proc, /sys, /dev with `devices` besides the usual, /run and /tmp. What reaches the whole machine (sysctl, SysRq) cannot be written."""
     _mount("proc", f"{root}/proc", "proc")
     _mount(f"{root}/proc/sys", f"{root}/proc/sys", None, BIND)
     _mount("none", f"{root}/proc/sys", None, BIND | REMOUNT | RDONLY)
@@ -106,7 +106,8 @@ def _mount_system(root: str) -> None:
     for target, options in (("dev", "mode=755,size=1m"), ("run", "mode=755"), ("tmp", "mode=1777")):
         _mount("tmpfs", f"{root}/{target}", "tmpfs", 0, options)
     mask = os.umask(0)
-    for name, (major, minor) in DEVICES.items():
+    for name, (major, minor) in {**DEVICES, **devices}.items():
+        os.makedirs(os.path.dirname(f"{root}/dev/{name}"), 0o755, exist_ok=True)
         os.mknod(f"{root}/dev/{name}", 0o020666, os.makedev(major, minor))
     os.umask(mask)
     for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2"), ("ptmx", "pts/ptmx")):

@@ -15,7 +15,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.lab import network
-from tests.lab.common import NODES, REPOSITORY, RUN, STATE, Daemon, LabError, Node, run, start_time, wait_until
+from tests.lab.common import (
+    LIBVIRT,
+    NODES,
+    REPOSITORY,
+    RUN,
+    STATE,
+    Daemon,
+    LabError,
+    Node,
+    run,
+    start_time,
+    virt,
+    wait_until,
+)
 
 INIT = Path(__file__).with_name("init.py")
 REMOTED = STATE / "pacemaker-remote" / "usr" / "sbin" / "pacemaker-remoted"  # install.py unpacks it there
@@ -124,7 +137,7 @@ def cable(node: Node, up: bool) -> None:
 
 
 def stop_service(node: Node, name: str, how: signal.Signals = signal.SIGTERM) -> None:
-    """End a service of a node: "corosync", "pacemaker" or "pacemaker-remote".
+    """End a service of a node: "corosync", "pacemaker", "pacemaker-remote" or "libvirtd".
 
     As with their units: what fails (SIGKILL) is started again after a second, corosync is not. Does not wait.
     """
@@ -190,8 +203,17 @@ def _spec(node: Node) -> dict[str, object]:
         "binds": [(str(home / "log"), "/var/log"), (str(STATE), str(STATE)), (str(REPOSITORY), str(REPOSITORY))],
         "owners": [pwd.getpwnam("hacluster").pw_uid, grp.getgrnam("haclient").gr_gid],
         "boot_folder": str(home / "boot.d"),
-        "services": _services(node),
+        **_hypervisor(node),
     }
+
+
+def _hypervisor(node: Node) -> dict[str, object]:
+    """Return the devices and the services of a node; real guests want some of their own."""
+    if node.kind != "compute" or virt() != LIBVIRT:
+        return {"devices": {}, "services": _services(node)}
+    from tests.lab import hypervisor  # it needs this module
+
+    return {"devices": hypervisor.DEVICES, "services": [*hypervisor.SERVICES, *_services(node)]}
 
 
 def _services(node: Node) -> list[dict[str, object]]:

@@ -17,7 +17,7 @@ from keystoneauth1 import adapter, exceptions, session
 from keystoneauth1.identity import v3
 
 from tests.lab.cloud_config import CLOUDS_YAML
-from tests.lab.common import LabError, wait_until
+from tests.lab.common import LIBVIRT, LabError, virt, wait_until
 from tests.lab.netns import inside
 from tests.lab.releases import CHOSEN
 from tests.lab.stub_glance import IMAGE
@@ -27,6 +27,7 @@ Server = dict[str, Any]
 Unanswered = exceptions.ClientException  # what every failed request raises
 MICROVERSION = CHOSEN.microversion
 EVACUATE_MICROVERSION = "2.73"
+REAL_BOOT = 3                           # times the limits, where a guest's boot takes a processor's time
 PLACING_TRIES, PLACING_PAUSE = 3, 2.0   # Nova finds no host while a compute host's first reports after its return are on their way
 
 
@@ -81,6 +82,7 @@ def boot(
     ids = [create(name) for name in named]
     if wait is None:
         return ids
+    wait *= REAL_BOOT if virt() == LIBVIRT else 1
     for _ in range(PLACING_TRIES):
         wait_for(lambda: all(server["status"] != "BUILD" for server in _these(ids)), f"{len(ids)} servers to be built", wait)
         misplaced = [n for n, server in enumerate(_these(ids)) if "No valid host" in str(server.get("fault", {}).get("message"))]

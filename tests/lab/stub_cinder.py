@@ -5,6 +5,9 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from tests.lab.common import LIBVIRT, VOLUMES, virt
+from tests.lab.stub_glance import BOOT
+
 Thing = dict[str, Any]
 
 
@@ -14,6 +17,7 @@ class Cinder:
     def __init__(self) -> None:
         self.volumes: dict[str, Thing] = {}
         self.attachments: dict[str, Thing] = {}
+        self.real = virt() == LIBVIRT  # a volume is a file that QEMU opens
 
     def __call__(self, method: str, path: list[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if len(path) < 2:
@@ -47,6 +51,10 @@ class Cinder:
                 "replication_status": None, "migration_status": None, "links": [],
             }
             self.volumes[volume["id"]] = volume
+            if self.real:
+                image |= BOOT if image else {}
+                with open(VOLUMES / volume["id"], "wb") as file:
+                    file.truncate(volume["size"] << 30)
             return 202, {"volume": self._view(volume)}
         if not rest or rest[0] in ("detail", "summary"):
             return 200, {"volumes": [self._view(v) for v in self.volumes.values()]}
@@ -55,6 +63,8 @@ class Cinder:
             return 404, {"itemNotFound": {"code": 404, "message": f"Volume {rest[0]} could not be found."}}
         if method == "DELETE":
             del self.volumes[rest[0]]
+            if self.real:
+                (VOLUMES / rest[0]).unlink(missing_ok=True)
             return 202, None
         if rest[1:] == ["action"]:
             if "os-set_image_metadata" in (body or {}):
@@ -96,6 +106,9 @@ class Cinder:
                 "driver_volume_type": "fake_volume_type", "attachment_id": attachment["id"], "volume_id": attachment["volume_id"],
                 "target_portal": "lab", "data": {"target_lun": 1},
             }
+            if self.real:  # of Nova's drivers the one that takes a file as it is
+                path = str(VOLUMES / attachment["volume_id"])
+                attachment["connection_info"] |= {"driver_volume_type": "gpfs", "device_path": path}
         return 200, {"attachment": attachment}
 
 

@@ -6,9 +6,15 @@ import uuid
 from datetime import datetime, timezone
 from typing import Any
 
-from tests.lab.common import RUN
+from tests.lab.common import GUEST_IMAGE, LIBVIRT, RUN, virt
 
 IMAGE = "22222222-0000-4000-8000-000000000001"
+KERNEL = "22222222-0000-4000-8000-000000000002"
+INITRD = "22222222-0000-4000-8000-000000000003"
+FILES = {IMAGE: "disk", KERNEL: "kernel", INITRD: "initrd"}  # of real guests, in GUEST_IMAGE
+# The clock: under emulation the processor's own runs up to a tenth too fast.
+BOOT = {"kernel_id": KERNEL, "ramdisk_id": INITRD, "hw_qemu_guest_agent": "yes",
+        "os_command_line": "console=ttyS0 quiet panic=-1 clocksource=acpi_pm"}
 AWAY = RUN / "glance-is-away"     # while there is such a file, every request is answered 503
 FIELDS = (
     "id", "name", "status", "visibility", "protected", "owner", "size", "virtual_size", "min_disk", "min_ram", "checksum", "os_hash_algo",
@@ -40,6 +46,13 @@ class Glance:
 
     def __init__(self) -> None:
         self.images = {IMAGE: _new(id=IMAGE, name="cirros", size=1 << 20, checksum="0" * 32)}
+        self.contents: dict[str, bytes] = {}  # what can be downloaded
+        for uid, name in FILES.items() if virt() == LIBVIRT else ():
+            self.contents[uid] = (GUEST_IMAGE / name).read_bytes()
+            kind = {KERNEL: "aki", INITRD: "ari"}.get(uid)
+            more = {"disk_format": kind, "container_format": kind} if kind else BOOT
+            known = "cirros" if uid == IMAGE else name
+            self.images[uid] = _new(id=uid, name=known, size=len(self.contents[uid]), **more)
 
     def __call__(self, method: str, path: list[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if AWAY.exists():
@@ -71,6 +84,11 @@ class Glance:
         if rest[:1] == ["tags"]:
             others = [tag for tag in image["tags"] if tag != rest[1]]
             image["tags"] = [*others, rest[1]] if method == "PUT" else others
+            return 204, None
+        if rest == ["file"] and method == "GET" and uid in self.contents:
+            return 200, self.contents[uid]
+        if rest == ["file"] and method == "PUT" and isinstance(body, bytes):
+            self.contents[uid], image["size"], image["status"] = body, len(body), "active"
             return 204, None
         if rest:  # file, members
             return (204, None) if method == "PUT" else (200, {})

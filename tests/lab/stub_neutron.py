@@ -6,6 +6,8 @@ import itertools
 import uuid
 from typing import Any
 
+from tests.lab.common import LIBVIRT, virt
+
 NETWORK = "11111111-0000-4000-8000-000000000001"
 SUBNET = "11111111-0000-4000-8000-000000000002"
 GROUP = "11111111-0000-4000-8000-000000000003"
@@ -38,6 +40,8 @@ class Neutron:
         }
         self.bindings: dict[str, dict[str, Thing]] = {}  # port -> host -> binding
         self.numbers = itertools.count(2)
+        # Real guests: a tap device with nothing behind it, which asks for no switch.
+        self.vif = "tap" if virt() == LIBVIRT else "ovs"
 
     def __call__(self, method: str, path: list[str], query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if not path:
@@ -98,7 +102,7 @@ class Neutron:
     def _update(self, plural: str, thing: Thing, fields: Thing) -> None:
         thing |= {key: value for key, value in fields.items() if value is not None or key not in thing}
         if plural == "ports":
-            thing["binding:vif_type"] = "ovs" if thing["binding:host_id"] else "unbound"
+            thing["binding:vif_type"] = self.vif if thing["binding:host_id"] else "unbound"
 
     def _binding(self, method: str, port: str, rest: list[str], body: Any) -> tuple[int, Any]:
         if port not in self.things["ports"]:
@@ -106,7 +110,7 @@ class Neutron:
         bindings = self.bindings.setdefault(port, {})
         if method == "POST":
             host = body["binding"]["host"]
-            made = {"vnic_type": "normal", "profile": {}, "vif_type": "ovs", "vif_details": {}, "status": "INACTIVE"}
+            made = {"vnic_type": "normal", "profile": {}, "vif_type": self.vif, "vif_details": {}, "status": "INACTIVE"}
             bindings[host] = {"host": host, **made}
             return 201, {"binding": bindings[host]}
         if not rest:

@@ -1,6 +1,6 @@
 """Stand-ins for Neutron, Glance and Cinder, in memory, as far as Nova's boot, evacuate, snapshot and delete touch them.
 
-Any token is believed. An answer is (status, JSON value or None).
+Any token is believed. An answer is (status, JSON value, bytes or None).
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def handler(api: Api) -> type[BaseHTTPRequestHandler]:
             path, query, body = [p for p in parsed.path.split("/") if p], urllib.parse.parse_qs(parsed.query), self._body()
             with lock:
                 status, value = api(self.command, path, query, body)
-            text = b"" if value is None else json.dumps(value).encode()
+            kind, text = _encoded(value)
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
@@ -45,10 +45,11 @@ def handler(api: Api) -> type[BaseHTTPRequestHandler]:
 
         def _body(self) -> Any:
             if self.headers.get("Transfer-Encoding") == "chunked":
+                data = b""  # an image, and of this laboratory a small one
                 while size := int(self.rfile.readline(), 16):
-                    self.rfile.read(size + 2)
+                    data += self.rfile.read(size + 2)[:size]
                 self.rfile.readline()
-                return None
+                return data
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
                 return json.loads(data)
@@ -58,6 +59,15 @@ def handler(api: Api) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _serve
 
     return Handler
+
+
+def _encoded(value: Any) -> tuple[str, bytes]:
+    """Return the content type and the body of an answer."""
+    if isinstance(value, bytes):
+        return "application/octet-stream", value
+    if value is None:  # a client of Glance decodes whatever calls itself JSON
+        return "text/plain", b""
+    return "application/json", json.dumps(value).encode()
 
 
 class Server(ThreadingHTTPServer):

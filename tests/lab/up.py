@@ -23,6 +23,7 @@ def start(size: Size) -> None:
     """The nodes and OpenStack, side by side. What a killed run left behind goes first. Raises LabError."""
     take_down()
     network.up()
+    cluster.keep_size(size)  # before both sides: what they start asks it what runs the guests
     _both(lambda stopped: cluster.up(size, stopped), lambda: cloud.up(size))
 
 
