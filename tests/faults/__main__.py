@@ -24,7 +24,7 @@ from tests.chaos.witness import Witness
 from tests.cluster.scenario import healthy
 from tests.faults.rows import MEMBER, Row, rows
 from tests.lab import cluster, guests, servers, up, watch
-from tests.lab.common import REPOSITORY, Size, say, wait_until
+from tests.lab.common import REPOSITORY, VIRT, Size, say, wait_until
 
 PAGE = REPOSITORY / "docs" / "faults.md"
 SETTLED_LIMIT, HEALTHY_LIMIT = 240.0, 240.0
@@ -97,14 +97,14 @@ def main() -> int:
     bad = [outcome for outcome in outcomes if outcome.error]
     print(f"faults: {len(outcomes) - len(bad)} of {len(chosen)} rows as they should be, {time.monotonic() - began:.0f} s")
     known = read(args.results) if args.results else {key(outcome.row): asdict(outcome) for outcome in outcomes}
-    if all(key(row) in known for row in rows()):
+    if not VIRT and all(key(row) in known for row in rows()):  # the page is of the stand-in
         write([Outcome(**{**known[key(row)], "row": row}) for row in rows()])
     return 1 if bad or len(outcomes) < len(chosen) else 0
 
 
 def key(row: Row) -> str:
-    """A row's name in the results."""
-    return f"{row.kind} {row.group}: {row.name}"
+    """A row's name in the results; what was run with real guests is another row."""
+    return f"{VIRT} {row.kind} {row.group}: {row.name}".lstrip()
 
 
 def read(results: Path) -> dict[str, dict[str, Any]]:
