@@ -75,8 +75,6 @@ class Demo:
         self.phase = now
 
     def _up(self) -> None:
-        if up.is_up():
-            raise LabError("the laboratory is up already; take it down first: make lab-down")
         up.start(self.size)
         self._done("laboratory up: Pacemaker on every node, OpenStack beside it")
         protect.install_agents(self.size)
@@ -223,6 +221,9 @@ def _seconds(value: float | None) -> str:
 
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if up.is_up():  # and is not this demonstration's to take down
+        say("demo: the laboratory is up already; take it down first: make lab-down")
+        return 1
     keep = "--keep" in sys.argv
     code = 1
     try:
