@@ -259,3 +259,20 @@ def test_an_api_that_takes_its_time_is_slow_and_starves_nobody(cloud: Cloud, tur
     for _ in range(12):
         turns.turn(5)
     assert len(cloud.named) == 1
+
+
+def test_whose_a_claim_is_has_to_be_known_before_a_server_counts_as_back(cloud: Cloud, turns: Turns) -> None:
+    """A new worker could not read the record of a server for a moment: what was shut off before ran on, locked for ever."""
+    cloud.boot("s1", "web", **{STATE: "stopped"})
+    turns.turn()
+    cloud.move("s1", "failed", "cmp-2")
+    for _ in range(2):
+        turns.turn(30)
+    cloud.move("s1", "done", "cmp-3")          # from the second try on it comes back running
+    turns.engine, cloud.broken = turns.worker(), {"os-instance-actions"}
+    assert turns.turn()["s1"].action == decide.WAIT and not turns.engine.done
+    cloud.broken = set()
+    assert turns.turn()["s1"].action == decide.STOP
+    cloud.servers["s1"][STATE] = "stopped"
+    turns.turn(10)
+    assert not cloud.servers["s1"]["locked"]
