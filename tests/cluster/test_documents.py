@@ -99,7 +99,7 @@ ELSEWHERE = {
     "pcs cluster stop": "not run",
     "instance-ha evacuate SERVER cmp-2": "not run with a host",
     "instance-ha release cmp-1 cmp-2": "tests/nova/test_limits.py releases all",
-    "openstack compute service delete": "no openstack command in the laboratory; not run",
+    "openstack compute service delete ID": "no openstack command in the laboratory; not run",
     "journalctl -t 'NovaEvacuate(nova-evacuate)' -n 50": "the laboratory has no journal; a node's syslog is its log",
     "pcs stonith fence HOST": "tests/lab/watch.py and the fault matrix fence hosts so",
     "pcs stonith disable fence-nova": "not run",
