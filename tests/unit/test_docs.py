@@ -109,3 +109,12 @@ def test_the_readme_is_short() -> None:
     lines = (docs.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 150
     assert not [line for line in lines if len(line) > 100 and not line.startswith("|")]
+
+
+OTHERS = ("faults.md", "platforms.md")     # results, as they were found
+
+
+def test_each_page_says_for_whom_it_is() -> None:
+    for page in sorted((docs.ROOT / "docs").glob("*.md")):
+        if page.name not in OTHERS:
+            assert page.read_text(encoding="utf-8").split("\n\n", 2)[1].startswith("For "), page.name
