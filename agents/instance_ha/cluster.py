@@ -11,7 +11,7 @@ from typing import Any
 
 from lxml import etree
 
-from .cib import parse_cib, read_cib
+from .cib import parse_cib, read_cib, version_of
 from .errors import ClusterError, ConflictError, HostError
 from .incident import HISTORY, Incident, newest_first, parse_incident
 from .model import DISMISSED, HELD, LEGACY_YES, RECORD, TRUE, ClusterView, FenceEvent, Record, clean, parse_record
@@ -37,6 +37,11 @@ class Cluster:
     def view(self) -> ClusterView:
         """The CIB, read once (cibadmin --query). Raises ClusterError, HostError."""
         return read_cib(_xml(_must(["cibadmin", "--query"])), self.attribute, self.resource)
+
+    def is_at(self, version: str) -> bool:
+        """Return whether the CIB has that version still (cibadmin --query --no-children). False where Pacemaker does not tell."""
+        done = run(["cibadmin", "--query", "--no-children"], TOOL_TIMEOUT)
+        return bool(version) and not done.code and version_of(parse_cib(done.out)) == version
 
     def cib(self) -> str:
         """The CIB as text. It may hold passwords."""

@@ -248,6 +248,7 @@ def main(instance: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
     try:
+        from .cib_file import CibFile
         from .heart import Heart
         from .reporting.board import Board
 
@@ -256,7 +257,8 @@ def main(instance: str) -> int:
         print(error, file=sys.stderr)
         return 1
     heart, board = Heart(service.health, worker), Board(worker.context.cluster)
-    worker.context.alive = heart.beat
+    changes = CibFile()
+    worker.context.alive, worker.context.watched = heart.beat, changes.is_there
     heart.beat()
     heart.start()
     taken = looked = None   # the resource's parameters as the CIB had them when they were taken, and when they were last looked at
@@ -282,7 +284,7 @@ def main(instance: str) -> int:
             taken, pause = now, 0.0
             reload.set()
         looked = now or looked
-        stop.wait(pause)
+        changes.wait(stop, pause)
     board.close()
     with contextlib.suppress(InstanceHaError):
         worker.leave()

@@ -23,9 +23,12 @@ from .naming import host_of
 from .quarantine import KeptOut
 from .rounds import Job, Rounds
 from .selection import Policy
+from .shared import Shared
 from .unfenced import Unfenced
 
 IDLE_PAUSE = 0.5         # between two looks at the CIB while nothing is on record
+WATCHED_PAUSE = 5.0      # the same where a change of the configuration ends the pause
+WHOLE = 60.0             # after so long the CIB is read whole although its version is the same
 NOVA_LOOK = 30.0         # between two looks at Nova while nothing is on record
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +43,8 @@ class Worker:
         self.parameters: Mapping[str, str] | None = None  # of the resource, as the CIB last showed them
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
+        self._whole = float("-inf")   # when the CIB was last read whole
+        self._now = Shared(self._view)
         self.missing, self.unfenced, self.kept_out = Missing(context), Unfenced(context), KeptOut(context)
 
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
@@ -51,9 +56,9 @@ class Worker:
 
     def turn(self) -> float:
         """One turn. Returns the pause in seconds before the next one. Errors of others end up in health, never here."""
-        self.context.view = None
+        last, self.context.view = self.context.view, None
         try:
-            view = self.context.view = self.context.cluster.view()
+            view = self.context.view = self._look(last)
         except (ClusterError, HostError) as error:
             self.context.problem("cluster", str(error))
             return REST_PAUSE
@@ -85,6 +90,16 @@ class Worker:
             return pause
         acted = self._act(looking)
         return min([pause, *(self._guarded(host.record, functools.partial(host.tell, acted[host.node])) for host in looking)])
+
+    def _look(self, last: ClusterView | None) -> ClusterView:
+        """Return the CIB as it is now: while nothing is on record the last view, if its version says that nothing has changed."""
+        if last is not None and not last.records and self.context.clock() - self._whole < WHOLE and self.context.cluster.is_at(last.version):
+            return last
+        self._whole = self.context.clock()
+        return self._view()
+
+    def _view(self) -> ClusterView:
+        return self.context.cluster.view()
 
     def _hold_back(self, view: ClusterView) -> None:
         """Whether nova-compute may start on a node follows its record. A host that needs it started once more has it stopped for a while."""
@@ -128,7 +143,7 @@ class Worker:
             self._nova_looked = self.context.clock()
             ask()
         self.context.say("nothing is on record")
-        return IDLE_PAUSE
+        return WATCHED_PAUSE if self.context.watched() else IDLE_PAUSE
 
     def _services(self) -> list[Service] | None:
         try:
@@ -173,7 +188,7 @@ class Worker:
     def may_act(self, record: Record) -> bool:
         """Whether this worker may send for this record now: the CIB, read again, still says so."""
         try:
-            view = self.context.cluster.view()
+            view = self._now.look()
         except (ClusterError, HostError):
             return False
         if view.parameters != self.parameters:
