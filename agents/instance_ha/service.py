@@ -34,6 +34,8 @@ START_LIMIT, STOP_GRACE = 15.0, 5.0   # how long a new worker may take to its fi
 HOOK_GRACE = 2.0           # for what the hook has started to end when it is killed
 LOG_ROOM = 8 << 20         # bytes of a log file, of which an older one is kept
 BUG_PAUSE = 1.0            # after a turn that failed by a bug
+TOO_MANY = ("OpenStack answers 429 (too many requests): ours wait for their turns, and everything takes longer; "
+            "allow the agents' user more")
 LOG = logging.getLogger(__name__)
 
 
@@ -351,12 +353,16 @@ def _not_taken(worker: Worker, error: Exception) -> None:
 
 
 def tell_unreadable(worker: Worker) -> None:
-    """Make what could not be read of Nova's answers a problem, which monitor shows, for as long as it cannot."""
+    """Make what could not be read of Nova's answers a problem, which monitor shows, for as long as it cannot; and its limits."""
     now = {f"unreadable {what}": sentence for what, sentence in worker.context.nova.unreadable.items()}
     for subject in [one for one in worker.context.health.problems if one.startswith("unreadable ") and one not in now]:
         worker.context.solved(subject)
     for subject, sentence in now.items():
         worker.context.problem(subject, sentence)
+    if worker.context.nova.pace.pause:
+        worker.context.problem("pace", TOO_MANY)
+    else:
+        worker.context.solved("pace")
 
 
 if __name__ == "__main__":
