@@ -16,6 +16,7 @@ from .attempts import Stage
 from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER
 from .evidence import READS, Records
 from .limits import aggregate_metadata
+from .lists import Ahead
 from .looked import Look
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
@@ -65,6 +66,7 @@ class Evacuation:
         self._pulse, self._fallen = Pulse(), Fallen()
         self._began = ""                         # Nova's time when this began
         self._read = 0.0
+        self.ahead = Ahead(nova, task.host)
 
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
@@ -79,11 +81,9 @@ class Evacuation:
 
     def look(self, services: Sequence[Service], terms: Terms) -> Look:
         """See and decide. Raises CloudError."""
-        self._read = time.monotonic()
-        with ThreadPoolExecutor(2) as pool:
-            rows, there = pool.submit(self.nova.evacuations, self.host, terms.baseline), pool.submit(self.nova.servers_on, self.host)
-        migrations = rows.result()
-        servers = self._servers(there.result(), migrations, terms)
+        lists = self.ahead.take(terms.baseline)
+        self._read, migrations = lists.began, lists.migrations.result()
+        servers = self._servers(lists.servers.result(), migrations, terms)
         scene = self._scene(services, terms, migrations, servers)
         self.cases = {server.id: self.records.case(server, scene, self.memory.setdefault(server.id, Memory())) for server in servers}
         self.records.fill(self.cases, scene)
