@@ -66,7 +66,7 @@ class Evacuation:
         self._pulse, self._fallen = Pulse(), Fallen()
         self._began = ""                         # Nova's time when this began
         self._read = 0.0
-        self.ahead = Ahead(nova, task.host)
+        self.ahead = Ahead(nova, task.host, lambda: time.monotonic())
 
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
