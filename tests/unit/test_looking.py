@@ -15,6 +15,7 @@ from instance_ha.engine.context import Context
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.shared import Shared
 from instance_ha.engine.worker import IDLE_PAUSE, WATCHED_PAUSE, WHOLE, Worker
+from instance_ha.errors import ClusterError, HostError
 from instance_ha.process import Outcome
 
 from tests.unit.fake import Fake
@@ -176,3 +177,24 @@ def test_a_shared_look_that_failed_serves_nobody() -> None:
     with pytest.raises(ValueError, match="away"):
         shared.look()
     assert shared.look() == "seen"
+
+
+def test_a_cib_that_is_too_large_for_pacemakers_buffer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 600 remote nodes 2.1.5 never answers, and answers what is small."""
+    def run(argv: list[str], timeout: float) -> Outcome:
+        if argv == ["cibadmin", "--query"]:
+            raise HostError("cibadmin did not end within 10 s")
+        return Outcome(0, ROOT.format(epoch=1, updates=1, second=17, end="/>"), "")
+
+    monkeypatch.setattr(door, "run", run)
+    with pytest.raises(ClusterError, match="PCMK_ipc_buffer"):
+        Cluster().view()
+
+
+def test_a_pacemaker_that_does_not_answer_at_all_is_no_large_cib(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(argv: list[str], timeout: float) -> Outcome:
+        raise HostError("cibadmin did not end within 10 s")
+
+    monkeypatch.setattr(door, "run", run)
+    with pytest.raises(HostError, match="did not end"):
+        Cluster().view()
