@@ -147,7 +147,8 @@ def _restore(victims: Sequence[str], ours: bool) -> None:
         bmc.stay_off(cluster.find(host), False)
         machine.boot(cluster.find(host))
     for host in victims if not ours else ():
-        wait_until(lambda host=host: _forced_up(host), BACK_LIMIT, 1.0)
+        # Enabled before it reports, it would keep the trait in Placement that forbids new servers.
+        wait_until(lambda host=host: _forced_up(host) and servers.services()[host]["state"] == "up", BACK_LIMIT, 1.0)
         servers.set_service(host, status="enabled")
         watch.on_controller("pcs", "stonith", "level", "remove", "1", "target", host)
         watch.on_controller("pcs", "stonith", "level", "add", "1", host, f"fence-{host}", "fence-nova")
