@@ -317,6 +317,10 @@ class Migration:
     def in_progress(self) -> bool:
         return self.status not in ENDED
 
+    def has_brought(self, server: Server) -> bool:
+        """Return True if this evacuation has brought a server where it is."""
+        return self.status in ARRIVED and self.destination == server.host
+
 
 @dataclass(frozen=True, eq=False)
 class Claim:

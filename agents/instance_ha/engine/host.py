@@ -266,7 +266,7 @@ class Host:
                 self.context.cluster.replace(record.to(RETURNING))
                 return BUSY_PAUSE
         self.look, self.record, self.still = look, record, look.still
-        self.under_way = len(look.under_way) - look.still
+        self.under_way = look.in_window
         return BUSY_PAUSE
 
     def share(self) -> Share:
