@@ -126,7 +126,7 @@ def _adapter_class() -> Any:
     class Limited(TCPKeepAliveAdapter):  # type: ignore[misc]
         def __init__(self, seconds: float, auth_url: str) -> None:
             super().__init__()
-            self.seconds, self.auth_url = seconds, auth_url.rstrip("/")
+            self.seconds, self.auth_url = seconds, _as_sent(auth_url).rstrip("/")
 
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
             super().init_poolmanager(*args, **kwargs)
@@ -178,6 +178,16 @@ def _adapter_class() -> Any:
             return f"{where} was not answered in full within {self.seconds:g} s"
 
     return Limited
+
+
+def _as_sent(url: str) -> str:
+    """Return a URL as requests asks for it: it writes names in small letters, for one. A URL that is none is returned as it is."""
+    import requests
+
+    try:
+        return str(requests.Request("GET", url).prepare().url)
+    except (OSError, ValueError):
+        return url
 
 
 def _watch_connections(manager: Any) -> None:
