@@ -40,7 +40,7 @@ PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": 
         "decide": {"attempts", "model", "places", "pulse", "scene", "selection", "states"},
         "looked": {"decide", "model", "scene"}, "scene": {"attempts", "model", "selection"},
         "params": {"booleans", "errors", "model"}, "membership": set(), "cib": {"configuration", "errors", "membership", "model", "properties"},
-        "openrc": {"answers", "errors"},
+        "openrc": {"answers", "errors", "files"},
         "answers": {"errors", "text"}, "text": set(), "incident": {"text"}, "events": {"text"}, "metrics": {"text"},
         "tale": {"model", "events", "incident"},
         "demand": {"model"},
