@@ -42,6 +42,7 @@ ZONE_MICROVERSION = "2.96"        # the first that tells whether a server is pin
 DETAILS_MICROVERSION = "2.84"     # the first that says in words why an action failed; where it is not there, the trace has to do
 PAGE = 500
 MOST_ROWS = 1_000_000             # of one list, however many pages
+MOST_PAGES = 10                   # of the list of what was asked of one server, which has 1000 on a page
 MOST_NAMED = 3                    # rows that a sentence names
 NAMELESS = "one without a name"
 LOG = logging.getLogger(__name__)
@@ -163,9 +164,19 @@ class Nova:
         return self._user
 
     def actions(self, server_id: str) -> list[Action]:
-        """What was ever asked of a server, newest first, from Nova's own record."""
-        answer = self._get(f"/servers/{server_id}/os-instance-actions")
-        return _whole(read_all(items(answer, "instanceActions"), action_of), f"actions of {server_id}")
+        """Return what was ever asked of a server, newest first, from Nova's own record: of more than MOST_PAGES pages the newest.
+
+        Its owner makes such a list as long as he likes, also of a server that is locked: an image can be made of it."""
+        path, rows, marker = f"/servers/{server_id}/os-instance-actions", list[Action](), dict[str, str]()
+        for _ in range(MOST_PAGES):
+            answer = self._get(path, marker)
+            page = items(answer, "instanceActions")
+            rows += _whole(read_all(page, action_of), f"actions of {server_id}")
+            last = {"marker": rows[-1].request} if rows else {}
+            if not page or not answer.get("links") or last == marker:
+                break
+            marker = last
+        return rows
 
     def steps(self, server_id: str, request: str) -> list[Step]:
         """What Nova did for one of these requests, in the order of its beginning."""

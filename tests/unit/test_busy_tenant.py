@@ -10,6 +10,7 @@ from instance_ha.engine.context import Context
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.model import EVACUATED, PARTLY
+from instance_ha.nova import MOST_PAGES
 
 from tests.unit.little_nova import LittleNova
 from tests.unit.test_odd_rows import Written
@@ -104,3 +105,39 @@ def test_the_tasks_of_a_stop_are_waited_for_and_not_for_ever(little: LittleNova)
         cloud.turn += 1
         cloud.worker.turn()
     assert cloud.state() == PARTLY and "m0" in " ".join(cloud.worker.context.health.problems.values())
+
+
+def asked_for(little: LittleNova, uid: str, count: int) -> None:
+    """Let the owner of a server ask for images of it."""
+    for _ in range(count):
+        little.note(uid, "createImage", MALLORY, PROJECT)
+
+
+@pytest.mark.parametrize("locked", [True, False], ids=["locked by him", "claimed by us"])
+def test_a_list_of_requests_that_its_owner_has_made_long_is_read_to_its_end(little: LittleNova, locked: bool) -> None:
+    """Nova gives a thousand at once."""
+    little.page = 5
+    cloud = Cloud(little, Policy(retry_pause=0.01))
+    cloud.own(1, locked)
+    cloud.worker.turn()
+    little.move("m0", "error")
+    asked_for(little, "m0", 12)
+    for _ in range(3):
+        time.sleep(0.02)
+        cloud.worker.turn()
+    assert [row["status"] for row in little.migrations] == ["error", "accepted"]
+
+
+def test_a_list_without_an_end_keeps_no_host(little: LittleNova) -> None:
+    """What is not in the part that is read is not known: the server is named, and nothing is sent."""
+    little.page = 2
+    cloud = Cloud(little, Policy(retry_pause=0.01, stuck_timeout=0.3))
+    cloud.own(1)
+    cloud.worker.turn()
+    little.move("m0", "error")
+    asked_for(little, "m0", 2 * MOST_PAGES)
+    end = time.monotonic() + 5.0
+    while cloud.state() not in (EVACUATED, PARTLY) and time.monotonic() < end:
+        cloud.worker.turn()
+    assert cloud.state() == PARTLY and len(little.migrations) == 1
+    assert "m0" in " ".join(cloud.worker.context.health.problems.values())

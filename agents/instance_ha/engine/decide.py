@@ -66,6 +66,8 @@ def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] 
     place = place_of(seen)
     if place not in (Place.IN_PROGRESS, Place.UNANSWERED, Place.UNEXPLAINED) and seen.memory.sent is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, sent=None)))
+    if place is not Place.UNEXPLAINED and seen.memory.unexplained is not None:
+        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
     for rule in RULES[place]:
         if rule.holds(seen):
             return rule.then(seen)
@@ -163,7 +165,15 @@ def _stand(attempt: Attempt | None, row: Migration | None) -> str:
 
 
 def _unexplained(seen: Seen) -> Decision:
-    return _wait(seen, "looking into Nova's own record of what was asked of it")
+    """Its record that cannot be read is awaited. One that was read and does not say enough, since its owner has filled it, for one,
+    is not waited for without a limit: its server is left alone, and named."""
+    if seen.case.attempts is None:
+        return _wait(seen, "looking into Nova's own record of what was asked of it")
+    since = seen.memory.unexplained if seen.memory.unexplained is not None else seen.scene.now
+    seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=since)))
+    if seen.scene.now - since > seen.policy.stuck_timeout:
+        return _left(seen, "Nova's own record of it does not show what became of its evacuation: look where it runs", retry=True, person=True)
+    return _wait(seen, "Nova's own record of it does not show what was asked of it", still=True)
 
 
 def _unruled(seen: Seen) -> Decision:
