@@ -1,4 +1,4 @@
-"""The limits of every request to OpenStack: its whole time, the size of its answer, and no redirects.
+"""The limits of every request to OpenStack: its whole time, the size of its answer, no redirects, and nothing of the environment.
 
 The timeout of requests counts from one packet to the next, so a server that sends a byte a second holds a
 caller for ever. Here one timer a request cuts the connection when the time of the whole answer is over.
@@ -112,6 +112,7 @@ def limit(session: Any, seconds: float, auth_url: str = "") -> None:
     """
     session.timeout = seconds
     session.redirect = False
+    session.session.trust_env = False      # no proxy, netrc or CA bundle of whoever calls: the worker has none of them
     adapter = _adapter_class()(seconds, auth_url)
     for scheme in ("http://", "https://"):
         session.session.mount(scheme, adapter)

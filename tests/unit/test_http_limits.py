@@ -228,6 +228,27 @@ def test_a_long_sentence_is_cut_and_read_once(ill: IllCloud) -> None:
     assert len(str(caught.value)) < 1200 and time.monotonic() - began < 4.0
 
 
+def test_what_the_environment_says_of_proxies_and_logins_does_not_count(
+        ill: IllCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents, commands and doctor ask as the worker does, whose environment is empty; and no proxy gets the password."""
+    seen: list[str] = []
+    logins: list[Any] = []
+    proxy = ill.serve(lambda one: seen.append(one.path) or reply(one, 502))  # type: ignore[func-returns-value]
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    (tmp_path / "netrc").write_text("default login x password y\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
+
+    def handle(one: Any) -> None:
+        logins.append(one.headers.get("Authorization"))
+        reply(one, 200, SERVICES)
+
+    assert nova(ill, handle).services() and by_clouds_yaml(ill, handle, tmp_path, monkeypatch).services()
+    assert seen == [] and logins == [None, None]
+
+
 def test_401_for_ever_is_a_refusal(ill: IllCloud) -> None:
     with pytest.raises(CloudRefused):
         nova(ill, lambda one: reply(one, 401, {})).services()
