@@ -171,11 +171,13 @@ class Nova:
         for _ in range(MOST_PAGES):
             answer = self._get(path, marker)
             page = items(answer, "instanceActions")
-            rows += _whole(read_all(page, action_of), f"actions of {server_id}")
-            last = {"marker": rows[-1].request} if rows else {}
-            if not page or not answer.get("links") or last == marker:
+            known = frozenset(rows)
+            found = [one for one in _whole(read_all(page, action_of), f"actions of {server_id}")
+                     if one not in known]      # Nova repeats some where two have the marker's id
+            rows += found
+            if not found or not answer.get("links"):
                 break
-            marker = last
+            marker = {"marker": found[-1].request}
         return rows
 
     def steps(self, server_id: str, request: str) -> list[Step]:

@@ -128,6 +128,18 @@ def test_a_list_of_requests_that_its_owner_has_made_long_is_read_to_its_end(litt
     assert [row["status"] for row in little.migrations] == ["error", "accepted"]
 
 
+def test_pages_that_repeat_what_was_there_add_nothing(little: LittleNova) -> None:
+    """Of two requests with one id Nova takes the newer one for the marker."""
+    little.page = 2
+    little.boot("m0", "m0")
+    for _ in range(6):
+        little.note("m0", "reboot", MALLORY, PROJECT)
+    for action in little.actions["m0"]:
+        action["request_id"] = "req-1" if action["start_time"] < little.actions["m0"][4]["start_time"] else action["request_id"]
+    found = little.nova.actions("m0")
+    assert len(found) == len(set(found)) >= 4 and [one.started for one in found] == sorted((one.started for one in found), reverse=True)
+
+
 def test_a_list_without_an_end_keeps_no_host(little: LittleNova) -> None:
     """What is not in the part that is read is not known: the server is named, and nothing is sent."""
     little.page = 2
@@ -141,3 +153,15 @@ def test_a_list_without_an_end_keeps_no_host(little: LittleNova) -> None:
         cloud.worker.turn()
     assert cloud.state() == PARTLY and len(little.migrations) == 1
     assert "m0" in " ".join(cloud.worker.context.health.problems.values())
+
+
+def test_a_live_migration_that_nova_knows_nothing_of_any_more_keeps_no_host(little: LittleNova) -> None:
+    """Its guest may be on another host, and no list says on which."""
+    cloud = Cloud(little, Policy(retry_pause=0.01, stuck_timeout=0.3))
+    little.boot("m0", "m0")
+    little.claim("m0", "moving", "i1")
+    end = time.monotonic() + 5.0
+    while cloud.state() not in (EVACUATED, PARTLY) and time.monotonic() < end:
+        cloud.worker.turn()
+    assert cloud.state() == PARTLY and cloud.sent() == set()
+    assert "m0: where its live migration was going" in " ".join(cloud.worker.context.health.problems.values())

@@ -66,7 +66,7 @@ def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] 
     place = place_of(seen)
     if place not in (Place.IN_PROGRESS, Place.UNANSWERED, Place.UNEXPLAINED) and seen.memory.sent is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, sent=None)))
-    if place is not Place.UNEXPLAINED and seen.memory.unexplained is not None:
+    if place not in (Place.UNEXPLAINED, Place.UNTOUCHED, Place.FAILED) and seen.memory.unexplained is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
     for rule in RULES[place]:
         if rule.holds(seen):
@@ -166,14 +166,19 @@ def _stand(attempt: Attempt | None, row: Migration | None) -> str:
 
 def _unexplained(seen: Seen) -> Decision:
     """Its record that cannot be read is awaited. One that was read and does not say enough, since its owner has filled it, for one,
-    is not waited for without a limit: its server is left alone, and named."""
+    is not waited for without a limit."""
     if seen.case.attempts is None:
         return _wait(seen, "looking into Nova's own record of what was asked of it")
+    return _not_known(seen, "Nova's own record of it does not show what became of its evacuation")
+
+
+def _not_known(seen: Seen, missing: str) -> Decision:
+    """All that Nova tells was read, and something is missing in it: after a time its server is left alone, and named."""
     since = seen.memory.unexplained if seen.memory.unexplained is not None else seen.scene.now
     seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=since)))
     if seen.scene.now - since > seen.policy.stuck_timeout:
-        return _left(seen, "Nova's own record of it does not show what became of its evacuation: look where it runs", retry=True, person=True)
-    return _wait(seen, "Nova's own record of it does not show what was asked of it", still=True)
+        return _left(seen, f"{missing}: look where it runs", retry=True, person=True)
+    return _wait(seen, missing, still=True)
 
 
 def _unruled(seen: Seen) -> Decision:
@@ -190,7 +195,8 @@ def _try(seen: Seen) -> Decision:
     case, policy, memory, now = seen.case, seen.policy, seen.memory, seen.scene.now
     ends = [one for one in seen.tries if not one.is_open or seen.lost(one)]
     failed = {one.request: memory.failed.get(one.request, now) for one in ends}
-    memory = replace(memory, failed=failed, unruled=None)
+    missing_since = memory.unexplained
+    memory = replace(memory, failed=failed, unruled=None, unexplained=None)
     seen = replace(seen, case=replace(case, memory=memory))
     last = ends[-1] if ends else None
     died = last is not None and seen.lost(last).startswith("its destination")
@@ -216,7 +222,7 @@ def _try(seen: Seen) -> Decision:
         return Decision(Verdict(seen.server, QUEUED, claimed, case.was), memory)
     missing = why_not(seen)
     if missing:
-        return _wait(seen, missing)
+        return _not_known(replace(seen, case=replace(seen.case, memory=replace(memory, unexplained=missing_since))), missing)
     rule = case.ruling.rule if case.ruling else ""
     return Decision(Verdict(seen.server, EVACUATE, why or rule, case.was, target=min(seen.suspects, default=None)), memory)
 
