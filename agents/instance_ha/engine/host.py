@@ -81,6 +81,15 @@ class Host:
             self.engine.nova = self.engine.placer.nova = self.engine.records.nova = self.context.nova.about(self.incident)
             self.engine.policy = self.context.policy
 
+    def is_busy(self) -> bool:
+        """Return whether its servers are about to be looked at."""
+        return self.engine is not None and self.record.state == CONFIRMED and self.record.baseline is not None
+
+    def read_ahead(self) -> None:
+        """Read what the step is about to need of Nova's lists; what goes wrong is told by the step."""
+        assert self.engine is not None
+        self.engine.ahead.read(self.record.baseline or 0)
+
     def step(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         """The first half of a turn: everything but the servers. `ask` gets Nova's services, None while Nova cannot be asked.
         Returns the pause before the next turn, unless there is a `look` now: then the worker chooses, acts, and calls `tell`.

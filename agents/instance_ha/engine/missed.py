@@ -42,11 +42,10 @@ class Missing:
         found = context.services_known
         if fenced or _marked(found):
             found = services() or ()  # what was known may be half a minute old
-        hosts = {node.name: host_of(view.named(node.name), context.domain, found) for node in unknown}
         marked = _marked(found)
         seen: dict[tuple[str, str], Callable[[], Record]] = {}
-        for node in unknown:
-            host = hosts[node.name]
+        for node in unknown if fenced or marked else ():
+            host = host_of(view.named(node.name), context.domain, found)
             if host is None:
                 continue
             if node.name in fenced:
