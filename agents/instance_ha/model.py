@@ -22,6 +22,7 @@ TRUE, STOP = "true", "stop"
 DISMISSED = "no"           # a person says that the node is to be left alone until it is back
 RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))   # fence agents that put a fencing on record
 TOLD = "evacuation-"       # and the name of a node: what a worker tells of it in crm_mon -A, an attribute of its controller
+UNRECORDED = "no record; "  # how that begins for a node that is not on record
 
 DISABLED_BY_US = "instance-ha:"
 UNREADABLE = "unreadable"  # our own word for a migration whose row is odd: nobody knows that it has ended
@@ -277,7 +278,8 @@ class Group:
 @dataclass(frozen=True)
 class Action:
     """Something that was asked of a server. `started` and `updated` are Nova's own texts, which sort as the times do. `user`
-    and `project` are the ids of who asked, by Nova's own record."""
+    and `project` are the ids of who asked, by Nova's own record. `by_nova`: it says that nobody did,
+    as of what nova-compute asks by itself; False also where it does not tell."""
 
     name: str
     request: str
@@ -285,6 +287,7 @@ class Action:
     updated: str
     user: str = ""
     project: str = ""
+    by_nova: bool = False
 
 
 @dataclass(frozen=True)

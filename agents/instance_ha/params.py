@@ -172,6 +172,12 @@ EVACUATION: tuple[Param, ...] = (
     Param("quarantine", "Returns in a day after which a host is kept out of service",
           "A host that has failed and returned so often within 24 hours stays disabled in Nova, and monitor names it, until a person enables "
           "it. 0: never.", kind="integer", default="0", agents=_OCF_ONLY, minimum=0, maximum=100),
+    Param("after_reboot", "Servers that a reboot of their host has left off",
+          "Of a host that was away without being fenced, as when somebody reboots it. tell: monitor "
+          "names them. start: those that are protected, and that Nova itself has stopped since the "
+          "host's return, are started there as well. One that anybody else has stopped, or that was "
+          "off before, is never started; docs/limits.md says what cannot be told apart.",
+          kind="select", choices=("tell", "start"), default="tell", agents=_OCF_ONLY),
     Param("leave_disabled", "Leave the service of a returned host disabled until a person enables it", kind="boolean", default="false",
           agents=_OCF_ONLY),
     Param("metrics_directory", "Directory for node_exporter's text-file collector",

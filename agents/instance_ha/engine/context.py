@@ -82,6 +82,10 @@ class Context:
     def show(self, node: str, text: str) -> None:
         """Tell people how a host stands: in the log, and as an attribute of this node, since crm_mon hides those of dead ones."""
         self.health.sentence = f"{node}: {text}"
+        self.mark(node, text)
+
+    def mark(self, node: str, text: str) -> None:
+        """Tell people of a host in the log and in crm_mon; the sentence of this turn stays."""
         before, when = self._shown.get(node, ("", float("-inf")))
         # Each write makes Pacemaker compute what is to be done anew: progress alone is told every few seconds.
         progress = re.sub(r"\d+", "", text) == re.sub(r"\d+", "", before)

@@ -19,7 +19,7 @@ class Unfenced:
         self.context = context
         self._since: dict[str, float] = {}
         self._whys: dict[str, tuple[float, str]] = {}   # when the fencers were asked, and what follows
-        self._told: set[str] = set()
+        self.told: dict[str, str] = {}                  # why, by node
 
     def look(self, view: ClusterView) -> None:
         """Tell of each such host, and take back what is no more. Raises ClusterError, HostError."""
@@ -29,10 +29,14 @@ class Unfenced:
         self._whys = {node: why for node, why in self._whys.items() if node in lost}
         told = {node: why for node, since in self._since.items() if (why := self._why(view, view.nodes[node], now - since))}
         for node, why in told.items():
-            self.context.problem(f"unfenced {node}", f"{node} is offline and will not be evacuated: {why}")
-        for node in self._told - {*told}:
+            self.context.problem(f"unfenced {node}", _sentence(node, why))
+        for node in {*self.told} - {*told}:
             self.context.solved(f"unfenced {node}")
-        self._told = {*told}
+        self.told = told
+
+    def sentence(self, node: str) -> str:
+        """Return what is told of a node."""
+        return _sentence(node, self.told[node])
 
     def _lost(self, view: ClusterView) -> set[str]:
         """The compute hosts that are offline and on no record. Nobody waits for those that a person has disabled."""
@@ -64,3 +68,7 @@ class Unfenced:
         if newest is not None and newest.status == "failed":
             return f"its fencing fails, and Pacemaker tries again; {confirm}"
         return f"Pacemaker has not fenced it, as after a clean stop or where no device can; {confirm}"
+
+
+def _sentence(node: str, why: str) -> str:
+    return f"{node} is offline and will not be evacuated: {why}"

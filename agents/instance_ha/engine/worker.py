@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from ..errors import CloudError, ClusterError, ConflictError, HostError
-from ..model import STOP, TRUE, ClusterView, Record, Service
+from ..model import STOP, TRUE, UNRECORDED, ClusterView, Record, Service
 from ..nova import Nova
 from . import decide
 from .context import Context
@@ -21,6 +21,7 @@ from .limits import Failed, held, is_new
 from .missed import Missing
 from .naming import host_of
 from .quarantine import KeptOut
+from .rebooted import Rebooted
 from .rounds import Job, Rounds
 from .selection import Policy
 from .unfenced import Unfenced
@@ -41,6 +42,7 @@ class Worker:
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
         self.missing, self.unfenced, self.kept_out = Missing(context), Unfenced(context), KeptOut(context)
+        self.rebooted = Rebooted(context)
 
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
         """Take new parameters; what is remembered of hosts and of lost answers stays."""
@@ -73,6 +75,9 @@ class Worker:
             self.missing.look(view, ask)
             self.unfenced.look(view)
             self.kept_out.look(self.context.services_known)
+            self.rebooted.look(view, ask)
+            for node, text in self._unrecorded().items():
+                self.context.mark(node, UNRECORDED + text)
         except (ClusterError, HostError) as error:
             self.context.problem("cluster", str(error))
         if not view.records:
@@ -193,11 +198,20 @@ class Worker:
             self._drop(node)
         for subject in [s for s in self.context.health.problems if s.startswith("record ") and s[len("record "):] not in view.broken]:
             self.context.solved(subject)
-        for node in [node for node in self.context.shown if node not in view.records]:
+        told = {*view.records, *self._unrecorded()}
+        for node in [node for node in self.context.shown if node not in told]:
             try:
                 self.context.unshow(node)
             except (ClusterError, HostError) as error:
                 LOG.warning("%s", error)
+
+    def _unrecorded(self) -> dict[str, str]:
+        """Return what is told of nodes that are on no record."""
+        off = {node: f"away without a fencing, {len(servers)} servers are off since"
+               for node, servers in self.rebooted.left_off.items()}
+        lost = {node: f"offline, and will not be evacuated: {why}"
+                for node, why in self.unfenced.told.items()}
+        return {**off, **lost}
 
     def _drop(self, node: str) -> None:
         """Forget an incident of a node, and what was wrong with it."""
