@@ -12,7 +12,7 @@ from typing import Any
 from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
-from .engine.naming import crossed_with, host_of, is_ours
+from .engine.naming import crossed_with, doubles_of, host_of, is_ours
 from .errors import CloudError, ConfigurationError, InstanceHaError
 from .logs import clean_handlers
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, ClusterView, Record, Service
@@ -121,9 +121,13 @@ class Agent:
     def _mark_down(self, record: Record) -> None:
         try:
             nova = credentials.connect(self.values)
-            service = self._service(nova.services(), record.host or record.node)
+            services = nova.services()
+            service = self._service(services, record.host or record.node)
             if self._view and (other := crossed_with(self._view, record.node, service.host)):
                 raise ConfigurationError(f"Nova's {service.host} is the host of {other}, which is another node")
+            if self._view and (others := doubles_of(service.host, self._view, services)):
+                # Which is meant the worker looks at: one that reports is not down.
+                raise ConfigurationError(f"Nova has {others[0].host} besides {service.host}")
             nova.force_down(service, True)
             # Fenced again before it was back: the reason names the record that counts now.
             if service.enabled or (is_ours(service) and f"({record.id})" not in service.reason):

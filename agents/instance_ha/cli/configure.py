@@ -20,7 +20,7 @@ from ..configuring.identity import identity, shared
 from ..configuring.provisioning import NOVA_EVACUATE, Proposal, Wish, propose, to_protect
 from ..configuring.transaction import Transaction
 from ..engine.entry import node_of
-from ..engine.naming import host_of
+from ..engine.naming import host_of, same_name
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..model import RECORDERS
 from ..process import CLEAN_ENVIRONMENT
@@ -121,7 +121,10 @@ def _asked(args: argparse.Namespace, has: Configuration) -> tuple[str, ...]:
         raise ConfigurationError(f"Nova cannot be asked for its compute hosts: {error}; or name them: --hosts HOST,...") from None
     names = {node: host for device in devices for node, host in powering.host_map(device).items()}
     found = {host_of(names.get(node, node), domain, services): node for node in has.nodes}
-    missing = sorted({service.host for service in services} - {host for host in found if host})
+    there = {host for host in found if host}
+    # A row of before a renaming is no host that is missing.
+    missing = sorted({s.host for s in services if s.host not in there
+                      and (s.up or not any(same_name(s.host, host) for host in there))})
     if missing:
         node = missing[0].split(".")[0]
         raise ConfigurationError(

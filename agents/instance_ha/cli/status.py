@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..engine.naming import host_of
+from ..engine.naming import host_of, host_of_record
 from ..errors import ClusterError, ConfigurationError, InstanceHaError
 from ..events import iso
 from ..model import UNRECORDED, ClusterView, Record
@@ -57,7 +57,7 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
     rows: list[tuple[object, ...]] = []
     ends: list[str] = []
     for record in records:
-        host = host_of(record.host or record.node, values["domain"], services)
+        host = host_of_record(record, values["domain"], services)
         words = told.get(record.id)
         servers = server_status.look(nova, record, host, words, time.time()) if host else []
         rows += [(record.node, one.id, one.name, one.source, one.to, one.state, one.attempt, one.seconds, one.reason) for one in servers]

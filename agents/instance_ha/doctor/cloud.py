@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ..configuration import Resource
-from ..engine.naming import host_of, is_ours
+from ..engine.naming import doubles_of, host_of, is_ours
 from ..model import ClusterView, Service
 from . import rights
 from .asking import AGGREGATES, GLANCE, NOVA, PLACEMENT, Cloud
@@ -80,8 +80,15 @@ def _names(cloud: Cloud, view: ClusterView, meant: Sequence[str], domain: str, a
             yield Finding("host-unknown", node, f"Nova knows no compute host for the node {node}; it knows "
                           + (", ".join(s.host for s in computes(cloud.services)) or "none"),
                           _domain_for(node, cloud, view, domain, agents))
+    doubles: dict[str, str] = {}
+    for node, host in hosts.items():
+        doubles |= {one.host: node for one in doubles_of(host, view, cloud.services) if one.host not in hosts.values()}
     for service in computes(cloud.services):
-        if service.host not in hosts.values():
+        if service.host in doubles:
+            node = doubles[service.host]
+            yield Finding("host-twice", node, f"Nova has {service.host} besides {hosts[node]} for the node {node}; {hosts[node]} counts",
+                          to_do(f"if {service.host} is its name of before a renaming: openstack compute service delete {service.id}"))
+        elif service.host not in hosts.values():
             yield Finding("host-unprotected", service.host, f"Nova's compute host {service.host} is no node of this cluster",
                           to_do("make it one, with a power device and a level, as the README says; or, if that is meant: "
                                 f"instance-ha doctor --ignore host-unprotected={service.host}"))

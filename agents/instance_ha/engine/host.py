@@ -17,7 +17,7 @@ from .evidence import FAILS
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
-from .naming import crossed_with, host_of, is_ours
+from .naming import crossed_with, doubles_of, host_of_record, is_ours, namesakes_of
 from .rounds import Share
 from .scene import Task, Terms
 from .stayed import NAMED
@@ -116,12 +116,18 @@ class Host:
                                 f"pcmk_host_map, then: instance-ha dismiss {self.node}")
             return REST_PAUSE
         alive = self.homecoming.alive(view, service)
+        elsewhere = self._elsewhere(view, record, service, services)
+        if elsewhere:
+            self._show(f"{record.state}; Nova has several hosts of that name")
+            self.context.problem(self.node, elsewhere)
+            return REST_PAUSE
         if record.state in (CONFIRMED, PARTLY):
             owned = self._own(record)
             if owned is None:
                 self.context.say(f"{self.node}: the worker {record.worker} evacuates it")
                 return REST_PAUSE
-            doubt = "" if alive else self._doubt.look(view, owned, service)
+            doubtful = bool(doubles_of(service.host, view, services))
+            doubt = "" if alive else self._doubt.look(view, owned, service, doubtful)
             if doubt:
                 self._show(f"{record.state}; {doubt}")
                 return BUSY_PAUSE
@@ -151,8 +157,25 @@ class Host:
         return bool(node and node.online)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
-        name = host_of(record.host or record.node, self.context.domain, services)
+        name = host_of_record(record, self.context.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
+
+    def _elsewhere(self, view: ClusterView, record: Record, service: Service, services: list[Service]) -> str:
+        """Return why its servers may be those of another row of Nova's, "" for nothing.
+
+        A row of before a renaming has none, and would be evacuated without a word. Raises CloudError.
+        """
+        if record.baseline is not None or record.state != CONFIRMED:
+            return ""
+        others = namesakes_of(service.host, view, services)
+        if not others or self.context.nova.servers_on(service.host):
+            return ""
+        having = [one.host for one in others if self.context.nova.servers_on(one.host)]
+        if not having:
+            return ""
+        return (f"{self.node} is not evacuated: Nova has {service.host}, without servers, and {', '.join(having)}; which "
+                f"is it? If the latter: openstack compute service delete {service.id}; else: "
+                f"instance-ha dismiss {self.node}")
 
     def _is_unknown(self, service: Service | None) -> bool:
         """Whether Nova has not shown the host for UNKNOWN seconds: one list may leave it out."""

@@ -19,7 +19,7 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held, is_new
 from .missed import Missing
-from .naming import host_of
+from .naming import host_of_record
 from .quarantine import KeptOut
 from .rebooted import Rebooted
 from .rounds import Job, Rounds
@@ -101,7 +101,7 @@ class Worker:
 
     def _limits(self, view: ClusterView, services: list[Service]) -> dict[str, str]:
         now = time.time()
-        failed = [Failed(node, host_of(record.host or node, self.context.domain, services) or node, record)
+        failed = [Failed(node, host_of_record(record, self.context.domain, services) or node, record)
                   for node, record in view.records.items() if is_new(record, now)]
         return held(failed, services, self.context.aggregates(), self.context.policy.threshold)
 

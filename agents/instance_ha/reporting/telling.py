@@ -17,7 +17,7 @@ from .. import __version__, events, incident, params
 from ..cluster import Cluster
 from ..engine import decide
 from ..engine.evacuation import arrived
-from ..engine.naming import host_of
+from ..engine.naming import host_of_record
 from ..errors import ClusterError, HostError
 from ..events import Event
 from ..incident import Incident
@@ -127,7 +127,7 @@ class Teller:
         tale = self.tales.get(record.node)
         if tale is None:
             known = (self.history or {}).get(record.id)
-            heard = self._heard.get(host_of(record.host or record.node, worker.context.domain, worker.context.services_known) or "", "")
+            heard = self._heard.get(host_of_record(record, worker.context.domain, worker.context.services_known) or "", "")
             start = known or Incident(record.id, record.node, recorded=float(record.since), heard=heard, version=__version__)
             start = replace(start, worker=self.controller, settings=self.settings)
             tale = self.tales[record.node] = Tale(start, known is not None, clock, self._mark)
