@@ -12,7 +12,7 @@ from typing import Any
 from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
-from .engine.naming import crossed_with, doubles_of, host_of, is_ours
+from .engine.naming import crossed_with, doubles_of, host_of, is_listed, is_ours
 from .errors import CloudError, ConfigurationError, InstanceHaError
 from .logs import clean_handlers
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, ClusterView, Record, Service
@@ -100,6 +100,9 @@ class Agent:
         other = crossed_with(view, node, self.plug or node)
         if other:
             raise ConfigurationError(f"{node} is not recorded: {self.plug} is the host of {other}, which is another node; correct pcmk_host_map")
+        if not is_listed(self.values["protect_hosts"].replace(",", " ").split(), node, self.plug):
+            logging.warning("%s is not recorded: protect_hosts does not name it", node)
+            return OK
         seen = [e.completed for e in self.cluster.history(node) if e.action in proof.OFF_ACTIONS and e.completed]
         # Dying again while it is evacuated, or a controller's start that fences what it cannot reach: the same evacuation goes on.
         before = view.records.get(node)
@@ -171,7 +174,9 @@ class Agent:
         return OK
 
     def _print(self, line: Callable[[Service], str]) -> int:
-        for service in sorted(self._services(), key=lambda s: s.host):
+        wanted = self.values["protect_hosts"].replace(",", " ").split()
+        listed = [service for service in self._services() if is_listed(wanted, service.host)]
+        for service in sorted(listed, key=lambda s: s.host):
             print(printable(line(service)))
         return OK
 

@@ -99,6 +99,11 @@ FENCING: tuple[Param, ...] = (
           "means: a host that is still alive then runs its servers twice and destroys their data. "
           "3: Nova is not told; it has to notice by itself, after its service_down_time. Give both agents the same level.",
           kind="select", choices=("1", "2", "3"), default="2"),
+    Param("protect_hosts", "Hosts that are protected, where Nova's list of compute hosts is not it",
+          "Names or shell patterns separated by spaces, of Pacemaker's nodes or of Nova's hosts, in "
+          "any case and with or without the DNS domain, such as cmp-*. Empty: every compute host of "
+          "Nova. Of any other host fence_nova puts no fencing on record, nothing is evacuated from "
+          "it, and doctor and configure leave it out. Give both agents the same.", default=""),
     Param("let_in", "When a returned node is unfenced",
           "evacuated: not before its evacuation is over; until then unfencing fails and Pacemaker asks again each second, and what requires "
           "unfencing does not start. at_once: always. Only where something else keeps nova-compute from starting: the rule on evacuate-held that the "

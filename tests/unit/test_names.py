@@ -18,7 +18,10 @@ from tests.unit.little_nova import LittleNova
 from tests.unit.test_several_hosts import Written
 
 LONG_AGO, TODAY, NOW = (
-    "2026-08-01T04:00:00.000000", "2026-11-25T03:30:00.000000", "2026-11-25T04:00:00.000000")
+    "2026-08-01T04:00:00.000000",
+    "2026-11-25T03:30:00.000000",
+    "2026-11-25T04:00:00.000000",
+)
 OLD, NEW = "cmp-1", "cmp-1.example.com"
 OFF = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, "node_fenced:1")}, {}, {}, True)
 
@@ -27,24 +30,45 @@ def row(host: str, updated: str, up: bool = False, known: bool = True) -> Servic
     return Service(host, "nova-compute", host, True, up, False, "", updated, known=known)
 
 
-@pytest.mark.parametrize(("node", "domain", "rows", "found"), [
-    ("cmp-1", "", [row(OLD, LONG_AGO), row(NEW, NOW, True)], NEW),            # short → FQDN
-    ("cmp-1", "", [row(OLD, LONG_AGO), row(NEW, NOW)], NEW),                  # the same, when it has died
-    ("cmp-1", "", [row(OLD, NOW), row(NEW, LONG_AGO)], OLD),                  # FQDN → short
-    ("cmp-1", "", [row("cmp-1.a.org", LONG_AGO), row("cmp-1.b.org", NOW)], "cmp-1.b.org"),   # another domain
-    ("cmp-1", "a.org", [row("cmp-1.a.org", LONG_AGO), row("cmp-1.b.org", NOW)], "cmp-1.b.org"),
-    ("cmp-1", "b.org", [row("cmp-1.a.org", NOW), row("cmp-1.b.org", NOW)], "cmp-1.b.org"),
-    ("CMP-1", "", [row("cmp-1", LONG_AGO), row("CMP-1.example.com", NOW)], "CMP-1.example.com"),
-    ("cmp-1", "", [row(OLD, TODAY), row(NEW, NOW)], OLD),                     # not clear
-    ("cmp-1", "", [row("cmp-1.a.org", TODAY), row("cmp-1.b.org", NOW)], None),
-    ("cmp-1", "", [row(OLD, LONG_AGO, True), row(NEW, NOW)], OLD),            # what is up is not stale
-    ("cmp-1", "", [row(OLD, "", known=False), row(NEW, NOW)], OLD),           # its cell is away
-    ("cmp-1", "", [row(OLD, LONG_AGO), row(NEW, "", known=False)], OLD),
-    ("cmp-1", "", [row(OLD, "odd"), row(NEW, NOW)], OLD),
-    ("cmp-1.a.org", "", [row("cmp-1.a.org", LONG_AGO), row("cmp-1.b.org", NOW)], "cmp-1.a.org"),   # perhaps two machines
-    ("cmp-1.a.org", "", [row("cmp-1.a.org", LONG_AGO), row("cmp-1", NOW)], "cmp-1"),
-    ("cmp-1", "", [row(OLD, LONG_AGO), row("cmp-1.a.org", LONG_AGO), row("cmp-1.b.org", NOW)], "cmp-1.b.org")])
-def test_the_row_that_lives_is_meant(node: str, domain: str, rows: list[Service], found: str | None) -> None:
+@pytest.mark.parametrize(
+    ("node", "domain", "rows", "found"),
+    [
+        ("cmp-1", "", [row(OLD, LONG_AGO), row(NEW, NOW, True)], NEW),  # short → FQDN
+        ("cmp-1", "", [row(OLD, LONG_AGO), row(NEW, NOW)], NEW),  # the same, when it has died
+        ("cmp-1", "", [row(OLD, NOW), row(NEW, LONG_AGO)], OLD),  # FQDN → short
+        (
+            "cmp-1",
+            "",
+            [row("cmp-1.a.org", LONG_AGO), row("cmp-1.b.org", NOW)],
+            "cmp-1.b.org",
+        ),  # another domain
+        ("cmp-1", "a.org", [row("cmp-1.a.org", LONG_AGO), row("cmp-1.b.org", NOW)], "cmp-1.b.org"),
+        ("cmp-1", "b.org", [row("cmp-1.a.org", NOW), row("cmp-1.b.org", NOW)], "cmp-1.b.org"),
+        ("CMP-1", "", [row("cmp-1", LONG_AGO), row("CMP-1.example.com", NOW)], "CMP-1.example.com"),
+        ("cmp-1", "", [row(OLD, TODAY), row(NEW, NOW)], OLD),  # not clear
+        ("cmp-1", "", [row("cmp-1.a.org", TODAY), row("cmp-1.b.org", NOW)], None),
+        ("cmp-1", "", [row(OLD, LONG_AGO, True), row(NEW, NOW)], OLD),  # what is up is not stale
+        ("cmp-1", "", [row(OLD, "", known=False), row(NEW, NOW)], OLD),  # its cell is away
+        ("cmp-1", "", [row(OLD, LONG_AGO), row(NEW, "", known=False)], OLD),
+        ("cmp-1", "", [row(OLD, "odd"), row(NEW, NOW)], OLD),
+        (
+            "cmp-1.a.org",
+            "",
+            [row("cmp-1.a.org", LONG_AGO), row("cmp-1.b.org", NOW)],
+            "cmp-1.a.org",
+        ),  # perhaps two machines
+        ("cmp-1.a.org", "", [row("cmp-1.a.org", LONG_AGO), row("cmp-1", NOW)], "cmp-1"),
+        (
+            "cmp-1",
+            "",
+            [row(OLD, LONG_AGO), row("cmp-1.a.org", LONG_AGO), row("cmp-1.b.org", NOW)],
+            "cmp-1.b.org",
+        ),
+    ],
+)
+def test_the_row_that_lives_is_meant(
+    node: str, domain: str, rows: list[Service], found: str | None
+) -> None:
     assert host_of(node, domain, rows) == found and host_of(node, domain, rows[::-1]) == found
 
 
@@ -58,7 +82,9 @@ def test_a_host_whose_evacuation_has_begun_is_not_changed_for_another() -> None:
 
 def test_which_other_rows_are_doubtful() -> None:
     rows = [row("cmp-1.a.org", NOW), row("cmp-1.b.org", NOW), row("cmp-2", NOW)]
-    both = ClusterView({name: ClusterNode(name) for name in ("cmp-1.a.org", "cmp-1.b.org")}, {}, {}, True)
+    both = ClusterView(
+        {name: ClusterNode(name) for name in ("cmp-1.a.org", "cmp-1.b.org")}, {}, {}, True
+    )
     assert [one.host for one in namesakes_of("cmp-1.a.org", OFF, rows)] == ["cmp-1.b.org"]
     assert not namesakes_of("cmp-1.a.org", both, rows) and not doubles_of("cmp-1.a.org", OFF, rows)
     assert doubles_of("cmp-1.a.org", OFF, [row("cmp-1.a.org", LONG_AGO), rows[1]])
@@ -78,7 +104,9 @@ def little() -> Iterator[LittleNova]:
 
 
 def step(little: LittleNova, times: int = 1, host: str = "", baseline: int | None = None) -> Worker:
-    record = Record("cmp-1", CONFIRMED, "3f9c", proof="node_fenced:1", worker="me", host=host, baseline=baseline)
+    record = Record(
+        "cmp-1", CONFIRMED, "3f9c", proof="node_fenced:1", worker="me", host=host, baseline=baseline
+    )
     now = [0.0]
     worker = Worker(Context(Written(), little.nova, Policy(), "me", clock=lambda: now[0]))
     worker.context.view = OFF
@@ -111,19 +139,24 @@ def test_a_row_of_that_name_that_reports_is_not_marked_down(little: LittleNova) 
     assert not any(asked.startswith("PUT") for asked in little.asked)
 
 
-def test_a_row_without_servers_is_no_success_while_its_namesake_has_some(little: LittleNova) -> None:
+def test_a_row_without_servers_is_no_success_while_its_namesake_has_some(
+    little: LittleNova,
+) -> None:
     """Somebody has disabled the old row today, and so it does not look old."""
     little.service(OLD)["updated_at"] = TODAY
     worker = step(little, 8)
     told = worker.context.health.problems["cmp-1"]
-    assert told.startswith("cmp-1 is not evacuated: Nova has cmp-1, without servers, and cmp-1.example.com; which is it?")
+    assert told.startswith(
+        "cmp-1 is not evacuated: Nova has cmp-1, without servers, and cmp-1.example.com; which is it?"
+    )
     assert "openstack compute service delete s-nova-compute-cmp-1" in told
     assert not any(asked.startswith("PUT") for asked in little.asked)
 
 
 @pytest.mark.parametrize(("rows", "marked"), [((OLD, NEW), []), ((NEW,), [NEW]), ((OLD,), [OLD])])
 def test_fence_nova_leaves_a_doubtful_host_to_the_worker(
-        little: LittleNova, monkeypatch: pytest.MonkeyPatch, rows: tuple[str, ...], marked: list[str]) -> None:
+    little: LittleNova, monkeypatch: pytest.MonkeyPatch, rows: tuple[str, ...], marked: list[str]
+) -> None:
     little.services = [one for one in little.services if one["host"] in rows]
     monkeypatch.setattr(credentials, "connect", lambda values: little.nova)
     agent = Agent(params.resolve(params.of(params.FENCE), {"cloud": "x"}), "cmp-1", "", ",")

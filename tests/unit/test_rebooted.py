@@ -246,6 +246,21 @@ def test_a_host_that_is_on_record_or_dismissed_is_not_looked_at(world: World) ->
     assert not world.told
 
 
+def test_servers_of_a_host_that_was_fenced_without_a_record_are_told_and_not_started(
+    starter: World,
+) -> None:
+    """Its level has no fence_nova: what is known of the fencing is Pacemaker's mark."""
+    starter.boot("s1")
+    starter.run(20)
+    starter.tools.cib = cib(FENCED, recorder="fence_ipmilan")
+    starter.run(10)
+    starter.away()
+    starter.run(15)
+    starter.stop("s1")
+    starter.run(60)
+    assert "web-s1" in starter.told and not starter.started()
+
+
 def started_after(world: World) -> list[str]:
     """Reboot the host, and let Nova's power sync stop what does not run."""
     world.run(20)

@@ -323,6 +323,10 @@ class Host:
         context = self.context
         if not context.policy.enabled:
             return "evacuation is switched off (enabled=false)"
+        if not context.protects(self.node, service.host):
+            context.problem(f"held {self.node}", f"{self.node} is not evacuated: protect_hosts does not "
+                            f"name it; if that is meant: instance-ha dismiss {self.node}")
+            return "protect_hosts does not name it"
         held = context.held(self.node)
         if held:
             context.problem(f"held {self.node}", f"{self.node} is not evacuated: {held}")

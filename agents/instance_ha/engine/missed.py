@@ -43,6 +43,7 @@ class Missing:
         if fenced or _marked(found):
             found = services() or ()  # what was known may be half a minute old
         hosts = {node.name: host_of(view.named(node.name), context.domain, found) for node in unknown}
+        unknown = [node for node in unknown if context.protects(node.name, hosts[node.name])]
         marked = _marked(found)
         seen: dict[tuple[str, str], Callable[[], Record]] = {}
         for node in unknown:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterNode, ClusterView, Record, Service
 from ..rows import nova_time
@@ -86,6 +87,20 @@ def host_of_record(record: Record, domain: str, services: Iterable[Service]) -> 
     if record.baseline is not None and any(one.host == record.host for one in services):
         return record.host
     return host_of(record.host or record.node, domain, services)
+
+
+def is_listed(patterns: Sequence[str], *names: str | None) -> bool:
+    """Return True if protect_hosts names a host, by any of its names, or names none at all."""
+    whole = [name.lower() for name in names if name]
+    known = {*whole, *(name.partition(".")[0] for name in whole)}
+    wanted = [pattern.lower() for pattern in patterns]
+    return not wanted or any(fnmatchcase(name, pattern) for name in known for pattern in wanted)
+
+
+def unmatched(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return those of protect_hosts that name no host: one that was mistyped protects nothing."""
+    names = list(names)
+    return [one for one in patterns if not any(is_listed([one], name) for name in names)]
 
 
 def same_name(one: str, other: str) -> bool:

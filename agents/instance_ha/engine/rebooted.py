@@ -126,7 +126,7 @@ class Rebooted:
         absence = self._absences.get(node.name)
         if absence is None or absence.back is not None:
             service = self._service(view, node.name, self.context.services_known)
-            if service is None:
+            if service is None or not self.context.protects(node.name, service.host):
                 return
             absence = self._absences[node.name] = _Absence(now, off=absence.off if absence else {})
             absence.silence.look(service.updated)

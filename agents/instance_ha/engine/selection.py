@@ -175,6 +175,7 @@ class Policy:
     image_disks: str = EVACUATE_DISKS
     quarantine: int = 0
     after_reboot: str = TELL
+    hosts: tuple[str, ...] = ()        # protect_hosts
 
 
 def project_priorities(text: str) -> dict[str, int]:
@@ -203,5 +204,5 @@ def policy_from(values: Mapping[str, str]) -> Policy:
                             tuple(values["protect_servers"].split()), words("skip_projects"), words("protect_projects")),
         priorities=Priorities(values["user_priorities"] == "true", project_priorities(values["project_priorities"])),
         image_disks=values["image_disks"], quarantine=int(values["quarantine"]),
-        after_reboot=values["after_reboot"],
+        after_reboot=values["after_reboot"], hosts=words("protect_hosts"),
     )

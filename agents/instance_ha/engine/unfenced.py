@@ -43,8 +43,10 @@ class Unfenced:
         aside = {*view.records, *view.broken, *view.dismissed}
         services = [one for one in self.context.services_known if one.binary == "nova-compute"]
         enabled = {one.host for one in services if one.enabled}
-        return {node.name for node in view.nodes.values() if node.online is False and node.name not in aside
-                and host_of(view.named(node.name), self.context.domain, services) in enabled}
+        lost = {node.name: host_of(view.named(node.name), self.context.domain, services)
+                for node in view.nodes.values() if node.online is False and node.name not in aside}
+        return {node for node, host in lost.items()
+                if host in enabled and self.context.protects(node, host)}
 
     def _why(self, view: ClusterView, node: ClusterNode, seconds: float) -> str:
         """Why it will not be evacuated, "" where that is not known yet."""

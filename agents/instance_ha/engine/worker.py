@@ -19,7 +19,7 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held, is_new
 from .missed import Missing
-from .naming import host_of_record
+from .naming import host_of, host_of_record, is_listed, unmatched
 from .quarantine import KeptOut
 from .rebooted import Rebooted
 from .rounds import Job, Rounds
@@ -69,6 +69,7 @@ class Worker:
         self.context.solved("quorum")
         for node, raw in view.broken.items():
             self.context.problem(f"record {node}", f"the record of {node} cannot be read: {raw[:60]!r}; correct or delete the node attribute")
+        self._unmatched(view)
         ask = functools.cache(self._services)
         try:
             self._hold_back(view)
@@ -99,11 +100,25 @@ class Worker:
             if wanted.get(node, "") != view.held.get(node, ""):
                 self.context.cluster.hold(node, wanted.get(node, ""))
 
+    def _unmatched(self, view: ClusterView) -> None:
+        """A name in protect_hosts that is no host's protects nothing: nobody else would say so."""
+        hosts = [one.host for one in self.context.services_known]
+        names = [*view.nodes, *view.mapped.values(), *hosts]
+        odd = unmatched(self.context.policy.hosts, names) if hosts else []
+        if odd:
+            said = f"protect_hosts names what is no host: {', '.join(odd)}"
+            self.context.problem("protect_hosts", said)
+        else:
+            self.context.solved("protect_hosts")
+
     def _limits(self, view: ClusterView, services: list[Service]) -> dict[str, str]:
         now = time.time()
+        domain, hosts = self.context.domain, self.context.policy.hosts
+        node_of = {host_of(view.named(node), domain, services) or "": node for node in view.nodes}
         failed = [Failed(node, host_of_record(record, self.context.domain, services) or node, record)
                   for node, record in view.records.items() if is_new(record, now)]
-        return held(failed, services, self.context.aggregates(), self.context.policy.threshold)
+        protected = [one for one in services if is_listed(hosts, one.host, node_of.get(one.host))]
+        return held(failed, protected, self.context.aggregates(), self.context.policy.threshold)
 
     def _act(self, looking: list[Host]) -> dict[str, int]:
         """Choose over all hosts, and do it, all at once. How many servers of each were acted upon."""
