@@ -52,23 +52,29 @@ class Unfenced:
         """Why it will not be evacuated, "" where that is not known yet."""
         if view.fences_nobody:
             return view.fences_nobody if seconds >= GRACE else ""
+        if node.name in view.unfenced:
+            return view.unfenced[node.name] if seconds >= GRACE else ""
         if seconds < LONG:
             return ""
         if node.mark:
             return f"it was fenced, and no fencing level of it has fence_nova (instance-ha doctor); now: instance-ha host-evacuate {node.name}"
         asked, why = self._whys.get(node.name, (float("-inf"), ""))
         if self.context.clock() - asked >= LOOK:
-            why = self._of_history(node.name)
+            why = self._of_history(node.name, node.name in view.stopped)
             self._whys[node.name] = self.context.clock(), why
         return why
 
-    def _of_history(self, node: str) -> str:
+    def _of_history(self, node: str, stopped: bool) -> str:
         newest = next((event for event in self.context.cluster.history(node) if event.action in OFF_ACTIONS), None)
         confirm = f"if it is off for sure: pcs stonith confirm {node}"
         if newest is not None and newest.status == "pending":
             return "Pacemaker is still fencing it"
+        if self.context.cluster.can_be_fenced(node) is False:
+            return f"no fence device that runs can fence it (instance-ha doctor); {confirm}"
         if newest is not None and newest.status == "failed":
             return f"its fencing fails, and Pacemaker tries again; {confirm}"
+        if stopped:
+            return f"its connection is told to stop (target-role, stop-all-resources); {confirm}"
         return f"Pacemaker has not fenced it, as after a clean stop or where no device can; {confirm}"
 
 
