@@ -25,6 +25,7 @@ TOLD = "evacuation-"       # and the name of a node: what a worker tells of it i
 UNRECORDED = "no record; "  # how that begins for a node that is not on record
 
 DISABLED_BY_US = "instance-ha:"
+MAINTENANCE = "maintenance:"   # how the reason begins that `instance-ha maintenance on` gives: a person's
 UNREADABLE = "unreadable"  # our own word for a migration whose row is odd: nobody knows that it has ended
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
 FAILED = frozenset(("failed", "error"))   # ended by a destination, or by the scheduler

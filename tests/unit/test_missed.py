@@ -12,7 +12,7 @@ from instance_ha.engine.worker import Worker
 from instance_ha.model import FenceEvent
 from instance_ha.process import Outcome
 
-from tests.unit.fake import Fake
+from tests.unit.fake import ROW, Fake
 
 REMOTE = '<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>'
 FENCED = '<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="false" node_fenced="1795559437"/>'
@@ -153,19 +153,24 @@ def test_the_newest_fencing_counts() -> None:
     (OFFLINE, "pending", "Pacemaker is still fencing it"),
     (OFFLINE, "success", "Pacemaker has not fenced it, as after a clean stop or where no device can"),
     (FENCED, "success", "it was fenced, and no fencing level of it has fence_nova"), (ONLINE, "failed", "")])
-@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize(("more", "servers", "awaited"), [
+    ({}, 0, True), ({"status": "disabled"}, 0, False), ({"status": "disabled", "disabled_reason": "broken fan"}, 1, True),
+    ({"status": "disabled", "disabled_reason": "maintenance: planned work"}, 1, False)])
 def test_a_host_that_is_off_for_long_and_on_no_record_is_told_with_the_reason(
-        fake: Fake, monkeypatch: pytest.MonkeyPatch, state: str, status: str, words: str, enabled: bool) -> None:
+        fake: Fake, monkeypatch: pytest.MonkeyPatch, state: str, status: str, words: str,
+        more: dict[str, str], servers: int, awaited: bool) -> None:
+    """One that a person has disabled counts while it has servers, but for planned maintenance."""
     tools, now = Pacemaker(cib(state), status), [0.0]
     monkeypatch.setattr(door, "run", tools)
-    fake.says(200, {"services": [{**UP, "status": "enabled" if enabled else "disabled"}]})
+    fake.says(200, {"services": [{**UP, "state": "down", **more}]})
+    fake.says_always("/servers/detail?all_tenants=1&host=cmp-1&limit=500", {"servers": [ROW] * servers})
     worker = Worker(Context(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0]))
     worker.context.services_known = fake.nova.services()
     for now[0] in (0.0, 59.0, 60.0):
         assert "unfenced cmp-1" not in worker.context.health.problems
         worker.unfenced.look(worker.context.cluster.view())
     told = worker.context.health.problems.get("unfenced cmp-1", "")
-    assert (words in told and told.startswith("cmp-1 is offline and will not be evacuated: ")) if words and enabled else not told
+    assert (words in told and told.startswith("cmp-1 is offline and will not be evacuated: ")) if words and awaited else not told
 
 
 META = ('<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"><meta_attributes id="m">'
@@ -238,3 +243,13 @@ def test_what_makes_its_fencing_fail_is_told_within_a_minute(
 def test_no_cib_of_a_host_that_is_online_tells_anything(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     for text, _ in SOON_TOLD:
         assert told_after(fake, monkeypatch, Pacemaker(text.replace(OFFLINE, ONLINE)), 5.0, 60.0) == ["", ""]
+
+
+def test_a_part_of_the_cluster_without_quorum_says_that_nothing_is_done(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever no-quorum-policy says: with "ignore" Pacemaker fences all the same, and the worker does not go by it."""
+    for policy in ("ignore", "freeze", "stop"):
+        text = with_property("no-quorum-policy", policy).replace('have-quorum="1"', 'have-quorum="0"')
+        monkeypatch.setattr(door, "run", Pacemaker(text))
+        worker = Worker(Context(Cluster(), fake.nova, Policy(), "me"))
+        worker.turn()
+        assert worker.context.health.problems == {"quorum": "this part of the cluster has no quorum; nothing is done"}

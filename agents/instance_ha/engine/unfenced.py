@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ..model import ClusterNode, ClusterView
+import contextlib
+
+from ..errors import CloudError
+from ..model import MAINTENANCE, ClusterNode, ClusterView, Service
 from .context import Context
 from .naming import host_of
 from .proof import OFF_ACTIONS
@@ -19,6 +22,7 @@ class Unfenced:
         self.context = context
         self._since: dict[str, float] = {}
         self._whys: dict[str, tuple[float, str]] = {}   # when the fencers were asked, and what follows
+        self._servers: dict[str, tuple[float, bool]] = {}   # of disabled hosts: when Nova was asked
         self.told: dict[str, str] = {}                  # why, by node
 
     def look(self, view: ClusterView) -> None:
@@ -39,14 +43,27 @@ class Unfenced:
         return _sentence(node, self.told[node])
 
     def _lost(self, view: ClusterView) -> set[str]:
-        """The compute hosts that are offline and on no record. Nobody waits for those that a person has disabled."""
+        """Return the compute hosts that are offline and on no record.
+
+        Nobody waits for one in planned maintenance, or for one that is disabled and has no servers.
+        """
         aside = {*view.records, *view.broken, *view.dismissed}
-        services = [one for one in self.context.services_known if one.binary == "nova-compute"]
-        enabled = {one.host for one in services if one.enabled}
-        lost = {node.name: host_of(view.named(node.name), self.context.domain, services)
+        services = {one.host: one for one in self.context.services_known if one.binary == "nova-compute"}
+        lost = {node.name: host_of(view.named(node.name), self.context.domain, services.values())
                 for node in view.nodes.values() if node.online is False and node.name not in aside}
-        return {node for node, host in lost.items()
-                if host in enabled and self.context.protects(node, host)}
+        return {node for node, host in lost.items() if host and self.context.protects(node, host)
+                and (services[host].enabled or self._has_servers(services[host]))}
+
+    def _has_servers(self, service: Service) -> bool:
+        """Return whether a disabled host that is down has servers all the same, asked each LOOK seconds."""
+        if service.up or not service.known or service.reason.startswith(MAINTENANCE):
+            return False
+        asked, found = self._servers.get(service.host, (float("-inf"), False))
+        if self.context.clock() - asked >= LOOK:
+            with contextlib.suppress(CloudError):
+                found = bool(self.context.nova.servers_on(service.host))
+            self._servers[service.host] = self.context.clock(), found
+        return found
 
     def _why(self, view: ClusterView, node: ClusterNode, seconds: float) -> str:
         """Why it will not be evacuated, "" where that is not known yet."""
