@@ -149,7 +149,7 @@ def _actions(scene: Scene, worker: Resource) -> Iterator[Finding]:
 
 def failure_timeout(scene: Scene, resource: Resource) -> Iterator[Finding]:
     """Of both agents, and of nova-compute."""
-    if not resource.meta.get("failure-timeout") and "failure-timeout" not in scene.has.defaults:
+    if not resource.forgets_failures:
         yield Finding("failure-timeout", resource.id, f"{resource.id} has no failure-timeout", meta(resource, "failure-timeout", "60s"))
 
 
