@@ -258,7 +258,18 @@ def test_servers_of_a_host_that_was_fenced_without_a_record_are_told_and_not_sta
     starter.run(15)
     starter.stop("s1")
     starter.run(60)
-    assert "web-s1" in starter.told and not starter.started()
+    assert starter.told.startswith("cmp-1 was fenced without a record; 1 servers are off since: web-s1")
+    assert not starter.started()
+
+
+def test_a_worker_that_takes_over_while_the_host_is_away_tells_of_it(world: World) -> None:
+    world.boot("s1")
+    world.tools.cib, world.reports = cib(OFFLINE), False
+    world.run(60)
+    world.worker = Worker(world.worker.context)
+    world.away(60)
+    world.run(60)
+    assert "web-s1" in world.told
 
 
 def started_after(world: World) -> list[str]:
@@ -603,7 +614,7 @@ def test_metrics_hook_and_crm_mon_have_it(
     teller.close()
     assert caplog.text.count("event=left-off") == 1 and "servers=1" in caplog.text
     shown = [change for change in world.tools.changes if "evacuation-cmp-1" in change]
-    assert "no record; away without a fencing, 1 servers are off since" in shown[-1]
+    assert "no record; back, and not evacuated; 1 servers are off since" in shown[-1]
 
 
 def test_the_metric_counts_them(world: World, tmp_path: Any) -> None:

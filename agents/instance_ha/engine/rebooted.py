@@ -82,9 +82,11 @@ class Rebooted:
         """Return what is told of a node."""
         servers = self.left_off.get(node, [])
         names = ", ".join(f"{one.name[:SHORT]} ({one.id})" for one in servers[:NAMED])
+        fenced = node in self._absences and self._absences[node].marked
+        how = "was fenced without a record" if fenced else "was away without a fencing"
         more = ", ..." if len(servers) > NAMED else ""
         return (
-            f"{node} was away without a fencing; {len(servers)} servers are off since: {names}{more}"
+            f"{node} {how}; {len(servers)} servers are off since: {names}{more}"
             f"; start them (openstack server start ID), or: instance-ha dismiss {node}"
         )
 

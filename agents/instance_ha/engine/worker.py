@@ -222,7 +222,7 @@ class Worker:
 
     def _unrecorded(self) -> dict[str, str]:
         """Return what is told of nodes that are on no record."""
-        off = {node: f"away without a fencing, {len(servers)} servers are off since"
+        off = {node: f"back, and not evacuated; {len(servers)} servers are off since"
                for node, servers in self.rebooted.left_off.items()}
         lost = {node: f"offline, and will not be evacuated: {why}"
                 for node, why in self.unfenced.told.items()}
