@@ -16,7 +16,7 @@ WANTED = (
     ("fencing", "fence_nova, package fence-agents or fence-agents-common"),
 )
 TOO_OLD = "Python %d.%d or newer is needed, and %s is %d.%d: name another one with PYTHON="
-SEE = 'see "Install" in README.md'
+SEE = 'see docs/install.md'
 
 
 def missing(modules):

@@ -28,6 +28,8 @@ FINDINGS_FROM, FINDINGS_TO = "<!-- from agents/instance_ha/doctor/kinds.py: pyth
 STATES_PAGE = ROOT / "docs" / "states.md"
 HEAD = """# Parameters
 
+For operators who set them.
+
 Made from `agents/instance_ha/params.py` by `python3 -m tests.docs`; a unit test compares the two.
 
 Dashes and underscores in a name mean the same to the agents, but pcs takes only the names as they are written here. A name wins over
@@ -38,6 +40,8 @@ With `cloud`, the kind of endpoint is what clouds.yaml says, and the parameter `
 `public`, so write `interface: internal` there where that is meant. `cacert` and `insecure=true` count before what clouds.yaml says of TLS.
 """
 STATES_HEAD = """# States
+
+For operators.
 
 What is done with a server, by the state it was in when its host died. Made from `agents/instance_ha/engine/states.py` by `python3 -m tests.docs`;
 `tests/nova/test_states.py` brings a server into each of these states on a real Nova, lets its host die, and holds

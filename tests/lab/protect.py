@@ -1,6 +1,7 @@
-"""The laboratory's cluster protected as the README tells an operator to: agents by `make install`, the rest by pcs.
+"""The laboratory's cluster protected as docs/install.md says: agents by `make install`, the rest by pcs.
 
-The commands are the README's; where it says systemd:nova-compute the laboratory, which has no systemd, has ocf:lab:nova-compute.
+The commands are those of that page. Where it has systemd:nova-compute, the laboratory, which has
+no systemd, has ocf:lab:nova-compute.
 """
 
 from __future__ import annotations

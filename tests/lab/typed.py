@@ -1,4 +1,4 @@
-"""The README's lines by hand, as an operator of the laboratory types them."""
+"""The lines of docs/install.md, as an operator of the laboratory types them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from tests.lab import bmc
 from tests.lab.common import CLOUD_ADDRESS, REPOSITORY, Node, Size
 
-HEADS = {"pcs": "pcs, on one controller:\n\n```\n", "crm": "crmsh:\n\n```\n"}
+PAGE = REPOSITORY / "docs" / "install.md"
+HEADS = {"pcs": "pcs, on one controller:\n\n```\n", "crm": "crmsh, on one controller:\n\n```\n"}
 ONLY = {False: "   # full members only", True: "   # remote nodes only"}    # by whether the compute hosts are members: what is left out
 EACH_CONTROLLER = "   # and so for each controller"
 
 
 def lines(tool: str, members: bool) -> list[str]:
-    """The lines for compute hosts of one kind, as they stand there."""
-    block = (REPOSITORY / "README.md").read_text().split(HEADS[tool])[1].split("```")[0].strip()
-    return [line for line in block.splitlines() if not line.endswith(ONLY[members])]
+    """Return the lines for compute hosts of one kind, those that go on after a backslash as one."""
+    block = PAGE.read_text(encoding="utf-8").split(HEADS[tool])[1].split("```")[0].strip()
+    whole = re.sub(r" \\\n +", " ", block)
+    return [line for line in whole.splitlines() if not line.endswith(ONLY[members])]
 
 
 def commands(tool: str, size: Size) -> Iterator[list[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,10 +74,47 @@ def test_each_test_that_the_page_on_security_names_is_there() -> None:
     assert not [name for name, path in where.items() if not path.exists()]
 
 
-def test_each_chapter_that_the_index_names_is_there() -> None:
-    index = (docs.ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    for line in index.splitlines():
-        for page, named in re.findall(r'\]\(([^)]+\.md)\), ((?:"[^"]+"(?: and )?)+)', line):
-            text = (docs.ROOT / "docs" / page).resolve().read_text(encoding="utf-8")
-            for title in re.findall('"([^"]+)"', named):
-                assert re.search(rf"^#+ .*{re.escape(title)}", text, re.MULTILINE), f"{page} has no chapter {title!r}"
+def pieces(node: ast.AST) -> Iterator[str]:
+    """Yield the constant parts of an expression that makes a text."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value.strip(" :;,.")
+    for child in ast.iter_child_nodes(node):
+        yield from pieces(child)
+
+
+def test_each_problem_that_the_worker_reports_has_a_row() -> None:
+    """Long constant parts of its text; what is an error's text, or a name, is not looked for."""
+    page = " ".join(docs.OPERATIONS_PAGE.read_text(encoding="utf-8").split())
+    texts = [call.args[1] for path in sorted((docs.ROOT / "agents").rglob("*.py"))
+             for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+             if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "problem"]
+    assert len(texts) > 15
+    missing = [piece for text in texts for piece in pieces(text) if len(piece) >= 12 and piece not in page]
+    assert not missing, "docs/operations.md, \"Why the monitor is degraded\", has no row for these"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_link_leads_to_a_chapter_that_is_not_there(page: Path) -> None:
+    """Of the form [page](page.md), "Chapter"."""
+    if page.name == "CHANGELOG.md":
+        return
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    for name, titles in re.findall(r'\]\(([^)\s]+\.md)\), ((?:"[^"]+"(?:,? and )?)+)', text):
+        chapters = (page.parent / name).read_text(encoding="utf-8")
+        for title in re.findall('"([^"]+)"', titles):
+            assert re.search(rf"^#+ .*{re.escape(title)}", chapters, re.MULTILINE), f"{name} has no chapter {title!r}"
+
+
+def test_the_readme_is_short() -> None:
+    lines = (docs.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 150
+    assert not [line for line in lines if len(line) > 100 and not line.startswith("|")]
+
+
+OTHERS = ("faults.md", "platforms.md")     # results, as they were found
+
+
+def test_each_page_says_for_whom_it_is() -> None:
+    for page in sorted((docs.ROOT / "docs").glob("*.md")):
+        if page.name not in OTHERS:
+            assert page.read_text(encoding="utf-8").split("\n\n", 2)[1].startswith("For "), page.name

@@ -1,4 +1,4 @@
-"""The README's lines by hand, typed one after the other on a bare cluster: each is taken, and what comes of it protects."""
+"""The lines of docs/install.md, typed on a bare cluster: each is taken, and the result protects."""
 
 from __future__ import annotations
 
