@@ -50,8 +50,8 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     levels = {name: _levels(has, name) for name in {*records, *off}}
     parameters = has.resources[resource].params if resource in has.resources else {}
     return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters,
-                       frozenset(dismissed), held, _told(root), mapped, _fences_nobody(has), _unfenced(has),
-                       _stopped(has))
+                       frozenset(dismissed), held, _told(root), mapped,
+                       _fences_nobody(has), _unfenced(has), _stopped(has))
 
 
 def _written(root: Any) -> dict[str, dict[str, str]]:
@@ -94,7 +94,10 @@ def _fences_nobody(has: Configuration) -> str:
 
 
 def _stopped(has: Configuration) -> frozenset[str]:
-    """Return the remote nodes whose connection is told to stop. One that was lost is fenced all the same."""
+    """Return the remote nodes whose connection is told to stop.
+
+    One that was lost is fenced all the same.
+    """
     every = has.properties.is_true("stop-all-resources")
     return frozenset(name for name, node in has.nodes.items() if node.remote
                      and (every or (name in has.resources and has.resources[name].disabled)))
@@ -107,7 +110,8 @@ def _unfenced(has: Configuration) -> dict[str, str]:
     maintenance changes nothing about that.
     """
     found = {}
-    for name in (one.name for one in has.nodes.values() if one.remote and one.name in has.resources):
+    remotes = [name for name, node in has.nodes.items() if node.remote]
+    for name in (name for name in remotes if name in has.resources):
         meta = has.resources[name].meta
         if meta.get("maintenance", "").lower() in YES:
             found[name] = "its connection is in maintenance (meta maintenance=true)"

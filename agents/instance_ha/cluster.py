@@ -47,7 +47,7 @@ class Cluster:
         return self._capable_of(node) or []
 
     def can_be_fenced(self, node: str) -> bool | None:
-        """Return whether any fence device can fence a node now; None where the fencer does not tell."""
+        """Return whether any fence device can fence a node now, None where nobody tells."""
         devices = self._capable_of(node)
         return None if devices is None else bool(devices)
 

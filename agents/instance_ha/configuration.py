@@ -67,7 +67,7 @@ class Resource:
 
     @property
     def forgets_failures(self) -> bool:
-        """Return True if a failure of it counts for a while only: a failure-timeout of 0 is none."""
+        """Return True if a failure counts for a while only: a failure-timeout of 0 is none."""
         given = seconds(self.meta.get("failure-timeout"))
         return bool(given and given > 0) or "failure-timeout" in self.unsure
 

@@ -25,7 +25,7 @@ TOLD = "evacuation-"       # and the name of a node: what a worker tells of it i
 UNRECORDED = "no record; "  # how that begins for a node that is not on record
 
 DISABLED_BY_US = "instance-ha:"
-MAINTENANCE = "maintenance:"   # how the reason begins that `instance-ha maintenance on` gives: a person's
+MAINTENANCE = "maintenance:"   # how the reason begins that `instance-ha maintenance on` gives
 UNREADABLE = "unreadable"  # our own word for a migration whose row is odd: nobody knows that it has ended
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
 FAILED = frozenset(("failed", "error"))   # ended by a destination, or by the scheduler
@@ -282,8 +282,8 @@ class Group:
 @dataclass(frozen=True)
 class Action:
     """Something that was asked of a server. `started` and `updated` are Nova's own texts, which sort as the times do. `user`
-    and `project` are the ids of who asked, by Nova's own record. `by_nova`: it says that nobody did,
-    as of what nova-compute asks by itself; False also where it does not tell."""
+    and `project` are the ids of who asked, by Nova's own record. `by_nova`: it says that nobody
+    did, as of what nova-compute asks by itself; False also where it does not tell."""
 
     name: str
     request: str

@@ -154,7 +154,8 @@ def online() -> tuple[set[str], str | None]:
     try:
         from lxml import etree  # not at the top: a BMC that switches a node does not wait for it
     except ImportError:
-        raise LabError(f"{sys.executable} has no lxml: use {VENV / 'bin' / 'python'}, or install lxml") from None
+        python = VENV / "bin" / "python"
+        raise LabError(f"{sys.executable} has no lxml: use {python}, or install lxml") from None
 
     for node in size().nodes:
         if not node.member or not machine.is_on(node) or machine.is_frozen(node):

@@ -137,8 +137,8 @@ def _asked(args: argparse.Namespace, has: Configuration) -> tuple[str, ...]:
     if wanted:
         chosen = [node for host, node in found.items() if host and is_listed(wanted, node, host)]
         if not chosen:
-            raise ConfigurationError(f"protect_hosts={' '.join(wanted)} names no node of this cluster "
-                                     "that Nova has a compute service for")
+            raise ConfigurationError(f"protect_hosts={' '.join(wanted)} names no node of this "
+                                     "cluster that Nova has a compute service for")
         return tuple(sorted(node for node in chosen if not has.nodes[node].guest))
     hosts = to_protect(has, nodes)
     for node in sorted(nodes - hosts):

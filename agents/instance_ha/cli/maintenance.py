@@ -63,7 +63,8 @@ def _on(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNod
                                  "move them first (openstack server migrate --live-migration), or give --keep-servers")
     if service.enabled:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        nova.disable(service, f"{MAINTENANCE} {args.reason} (since {since} by {os.environ.get('USER', 'root')})")
+        who = os.environ.get("USER", "root")
+        nova.disable(service, f"{MAINTENANCE} {args.reason} (since {since} by {who})")
     print(f"{service.host}: disabled in Nova")
     late = [] if args.keep_servers else nova.servers_on(service.host)
     if late:

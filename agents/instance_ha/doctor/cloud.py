@@ -90,12 +90,15 @@ def _names(cloud: Cloud, view: ClusterView, meant: Sequence[str], domain: str, a
                           _domain_for(node, cloud, view, domain, agents))
     doubles: dict[str, str] = {}
     for node, host in hosts.items():
-        doubles |= {one.host: node for one in doubles_of(host, view, cloud.services) if one.host not in hosts.values()}
+        others = [one.host for one in doubles_of(host, view, cloud.services)]
+        doubles |= {other: node for other in others if other not in hosts.values()}
     for service in computes(cloud.services):
         if service.host in doubles:
             node = doubles[service.host]
-            yield Finding("host-twice", node, f"Nova has {service.host} besides {hosts[node]} for the node {node}; {hosts[node]} counts",
-                          to_do(f"if {service.host} is its name of before a renaming: openstack compute service delete {service.id}"))
+            what = f"Nova has {service.host} besides {hosts[node]} for the node {node}"
+            yield Finding("host-twice", node, f"{what}; {hosts[node]} counts",
+                          to_do(f"if {service.host} is its name of before a renaming: "
+                                f"openstack compute service delete {service.id}"))
         elif service.host not in hosts.values() and is_listed(listed_hosts(agents), service.host):
             yield Finding("host-unprotected", service.host, f"Nova's compute host {service.host} is no node of this cluster",
                           to_do("make it one, with a power device and a level, as the README says; or, if that is meant: "

@@ -140,7 +140,8 @@ _CLOUD = (
     ("protect-hosts", ERROR, "protect_hosts names what is no host",
      "What was meant is not protected."),
     ("host-twice", WARNING, "Nova has several compute services of one short name",
-     "After a renaming it keeps the old row. The one that was heard last counts; where that is not clear, nothing is evacuated."),
+     "After a renaming it keeps the old row. The one that was heard last counts; where that is not "
+     "clear, nothing is evacuated."),
     ("host-unprotected", ERROR, "a compute host of Nova is no node of this cluster, or a controller that is not fenced as one",
      "When it dies, nobody notices, and nothing is evacuated from it."),
     ("forced-down", ERROR, "a host is forced down in Nova and not on record", "It takes no servers, and nobody gives it back."),

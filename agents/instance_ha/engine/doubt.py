@@ -21,8 +21,9 @@ class Doubt:
         self._since: float | None = None
         self._reports = Reports()
 
-    def look(self, view: ClusterView, record: Record, service: Service, doubtful: bool = False) -> str:
-        """What speaks against it now, "" for nothing. `doubtful`: Nova has another host of that name."""
+    def look(self, view: ClusterView, record: Record, service: Service,
+             doubtful: bool = False) -> str:
+        """What speaks against it now, "" for nothing. `doubtful`: Nova has more hosts of its name."""
         now, node = self.context.clock(), view.nodes.get(self.node)
         if self._reports.look(service) >= SURE:
             if self._sure and node is not None and node.online:
@@ -32,7 +33,8 @@ class Doubt:
                                 f" If this is an old record: instance-ha dismiss {self.node}")
             return "nova-compute reports"
         # A node and a host of different names may belong to two machines: what is proven of one says nothing of the other then.
-        if self._sure or (not doubtful and same_name(self.node, service.host) and proof.is_current(record, node, service)):
+        same = same_name(self.node, service.host) and not doubtful
+        if self._sure or (same and proof.is_current(record, node, service)):
             self._sure = True
             return ""
         if self._since is None:

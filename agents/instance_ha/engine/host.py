@@ -160,10 +160,11 @@ class Host:
         name = host_of_record(record, self.context.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
 
-    def _elsewhere(self, view: ClusterView, record: Record, service: Service, services: list[Service]) -> str:
+    def _elsewhere(self, view: ClusterView, record: Record, service: Service,
+                   services: list[Service]) -> str:
         """Return why its servers may be those of another row of Nova's, "" for nothing.
 
-        A row of before a renaming has none, and would be evacuated without a word. Raises CloudError.
+        A row of before a renaming has none, and would count as evacuated. Raises CloudError.
         """
         if record.baseline is not None or record.state != CONFIRMED:
             return ""
@@ -173,9 +174,9 @@ class Host:
         having = [one.host for one in others if self.context.nova.servers_on(one.host)]
         if not having:
             return ""
-        return (f"{self.node} is not evacuated: Nova has {service.host}, without servers, and {', '.join(having)}; which "
-                f"is it? If the latter: openstack compute service delete {service.id}; else: "
-                f"instance-ha dismiss {self.node}")
+        return (f"{self.node} is not evacuated: Nova has {service.host}, without servers, and "
+                f"{', '.join(having)}; which is it? If the latter: openstack compute service "
+                f"delete {service.id}; else: instance-ha dismiss {self.node}")
 
     def _is_unknown(self, service: Service | None) -> bool:
         """Whether Nova has not shown the host for UNKNOWN seconds: one list may leave it out."""
@@ -324,8 +325,8 @@ class Host:
         if not context.policy.enabled:
             return "evacuation is switched off (enabled=false)"
         if not context.protects(self.node, service.host):
-            context.problem(f"held {self.node}", f"{self.node} is not evacuated: protect_hosts does not "
-                            f"name it; if that is meant: instance-ha dismiss {self.node}")
+            context.problem(f"held {self.node}", f"{self.node} is not evacuated: protect_hosts "
+                            f"does not name it; if that is meant: instance-ha dismiss {self.node}")
             return "protect_hosts does not name it"
         held = context.held(self.node)
         if held:

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterNode, ClusterView, Record, Service
 from ..rows import nova_time
 
-STALE = 3600.0     # seconds: of two rows of one short name, one that was heard so much earlier is a stale one
+STALE = 3600.0     # seconds by which a row is heard earlier than another of its name to be stale
 
 
 def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Mapping[str, ClusterNode], domain: str) -> frozenset[str]:
@@ -44,7 +44,8 @@ def host_of(node: str, domain: str, services: Iterable[Service]) -> str | None:
     rows = {service.host: service for service in services if service.binary == "nova-compute"}
     hosts = sorted(rows)
     wanted = [node] + ([f"{node.split('.')[0]}.{domain}"] if domain else [])
-    short = [host for host in hosts if same_name(host, node) and ("." not in node or "." not in host)]
+    short = [host for host in hosts
+             if same_name(host, node) and ("." not in node or "." not in host)]
     exact = [host for name in wanted for host in hosts if host.lower() == name.lower()]
     named = [*exact[:1], *short]
     living = [host for host in dict.fromkeys(named)
@@ -67,7 +68,8 @@ def namesakes_of(host: str, view: ClusterView, services: Iterable[Service]) -> l
     of the cluster have by their whole name: which of them is meant may be doubtful."""
     taken = {name.lower() for name in (*view.nodes, *view.mapped.values())}
     return [one for one in services if one.binary == "nova-compute" and one.host != host
-            and same_name(one.host, host) and ("." not in one.host or one.host.lower() not in taken)]
+            and same_name(one.host, host)
+            and ("." not in one.host or one.host.lower() not in taken)]
 
 
 def doubles_of(host: str, view: ClusterView, services: Iterable[Service]) -> list[Service]:

@@ -17,7 +17,7 @@ from ..rows import nova_time
 from .states import SHUT_DOWN
 
 STOP = "stop"
-# Seconds before the last report of nova-compute: the host's shutdown may have stopped what went off.
+# Seconds before the last report of nova-compute: what went off then the shutdown may have stopped.
 SOON = 300.0
 LEAD = 10.0  # seconds that nova-compute may work before its first report
 # Nova's names of what leaves a server running, and of what leaves it as it was.

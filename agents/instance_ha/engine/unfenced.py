@@ -48,14 +48,15 @@ class Unfenced:
         Nobody waits for one in planned maintenance, or for one that is disabled and has no servers.
         """
         aside = {*view.records, *view.broken, *view.dismissed}
-        services = {one.host: one for one in self.context.services_known if one.binary == "nova-compute"}
+        known = self.context.services_known
+        services = {one.host: one for one in known if one.binary == "nova-compute"}
         lost = {node.name: host_of(view.named(node.name), self.context.domain, services.values())
                 for node in view.nodes.values() if node.online is False and node.name not in aside}
         return {node for node, host in lost.items() if host and self.context.protects(node, host)
                 and (services[host].enabled or self._has_servers(services[host]))}
 
     def _has_servers(self, service: Service) -> bool:
-        """Return whether a disabled host that is down has servers all the same, asked each LOOK seconds."""
+        """Return whether a disabled host that is down has servers, asked each LOOK seconds."""
         if service.up or not service.known or service.reason.startswith(MAINTENANCE):
             return False
         asked, found = self._servers.get(service.host, (float("-inf"), False))

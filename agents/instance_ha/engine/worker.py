@@ -112,10 +112,10 @@ class Worker:
             self.context.solved("protect_hosts")
 
     def _limits(self, view: ClusterView, services: list[Service]) -> dict[str, str]:
-        now = time.time()
-        domain, hosts = self.context.domain, self.context.policy.hosts
+        now, domain = time.time(), self.context.domain
+        hosts = self.context.policy.hosts
         node_of = {host_of(view.named(node), domain, services) or "": node for node in view.nodes}
-        failed = [Failed(node, host_of_record(record, self.context.domain, services) or node, record)
+        failed = [Failed(node, host_of_record(record, domain, services) or node, record)
                   for node, record in view.records.items() if is_new(record, now)]
         protected = [one for one in services if is_listed(hosts, one.host, node_of.get(one.host))]
         return held(failed, protected, self.context.aggregates(), self.context.policy.threshold)

@@ -24,7 +24,7 @@ TABLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "host_servers": (GAUGE, "Protected servers of each host on record, by how they stand.", ("node", "state")),
     "host_held": (GAUGE, "1 for each host whose evacuation waits for a person (threshold, max_failures).", ("node",)),
     "host_not_fenced": (
-        GAUGE, "1 for each compute host that is offline and on no record, and will not be evacuated.",
+        GAUGE, "1 for each compute host that is offline, on no record, and not to be evacuated.",
         ("node",)),
     "servers_left_off": (
         GAUGE, "Servers that are off since their host was away without being fenced.", ("node",)),

@@ -127,7 +127,9 @@ class Teller:
         tale = self.tales.get(record.node)
         if tale is None:
             known = (self.history or {}).get(record.id)
-            heard = self._heard.get(host_of_record(record, worker.context.domain, worker.context.services_known) or "", "")
+            known_services = worker.context.services_known
+            called = host_of_record(record, worker.context.domain, known_services)
+            heard = self._heard.get(called or "", "")
             start = known or Incident(record.id, record.node, recorded=float(record.since), heard=heard, version=__version__)
             start = replace(start, worker=self.controller, settings=self.settings)
             tale = self.tales[record.node] = Tale(start, known is not None, clock, self._mark)
