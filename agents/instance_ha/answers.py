@@ -6,10 +6,11 @@ import json
 import re
 from typing import Any
 
-from .errors import CloudRefused, CloudUnreachable
+from .errors import CloudBusy, CloudRefused, CloudUnreachable
 from .text import printable, without_password
 
-NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425, 429))
+TOO_MANY = 429
+NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425))
 MOST_DIGITS = 18           # of a number in an answer
 _CERTIFICATE = re.compile(r"certificate verify failed: [^('\"]*[^('\" ]")
 
@@ -41,12 +42,14 @@ def _integer(digits: str) -> int | float:
 
 
 def checked(answer: Any, method: str, path: str) -> Any:
-    """The answer itself when it is a yes. Raises CloudRefused or CloudUnreachable, with Nova's words and request id."""
+    """The answer itself when it is a yes. Raises CloudRefused, CloudBusy or CloudUnreachable, with Nova's words and request id."""
     code = answer.status_code
     if 200 <= code < 300:
         return answer
     request_id = answer.headers.get("x-openstack-request-id", "")
     where = f"{method} {path} was answered {code}" + (f" ({request_id})" if request_id else "")
+    if code == TOO_MANY:
+        raise CloudBusy(where)
     if 400 <= code < 500 and code not in NEVER_CARRIED_OUT_BUT_RETRY:
         raise CloudRefused(f"{_reason(answer)} [{where}]", code, request_id)
     raise CloudUnreachable(where)

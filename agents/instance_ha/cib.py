@@ -28,6 +28,14 @@ def parse_cib(text: str) -> Any:
         raise ClusterError(f"Pacemaker answered what is no XML: {error}") from None
 
 
+def version_of(root: Any) -> str:
+    """Return all that a CIB element says of itself: its version, when and by whom it was last changed, the quorum, the DC.
+
+    A CIB that was restored may have a version that another one had, and not also its time.
+    """
+    return " ".join(f"{name}={value}" for name, value in sorted(root.attrib.items()))
+
+
 def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     """Return a CIB element as a ClusterView. `attribute` holds the records, `resource` the parameters."""
     has = read(root)
@@ -50,8 +58,8 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     levels = {name: _levels(has, name) for name in {*records, *off}}
     parameters = has.resources[resource].params if resource in has.resources else {}
     return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters,
-                       frozenset(dismissed), held, _told(root), mapped,
-                       _fences_nobody(has), _unfenced(has), _stopped(has))
+                       frozenset(dismissed), held, _told(root), mapped, _fences_nobody(has),
+                       version_of(root), _unfenced(has), _stopped(has))
 
 
 def _written(root: Any) -> dict[str, dict[str, str]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from lxml import etree
 
-from .cib import parse_cib, read_cib
+from .cib import parse_cib, read_cib, version_of
 from .errors import ClusterError, ConflictError, HostError
 from .incident import HISTORY, Incident, newest_first, parse_incident
 from .model import DISMISSED, HELD, LEGACY_YES, RECORD, TRUE, ClusterView, FenceEvent, Record, clean, parse_record
@@ -24,6 +24,8 @@ HISTORY_ROOM = 50         # incidents that are remembered
 CONFIGURE_TIMEOUT = 120.0  # one command of pcs or crmsh
 CONNECTS = 0.5            # seconds between two looks at what crm_mon says of a node
 DIFFERENT = 1             # crm_diff
+TOO_LARGE = ("Pacemaker answers, and not with the whole CIB, which may be too large for its buffer: set PCMK_ipc_buffer in its sysconfig file on "
+             "each node (docs/tuning.md)")
 NO_SUCH_OBJECT = (6, 105)  # cibadmin: nothing matched (ENXIO as exit code, CRM_EX_NOSUCH)
 
 
@@ -36,11 +38,22 @@ class Cluster:
 
     def view(self) -> ClusterView:
         """The CIB, read once (cibadmin --query). Raises ClusterError, HostError."""
-        return read_cib(_xml(_must(["cibadmin", "--query"])), self.attribute, self.resource)
+        return read_cib(parse_cib(self.cib()), self.attribute, self.resource)
+
+    def is_at(self, version: str) -> bool:
+        """Return whether the CIB has that version still (cibadmin --query --no-children). False where Pacemaker does not tell."""
+        done = run(["cibadmin", "--query", "--no-children"], TOOL_TIMEOUT)
+        return bool(version) and not done.code and version_of(parse_cib(done.out)) == version
 
     def cib(self) -> str:
-        """The CIB as text. It may hold passwords."""
-        return _must(["cibadmin", "--query"]).out
+        """The CIB as text. It may hold passwords. Raises ClusterError, HostError."""
+        try:
+            return _must(["cibadmin", "--query"]).out
+        except HostError:
+            # Before 3.0.1 pacemaker-based drops an answer that is larger than its buffer, and the asker waits in vain.
+            if run(["cibadmin", "--query", "--no-children"], TOOL_TIMEOUT).code:
+                raise
+            raise ClusterError(TOO_LARGE) from None
 
     def capable_of(self, node: str) -> list[str]:
         """The fence devices that the fencer says can fence a node now, by id (stonith_admin --list)."""

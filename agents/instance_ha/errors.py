@@ -48,8 +48,16 @@ class CloudUnreachable(CloudError):
     """No usable answer: a timeout, a broken connection, a 5xx. Whether a request was carried out is unknown."""
 
 
+class CloudBusy(CloudUnreachable):
+    """Too many requests, says OpenStack (429): this one was not carried out, and may be asked later."""
+
+
 class OverLimit(CloudUnreachable):
     """An answer that was too slow, too big, or a redirect. Asking again at once would end alike."""
+
+
+class TooMuch(OverLimit):
+    """An answer that was too slow or too big: of a list a shorter page may do."""
 
 
 class CloudRefused(CloudError):

@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from .errors import CloudRefused, CloudUnreachable, OverLimit
+from .errors import CloudRefused, CloudUnreachable, OverLimit, TooMuch
 
 MOST_BYTES = 64 << 20                      # of one answer, decoded
+CONNECTIONS = 32                           # to one service, kept for the threads that ask at once
 CHUNK = 64 << 10
 UNAUTHORIZED = 401
 REDIRECTS = frozenset((301, 302, 303, 305, 307, 308))
@@ -125,7 +126,7 @@ def _adapter_class() -> Any:
 
     class Limited(TCPKeepAliveAdapter):  # type: ignore[misc]
         def __init__(self, seconds: float, auth_url: str) -> None:
-            super().__init__()
+            super().__init__(pool_maxsize=CONNECTIONS)
             self.seconds, self.auth_url = seconds, auth_url.rstrip("/")
 
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -147,14 +148,14 @@ def _adapter_class() -> Any:
                 body = _read(answer, where)
             except Exception:
                 if cut.late:
-                    raise OverLimit(self._too_late(where)) from None
+                    raise TooMuch(self._too_late(where)) from None
                 raise
             finally:
                 _CURRENT.cut = None
                 cut.close()
                 PENDING.end(key)
             if cut.late:                   # what was cut off may look like a whole answer
-                raise OverLimit(self._too_late(where))
+                raise TooMuch(self._too_late(where))
             answer.raw = io.BytesIO(body)
             return answer
 
@@ -226,7 +227,7 @@ def _read(answer: Any, where: str) -> bytes:
         for part in _parts(raw, encoding.endswith("gzip")):
             size += len(part)
             if size > MOST_BYTES:
-                raise OverLimit(f"{where} was answered with more than {MOST_BYTES >> 20} MiB")
+                raise TooMuch(f"{where} was answered with more than {MOST_BYTES >> 20} MiB")
             body.append(part)
     except CloudUnreachable:
         raw.close()

@@ -165,8 +165,9 @@ class ClusterView:
     is on record or offline, a level being its devices' fence agents in order; the parameters of the resource that looks, {} for
     none; the nodes that a person has dismissed; how nova-compute is held on each node, TRUE or STOP, where it is; and what a worker
     tells of each node in crm_mon; and the nodes that Nova knows by another name, which is in fence_nova's pcmk_host_map.
-    `fences_nobody` says why Pacemaker fences no node at all, "" where it does; `unfenced` why it
-    does not fence a node, by the node; `stopped` are the nodes whose connection is told to stop."""
+    `fences_nobody` says why Pacemaker fences no node at all, "" where it does. `version` is what the
+    CIB says of its own state. `unfenced` says why Pacemaker does not fence a node, by the node;
+    `stopped` are the nodes whose connection is told to stop."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
@@ -179,6 +180,7 @@ class ClusterView:
     told: Mapping[str, str] = field(default_factory=dict)
     mapped: Mapping[str, str] = field(default_factory=dict)
     fences_nobody: str = ""
+    version: str = ""
     unfenced: Mapping[str, str] = field(default_factory=dict)
     stopped: frozenset[str] = frozenset()
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from .answers import items, member
-from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable
+from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable, TooMuch
 from .events import pairs
 from .model import UNREADABLE, Action, Aggregate, Group, Migration, Server, Service, Step
+from .pace import Pace
 from .questions import Question, ask, ask_json, guarded
 from .rows import (
     OddRow,
@@ -40,7 +41,8 @@ FORCE_MICROVERSION = "2.67"       # the last that takes a host past the schedule
 PLACEMENT_MICROVERSION = "1.29"   # allocation candidates with their summaries, forbidden traits
 ZONE_MICROVERSION = "2.96"        # the first that tells whether a server is pinned to its zone
 DETAILS_MICROVERSION = "2.84"     # the first that says in words why an action failed; where it is not there, the trace has to do
-PAGE = 500
+PAGE = 500                        # rows that are asked for at once, a quarter of it after each list that was too slow or too big
+SMALLEST = 5
 MOST_ROWS = 1_000_000             # of one list, however many pages
 MOST_NAMED = 3                    # rows that a sentence names
 NAMELESS = "one without a name"
@@ -55,6 +57,7 @@ class Nova:
         self._compute = compute
         self._image = image
         self._placement = placement
+        self.pace, self._page = Pace(), [PAGE]     # a copy for one incident shares them
         self._images: dict[str, Mapping[str, Any]] = {}
         self._incident = ""
         self._user: str | None = None
@@ -86,7 +89,7 @@ class Nova:
     def _change(self, service: Service, what: Mapping[str, object]) -> None:
         if not service.known:
             raise CellAway(service.host)
-        ask_json(Question("PUT", f"/os-services/{service.id}", what), self._compute)
+        ask_json(Question("PUT", f"/os-services/{service.id}", what), self._compute, self.pace)
 
     def servers_on(self, host: str) -> list[Server]:
         """Every server that Nova has on a host."""
@@ -297,21 +300,28 @@ class Nova:
         self._action(server_id, {"os-start": None})
 
     def _action(self, server_id: str, body: Mapping[str, Any], microversion: str | None = None) -> str:
-        answer = ask(Question("POST", f"/servers/{server_id}/action", body, microversion=microversion), self._compute)
+        answer = ask(Question("POST", f"/servers/{server_id}/action", body, microversion=microversion), self._compute, self.pace)
         request, name = str(answer.headers.get("x-openstack-request-id", "")), next(iter(body))
         TRAIL.note(server_id, self._incident, request if name == "evacuate" else "")
         LOG.info("%s", pairs({"action": name, "incident": self._incident, "server": server_id, "request": request}))
         return request
 
     def _get(self, path: str, query: Mapping[str, str] | None = None, microversion: str | None = None) -> Any:
-        return ask_json(Question("GET", path, query=query, microversion=microversion), self._compute)
+        return ask_json(Question("GET", path, query=query, microversion=microversion), self._compute, self.pace)
 
     def _pages(self, key: str, path: str, query: Mapping[str, str], microversion: str | None = None) -> Iterator[Any]:
         marker: dict[str, str] = {}
         seen: set[str] = set()
         count = 0
         while True:
-            page = self._get(path, {**query, "limit": str(PAGE), **marker}, microversion)
+            try:
+                page = self._get(path, {**query, "limit": str(self._page[0]), **marker}, microversion)
+            except TooMuch as error:
+                if self._page[0] <= SMALLEST:
+                    raise
+                self._page[0] = max(SMALLEST, self._page[0] // 4)
+                LOG.warning("%s; from now on lists are read by %d rows", error, self._page[0])
+                continue
             rows = items(page, key)
             yield from rows
             count += len(rows)

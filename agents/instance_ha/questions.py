@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .answers import checked, json_of, one_line
-from .errors import CloudError, CloudRefused, CloudUnreachable, OverLimit
+from .errors import CloudBusy, CloudError, CloudRefused, CloudUnreachable, OverLimit
+from .pace import Pace
 
 READ_TRIES = 3
 QUICK = 1.0                       # seconds
+PATIENCE = 15.0                   # seconds for which a read is asked again while it is answered "too many"
 LOG = logging.getLogger(__name__)
 
 
@@ -27,29 +29,34 @@ class Question:
     microversion: str | None = None
 
 
-def ask_json(question: Question, adapter: Any) -> Any:
-    """Return the answer's JSON. What only reads is asked again at once when a bad answer came quickly; what changes something never
-    is. Raises CloudUnreachable, CloudRefused."""
-    for last in [*[False] * (READ_TRIES - 1), True] if question.method == "GET" else [True]:
+def ask_json(question: Question, adapter: Any, pace: Pace | None = None) -> Any:
+    """Return the answer's JSON. What only reads is asked again at once when a bad answer came quickly, and at its turn while there
+    are too many; what changes something never is. Raises CloudUnreachable, CloudBusy, CloudRefused."""
+    pace, tries = pace or Pace(), READ_TRIES if question.method == "GET" else 1
+    limit = time.monotonic() + (PATIENCE if question.method == "GET" else 0.0)
+    while True:
         began = time.monotonic()
         try:
-            return _once(question, adapter)
-        except CloudUnreachable as error:
-            if last or isinstance(error, OverLimit) or time.monotonic() - began > QUICK:
+            return _once(question, adapter, pace)
+        except CloudBusy:
+            if time.monotonic() >= limit:
                 raise
-    raise AssertionError("not reached")
+        except CloudUnreachable as error:
+            tries -= 1
+            if not tries or isinstance(error, OverLimit) or time.monotonic() - began > QUICK:
+                raise
 
 
-def _once(question: Question, adapter: Any) -> Any:
-    answer = ask(question, adapter)
+def _once(question: Question, adapter: Any, pace: Pace) -> Any:
+    answer = ask(question, adapter, pace)
     try:
         return json_of(answer.content)
     except (ValueError, RecursionError):
         raise CloudUnreachable(f"{question.method} {question.path} was answered with what is no JSON; is that Nova's address?") from None
 
 
-def ask(question: Question, adapter: Any) -> Any:
-    """Return the answer through a keystoneauth1 adapter. Raises CloudUnreachable, CloudRefused."""
+def ask(question: Question, adapter: Any, pace: Pace | None = None) -> Any:
+    """Return the answer through a keystoneauth1 adapter. Raises CloudUnreachable, CloudBusy, CloudRefused."""
     method, path = question.method, question.path
     options: dict[str, Any] = {"raise_exc": False, **({"microversion": question.microversion} if question.microversion else {})}
     if question.body is not None:
@@ -64,7 +71,10 @@ def ask(question: Question, adapter: Any) -> Any:
             answer = adapter.request(path, method, **options)
         return answer
 
+    pace = pace or Pace()
+    turn = pace.wait()
     answer = guarded(method, path, send)
+    pace.look(turn, answer.status_code, answer.headers)
     LOG.debug("%s %s %s %s", method, path, answer.status_code, answer.headers.get("x-openstack-request-id", ""))
     return checked(answer, method, path)
 

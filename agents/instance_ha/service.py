@@ -34,6 +34,8 @@ START_LIMIT, STOP_GRACE = 15.0, 5.0   # how long a new worker may take to its fi
 HOOK_GRACE = 2.0           # for what the hook has started to end when it is killed
 LOG_ROOM = 8 << 20         # bytes of a log file, of which an older one is kept
 BUG_PAUSE = 1.0            # after a turn that failed by a bug
+TOO_MANY = ("OpenStack answers 429 (too many requests): ours wait for their turns, and everything takes longer; "
+            "allow the agents' user more")
 LOG = logging.getLogger(__name__)
 
 
@@ -248,6 +250,7 @@ def main(instance: str) -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGHUP, lambda *_: reload.set())
     try:
+        from .cib_file import CibFile
         from .heart import Heart
         from .reporting.board import Board
 
@@ -256,7 +259,8 @@ def main(instance: str) -> int:
         print(error, file=sys.stderr)
         return 1
     heart, board = Heart(service.health, worker), Board(worker.context.cluster)
-    worker.context.alive = heart.beat
+    changes = CibFile()
+    worker.context.alive, worker.context.watched = heart.beat, changes.is_there
     heart.beat()
     heart.start()
     taken = looked = None   # the resource's parameters as the CIB had them when they were taken, and when they were last looked at
@@ -282,7 +286,7 @@ def main(instance: str) -> int:
             taken, pause = now, 0.0
             reload.set()
         looked = now or looked
-        stop.wait(pause)
+        changes.wait(stop, pause)
     board.close()
     with contextlib.suppress(InstanceHaError):
         worker.leave()
@@ -349,12 +353,16 @@ def _not_taken(worker: Worker, error: Exception) -> None:
 
 
 def tell_unreadable(worker: Worker) -> None:
-    """Make what could not be read of Nova's answers a problem, which monitor shows, for as long as it cannot."""
+    """Make what could not be read of Nova's answers a problem, which monitor shows, for as long as it cannot; and its limits."""
     now = {f"unreadable {what}": sentence for what, sentence in worker.context.nova.unreadable.items()}
     for subject in [one for one in worker.context.health.problems if one.startswith("unreadable ") and one not in now]:
         worker.context.solved(subject)
     for subject, sentence in now.items():
         worker.context.problem(subject, sentence)
+    if worker.context.nova.pace.pause:
+        worker.context.problem("pace", TOO_MANY)
+    else:
+        worker.context.solved("pace")
 
 
 if __name__ == "__main__":

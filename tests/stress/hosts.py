@@ -15,7 +15,7 @@ from tests.stress.report import Result, round_of
 VICTIMS = 4
 LIMIT = 600.0
 FENCED_LIMIT = 240.0
-MOST_PARALLEL = 16   # max_parallel: so many may have been begun when a more important server turns up
+MOST_AT_ONCE = 16    # so many wait for Nova at most, and may have been begun when a more important server turns up
 ONE_TURN = 8.0       # seconds; what one turn chose goes out side by side, and Nova answers so late when 16 wait
 _CONFIRMED = re.compile(r"^([\d:.]+) .*INFO: (\S+): fencing confirmed by Pacemaker")
 _DAY = 86400.0
@@ -112,4 +112,4 @@ def audit_shares(incident: Incident, first: dict[str, float], confirmed: dict[st
                 continue
             others = [first[uid] for uid, known in incident.protected.items()
                       if known.priority == priority and known.host != host and confirmed[host] < first[uid] < min(own)]
-            assert len(others) < MOST_PARALLEL, f"{len(others)} servers of priority {priority} came before the first of {host}"
+            assert len(others) < MOST_AT_ONCE, f"{len(others)} servers of priority {priority} came before the first of {host}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
+import re
 import threading
+import zlib
 from typing import Any
 
 from instance_ha.nova import MICROVERSION, Nova
@@ -15,6 +17,18 @@ Answer = tuple[int, dict[str, str], bytes]
 ROW = {"id": "a1", "name": "web", "status": "ACTIVE", "OS-EXT-SRV-ATTR:host": "cmp-1", "OS-EXT-STS:vm_state": "active",
        "OS-EXT-STS:task_state": None, "OS-EXT-STS:power_state": 1, "locked": False, "locked_reason": None, "metadata": {},
        "flavor": {"extra_specs": {"evacuable": "true"}}, "image": "", "tenant_id": "p"}
+
+
+def versioned(cib: str) -> str:
+    """A CIB with a version, which is another one for every other content."""
+    return re.sub("<cib", f'<cib admin_epoch="0" epoch="{zlib.crc32(cib.encode())}" num_updates="0"', cib, count=1)
+
+
+def root_of(cib: str) -> str:
+    """What cibadmin --query --no-children answers for that."""
+    found = re.search("<cib[^>]*>", cib)
+    assert found
+    return found.group().replace(">", "/>")
 
 
 class Fake:

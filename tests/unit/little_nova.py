@@ -6,6 +6,7 @@ import http.server
 import json
 import re
 import threading
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -41,7 +42,8 @@ TOO_NEW = {"computeFault": {"code": 406, "message": "Version 2.84 is not support
 
 class LittleNova:
     """`servers`, `migrations` and `actions` (by server) are rows of Nova's answers, to be changed by a test as Nova would change them.
-    `away` makes it answer 503 to everything, `oldest` know no newer version than ours, `own` keep the reason of a lock that is there,
+    `away` makes it answer 503 to everything, `every` 429 to what comes sooner than so many seconds after the last that was let in, as a
+    proxy before it does, and counts them in `turned_away`; `oldest` know no newer version than ours, `own` keep the reason of a lock that is there,
     as for a server of the caller's own project."""
 
     def __init__(self, hosts: tuple[str, ...] = ("cmp-1", "cmp-2", "cmp-3")) -> None:
@@ -55,6 +57,8 @@ class LittleNova:
         self.actions: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[str] = []
         self.away = self.oldest = self.own = False
+        self.every, self.turned_away = 0.0, 0
+        self._let_in, self._gate = float("-inf"), threading.Lock()
         self.headers: dict[str, str] = {}   # of every answer, besides the usual ones
         self._requests = 0
         little = self
@@ -86,6 +90,15 @@ class LittleNova:
         client = adapter.Adapter(session.Session(Auth(f"http://127.0.0.1:{self.server.server_port}"), timeout=2), service_type="compute",
                                  default_microversion=MICROVERSION, connect_retries=0)
         self.nova = Nova(client, client, client)
+
+    def turns_away(self) -> bool:
+        """Whether this request is one too many."""
+        with self._gate:
+            if time.monotonic() - self._let_in < self.every:
+                self.turned_away += 1
+                return True
+            self._let_in = time.monotonic()
+            return False
 
     def boot(self, uid: str, name: str, host: str = "cmp-1", **more: Any) -> None:
         self.servers[uid] = {**ROW, "id": uid, "name": name, "OS-EXT-SRV-ATTR:host": host, **more}
@@ -145,6 +158,8 @@ class LittleNova:
         url = urlsplit(path)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         self.asked.append(f"{method} {url.path}")
+        if self.turns_away():
+            return 429, None
         if self.away:
             return 503, {"error": {"message": "Service Unavailable", "code": 503}}
         if url.path == "/os-services":

@@ -12,7 +12,7 @@ from instance_ha.engine.worker import Worker
 from instance_ha.model import FenceEvent
 from instance_ha.process import Outcome
 
-from tests.unit.fake import ROW, Fake
+from tests.unit.fake import ROW, Fake, root_of, versioned
 
 REMOTE = '<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>'
 FENCED = '<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="false" node_fenced="1795559437"/>'
@@ -45,8 +45,10 @@ class Pacemaker:
 
     def __call__(self, argv: list[str], timeout: float) -> Outcome:
         if argv[:2] == ["cibadmin", "--query"]:
+            if "--no-children" in argv:
+                return Outcome(0, root_of(versioned(self.cib)), "")
             start = self.cib.index("<nodes>")
-            return Outcome(0, self.cib[start:self.cib.index("</nodes>") + 8] if "--scope" in argv else self.cib, "")
+            return Outcome(0, self.cib[start:self.cib.index("</nodes>") + 8] if "--scope" in argv else versioned(self.cib), "")
         if argv[:2] == ["stonith_admin", "--list"]:
             return Outcome(self.devices is None, DEVICES.format("".join(f"<item>{one}</item>" for one in self.devices or ())), "")
         if argv[0] == "stonith_admin":

@@ -19,7 +19,7 @@ def test_an_alias_a_dash_and_the_name_mean_the_same() -> None:
 def test_the_name_wins_over_its_alias_and_empty_counts_as_not_given() -> None:
     assert resolve(username="a", login="b")["username"] == "a"
     assert resolve(username="", login="b")["username"] == "b"
-    assert resolve(max_parallel="")["max_parallel"] == "16"
+    assert resolve(max_parallel="")["max_parallel"] == "256"
 
 
 @pytest.mark.parametrize(("name", "value", "word"), [

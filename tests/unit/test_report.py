@@ -144,7 +144,7 @@ def test_the_page_stands_alone_and_holds_everything(nova: LittleNova) -> None:
     assert bars == ["web-1, try 1: completed to cmp-2, 14.0 s", "db-1 <b>, try 1: failed to cmp-3, 5.0 s", "db-1 <b>, try 2: error, 1.0 s"]
     assert len(tree.xpath("//svg//rect[@class='fencing']")) == 1 and tree.xpath("//svg//circle[@class='good']")
     assert "by the clock of the controller" in words and "nothing was decided by comparing them" in words
-    assert tree.xpath("//tr[td='max_parallel']/td/text()") == ["max_parallel", "8", "16"]
+    assert tree.xpath("//tr[td='max_parallel']/td/text()") == ["max_parallel", "8", "256"]
 
 
 def test_the_data_say_the_same(nova: LittleNova) -> None:

@@ -10,6 +10,7 @@ from instance_ha.cluster import Cluster
 from instance_ha.engine import reserve
 from instance_ha.engine.context import Context
 from instance_ha.engine.host import Host
+from instance_ha.engine.lists import AHEAD, Ahead
 from instance_ha.engine.scene import Terms
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
@@ -209,3 +210,51 @@ def test_hosts_that_protect_hosts_does_not_name_are_no_share(little: LittleNova)
     assert not worker._limits(view, little.nova.services())
     worker.context.policy = Policy(hosts=("cmp-*",))
     assert set(worker._limits(view, little.nova.services())) == {"cmp-1", "cmp-2"}
+def lists_asked(little: LittleNova) -> int:
+    return sum(1 for one in little.asked if one in ("GET /os-migrations", "GET /servers/detail"))
+
+
+def test_the_lists_of_several_hosts_are_read_ahead_once_and_looked_at(little: LittleNova) -> None:
+    little.boot("s1", "web", "cmp-1")
+    little.boot("s2", "db", "cmp-2")
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0), Record("cmp-2", CONFIRMED, "b", baseline=0))
+    services = little.nova.services()
+    for host in worker.hosts.values():
+        host._engine(host.node).look(services, Terms(0))
+    before = lists_asked(little)
+    worker._read_ahead([*worker.hosts.values()])
+    assert lists_asked(little) == before + 4
+    looks = {host.node: host._engine(host.node).look(services, Terms(0)) for host in worker.hosts.values()}
+    assert lists_asked(little) == before + 4, "read ahead for nothing"
+    assert {node: [v.server.id for v in look.verdicts] for node, look in looks.items()} == {"cmp-1": ["s1"], "cmp-2": ["s2"]}
+    worker.hosts["cmp-1"]._engine("cmp-1").look(services, Terms(0))
+    assert lists_asked(little) == before + 6, "what was read ahead is looked at once"
+
+
+def test_lists_that_could_not_be_read_ahead_are_no_empty_lists(little: LittleNova) -> None:
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0), Record("cmp-2", CONFIRMED, "b", baseline=0))
+    services = little.nova.services()
+    engines = [host._engine(host.node) for host in worker.hosts.values()]
+    little.away = True
+    worker._read_ahead([*worker.hosts.values()])
+    little.away = False
+    with pytest.raises(CloudUnreachable):
+        engines[0].look(services, Terms(0))
+
+
+@pytest.mark.parametrize(("passed", "baseline"), [(AHEAD + 1, 0), (0.0, 7)])
+def test_lists_that_are_old_or_begin_elsewhere_are_read_again(little: LittleNova, passed: float, baseline: int) -> None:
+    now = [0.0]
+    ahead = Ahead(little.nova, "cmp-1", lambda: now[0])
+    ahead.read(0)
+    now[0] += passed
+    before = lists_asked(little)
+    assert ahead.take(baseline).baseline == baseline and lists_asked(little) == before + 2
+
+
+def test_the_lists_of_a_host_alone_are_not_read_ahead(little: LittleNova) -> None:
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0))
+    worker.hosts["cmp-1"]._engine("cmp-1")
+    before = lists_asked(little)
+    worker._read_ahead([*worker.hosts.values()])
+    assert lists_asked(little) == before

@@ -26,6 +26,7 @@ from instance_ha.reporting.telling import HISTORY_PAUSE, METRICS_PAUSE, Teller
 from lxml import etree
 
 from tests.unit.exposition import read
+from tests.unit.fake import root_of, versioned
 from tests.unit.little_nova import LittleNova
 
 A, B, C = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "abc")
@@ -57,7 +58,10 @@ class Pacemaker:
     def __call__(self, argv: list[str], timeout: float) -> Outcome:
         words = dict(zip(argv, argv[1:]))
         if argv[:2] == ["cibadmin", "--query"]:
-            root = etree.fromstring(self.cib())
+            cib = versioned(self.cib())
+            if "--no-children" in argv:
+                return Outcome(0, root_of(cib), "")
+            root = etree.fromstring(cib)
             return Outcome(0, etree.tostring(root.find(f".//{words['--scope']}") if "--scope" in words else root, encoding="unicode"), "")
         if argv[0] == "stonith_admin":
             return Outcome(0, HISTORY, "")

@@ -2,65 +2,55 @@
 
 from __future__ import annotations
 
-from instance_ha.engine.selection import rank_of
-from instance_ha.engine.window import FIRST_WINDOW, LOOK, Queue, Waiting, Window
+from instance_ha.engine.selection import Policy, rank_of
+from instance_ha.engine.window import FIRST_QUEUE, Queue, Waiting, Window
 from instance_ha.model import Server
 
 from tests.unit.test_model import server
 
 
-def fill(window: Window, rate: float, start: float) -> float:
-    """A full window whose evacuations complete at `rate` a second, until a window's worth is done; the time then."""
-    now, size = start, window.size
-    window.tick(now, size, 0, 0)
-    for _ in range(size):
-        now += 1 / rate
-        window.tick(now, size, 0, 1)
-    return now
+def window(**policy: int) -> Window:
+    return Window(Policy(**policy))  # type: ignore[arg-type]
 
 
-def test_it_widens_while_more_complete_and_no_further() -> None:
-    window = Window(2, 64)
-    assert window.size == FIRST_WINDOW
-    now = fill(window, 1.0, 0.0)
-    assert window.size == 2 * FIRST_WINDOW
-    now = fill(window, 2.0, now)
-    assert window.size == 4 * FIRST_WINDOW
-    now = fill(window, 2.0, now)
-    assert window.size == 4 * FIRST_WINDOW, "the same rate with twice as many: Nova is at its limit"
-    fill(window, 2.7, now)
-    assert window.size == 8 * FIRST_WINDOW
+def test_each_living_host_takes_so_many_and_all_of_them_no_more_than_the_most() -> None:
+    one = window(max_parallel=50, max_parallel_per_host=10)
+    assert [one.room(0, 0, 0, living) for living in (0, 1, 3, 9)] == [2, 10, 16, 16], "no more than can wait for a host"
+    assert [one.room(under_way, 0, 0, 3) for under_way in (20, 29, 30, 35)] == [10, 1, 0, -5]
+    assert [one.room(45, 0, 0, living) for living in (4, 5, 9)] == [-5, 5, 5]
 
 
-def test_ceiling_and_floor() -> None:
-    window = Window(3, 6)
-    fill(window, 1.0, 0.0)
-    assert window.size == 6
-    for size in (3, 3, 3):
-        window.trouble()
-        assert window.size == size
+def test_no_more_wait_for_a_host_than_keep_nova_busy() -> None:
+    one = window()
+    assert [one.room(undecided, undecided, 0, 10) for undecided in (0, 6, 16, 20)] == [FIRST_QUEUE, 10, 0, -4]
 
 
-def test_what_stands_still_takes_no_place_but_counts_against_the_ceiling() -> None:
-    window = Window(2, 6)
-    assert (window.room(4, 0), window.room(0, 4), window.room(1, 4), window.room(0, 6), window.room(2, 5)) == (0, 2, 1, 0, -1)
+def test_the_fewest_may_always_be_under_way() -> None:
+    one = window(min_parallel=30, max_parallel_per_host=1)
+    assert one.room(0, 0, 0, 2) == 30
+    for _ in range(4):
+        one.tick(1, smooth=False)
+    assert one.room(0, 0, 0, 2) == 30
 
 
-def test_a_window_that_is_not_full_tells_nothing() -> None:
-    window = Window(2, 64)
-    for now in range(100):
-        window.tick(float(now), 1, 0, 1)
-    assert window.size == FIRST_WINDOW
+def test_it_narrows_after_trouble_and_opens_again_when_all_goes_well() -> None:
+    one = window()
+    sizes = []
+    for _ in range(5):
+        one.tick(1, smooth=False)
+        sizes.append(one.queue)
+    assert sizes == [8, 4, 2, 2, 2]
+    for sent in (1, 1, 4, 8):
+        one.tick(sent, smooth=True)
+        sizes.append(one.queue)
+    assert sizes[5:] == [2, 4, 8, 16]
+    one.tick(100, smooth=True)
+    assert one.queue == FIRST_QUEUE
 
 
-def test_long_evacuations_do_not_hold_it_small() -> None:
-    """They all have a destination and only take their time: nothing tells against more."""
-    window = Window(2, 64)
-    window.tick(0.0, window.size, window.size, 0)
-    window.tick(LOOK + 1, window.size, 1, 0)
-    assert window.size == FIRST_WINDOW, "one waits for the scheduler"
-    window.tick(LOOK + 2, window.size, 0, 0)
-    assert window.size == 2 * FIRST_WINDOW
+def test_what_stands_still_counts_against_the_whole_alone() -> None:
+    one = window(max_parallel=20)
+    assert [one.room(under_way, 0, still, 1) for under_way, still in ((4, 0), (0, 4), (1, 18), (0, 20), (2, 19))] == [16, 16, 1, 0, -1]
 
 
 def wait_for(host: str, name: str, **metadata: str) -> Waiting:

@@ -18,7 +18,7 @@ from ..model import Aggregate, Server, Service
 from ..nova import Nova
 from ..planning import fit
 from ..planning.certain import certain
-from ..planning.loss import Lost, called, lost, space
+from ..planning.loss import Lost, called, living, lost, space
 from ..planning.survey import CUT, Survey
 from . import plan_any
 from .common import ALL_DONE, SOME_LEFT, add_format, aggregates, connect, print_rows
@@ -99,7 +99,7 @@ def _fits(survey: Survey, hosts: frozenset[str], policy: Policy) -> dict[str, tu
     """Of each server that moves: whether it fits, where, and why."""
     parts, room = lost(survey.cloud, hosts), space(survey.cloud)
     items = [part.item for part in parts]
-    chances, left = fit.chances(items, room, policy.max_parallel, certain(items, room))
+    chances, left = fit.chances(items, room, policy.most_at_once(living(survey.cloud, hosts)), certain(items, room))
     spare = called(survey.cloud, hosts)
     if spare:
         print(f"instance-ha: reserved hosts that would be enabled, and are counted: {', '.join(spare)}", file=sys.stderr)

@@ -12,7 +12,7 @@ from ..engine.selection import Policy
 from ..errors import ConfigurationError
 from ..model import CONFIRMED, Aggregate, Record, Service
 from ..planning.fit import amount_of
-from ..planning.loss import Lost
+from ..planning.loss import Lost, living
 from ..planning.survey import CUT, Survey
 from ..planning.worst import Loss, combinations, hosts_missing, loss_of
 from .common import ALL_DONE, SOME_LEFT, print_rows
@@ -44,7 +44,7 @@ def report(survey: Survey, lost: tuple[Sequence[str], int], policy: Policy, stay
     hosts, number = lost
     stay, weight = Counter(staying), Counter(mover.host for mover in survey.cloud.movers)
     tried, total = combinations(hosts, number, weight)
-    losses = sorted((loss_of(survey.cloud, one, policy.max_parallel) for one in tried),
+    losses = sorted((loss_of(survey.cloud, one, policy.most_at_once(living(survey.cloud, one))) for one in tried),
                     key=lambda loss: (-loss.most, -loss.fewest, -loss.move, loss.hosts))
     kept = {loss.hosts: sum(stay[host] for host in loss.hosts) for loss in losses}
     like, capacity = survey.largest(hosts)

@@ -33,7 +33,8 @@ class Health:
 
 @dataclass
 class Context:
-    """One worker's. `token` names it in the records. `clock` is monotonic seconds; `alive` is called as often as a turn gets on.
+    """One worker's. `token` names it in the records. `clock` is monotonic seconds; `alive` is called as often as a turn gets on;
+    `watched` says whether a change of the configuration ends a pause.
 
     `view` is the cluster's of this turn, None when it could not be asked; `services_known` is Nova's last answer, and may be
     half a minute old. `records` are as this turn has left them, by node. `held` says why a node's evacuation waits for a
@@ -48,6 +49,7 @@ class Context:
     domain: str = ""
     clock: Callable[[], float] = time.monotonic
     alive: Callable[[], None] = lambda: None
+    watched: Callable[[], bool] = lambda: False
     view: ClusterView | None = None
     services_known: Sequence[Service] = ()
     records: dict[str, Record] = field(default_factory=dict)

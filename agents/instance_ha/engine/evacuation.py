@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from ..errors import CloudError, CloudRefused, CloudUnreachable
+from ..errors import CloudBusy, CloudError, CloudRefused, CloudUnreachable
 from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of, mark_of_request
 from ..nova import Nova
 from . import decide, places
@@ -16,6 +16,7 @@ from .attempts import Stage
 from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER
 from .evidence import READS, Records
 from .limits import aggregate_metadata
+from .lists import Ahead
 from .looked import Look
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
@@ -26,6 +27,7 @@ from .window import SLOW
 
 OWNED = "its owner has locked it, so that nobody can claim it, and its host is on record: leave it to the worker, or unlock it first"
 FRESH = 2.0           # seconds after which a server is looked at again before it is claimed
+STALE = 10.0          # seconds after which what was read of a server is too old for a request
 MANY = 50             # servers that have left; above that, those without a lock are not asked for one by one
 GIVEN_UP = 3          # so often chosen and not sent, a server is named
 LOG = logging.getLogger(__name__)
@@ -56,7 +58,6 @@ class Evacuation:
         self.memory: dict[str, Memory] = {}
         self.cases: dict[str, Case] = {}         # of the last look
         self.done, self.passwords = dict[str, str](), dict[str, str]()
-        self.finished = 0                        # arrivals since the last time somebody asked
         self.broken: set[str] = set()            # requests whose destination was seen to die after it began, by their marks
         self.records = Records(nova)
         self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
@@ -65,6 +66,7 @@ class Evacuation:
         self._pulse, self._fallen = Pulse(), Fallen()
         self._began = ""                         # Nova's time when this began
         self._read = 0.0
+        self.ahead = Ahead(nova, task.host, lambda: time.monotonic())
 
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
@@ -79,11 +81,9 @@ class Evacuation:
 
     def look(self, services: Sequence[Service], terms: Terms) -> Look:
         """See and decide. Raises CloudError."""
-        self._read = time.monotonic()
-        with ThreadPoolExecutor(2) as pool:
-            rows, there = pool.submit(self.nova.evacuations, self.host, terms.baseline), pool.submit(self.nova.servers_on, self.host)
-        migrations = rows.result()
-        servers = self._servers(there.result(), migrations, terms)
+        lists = self.ahead.take(terms.baseline)
+        self._read, migrations = lists.began, lists.migrations.result()
+        servers = self._servers(lists.servers.result(), migrations, terms)
         scene = self._scene(services, terms, migrations, servers)
         self.cases = {server.id: self.records.case(server, scene, self.memory.setdefault(server.id, Memory())) for server in servers}
         self.records.fill(self.cases, scene)
@@ -250,7 +250,6 @@ class Evacuation:
     def _finish(self, verdict: Verdict) -> None:
         if verdict.server.id not in self.done and verdict.protected:
             LOG.info("%s (%s): %s", verdict.server.name, verdict.server.id, verdict.reason)
-            self.finished += 1
         self.done[verdict.server.id] = verdict.reason
         self._remember(verdict.server, was="", sent=None)
 
@@ -264,17 +263,21 @@ class Evacuation:
             return True
         if not owned and case.claim != claim and not self._claim(server, claim):
             return True
-        again = self._decide_again(verdict, look, None if owned else claim)
+        read, again = time.monotonic(), self._decide_again(verdict, look, None if owned else claim)
         if again is not None and state_of(again.server).way in (RESET, CONFIRM):
             if not permit() or not self._made_evacuable(again.server, look.scene):
                 return True
-            again = self._decide_again(verdict, look, None if owned else claim)
+            read, again = time.monotonic(), self._decide_again(verdict, look, None if owned else claim)
         if again is None:
             return True
         place = Place(again.target) if again.target else self._place(again, look)
         if place.hindrance:
             self._refused(server, place.hindrance, short=True)
             return True
+        self.nova.pace.take()              # before the last questions, whose answers have to be as new as the request
+        if time.monotonic() - read > STALE:
+            LOG.warning("%s (%s): not evacuated now: OpenStack's limit of requests left what was read of it behind", server.name, server.id)
+            return False
         began = time.monotonic()
         if not permit() or time.monotonic() - began > SEND_DEADLINE:
             LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
@@ -363,6 +366,9 @@ class Evacuation:
             self._remember(server, request=request, refusal="", refusals=0, short=False)
             LOG.info("%s (%s): evacuation from %s%s asked, %s (%s)", server.name, server.id, self.host,
                      f" to {place.host}" if place.host else "", request, verdict.reason)
+        except CloudBusy:
+            self._remember(server, sent=None)
+            return False
         except CloudRefused:
             self._remember(server, sent=None)
             raise

@@ -11,13 +11,13 @@ from ..errors import CellAway
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
 from .context import Context
-from .doubt import Doubt
+from .doubt import Doubt, why_elsewhere
 from .evacuation import Evacuation, Prepared, arrived
 from .evidence import FAILS
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
-from .naming import crossed_with, doubles_of, host_of_record, is_ours, namesakes_of
+from .naming import crossed_with, doubles_of, host_of_record, is_ours
 from .rounds import Share
 from .scene import Task, Terms
 from .stayed import NAMED
@@ -81,6 +81,15 @@ class Host:
             self.engine.nova = self.engine.placer.nova = self.engine.records.nova = self.context.nova.about(self.incident)
             self.engine.policy = self.context.policy
 
+    def is_busy(self) -> bool:
+        """Return whether its servers are about to be looked at."""
+        return self.engine is not None and self.record.state == CONFIRMED and self.record.baseline is not None
+
+    def read_ahead(self) -> None:
+        """Read what the step is about to need of Nova's lists; what goes wrong is told by the step."""
+        assert self.engine is not None
+        self.engine.ahead.read(self.record.baseline or 0)
+
     def step(self, view: ClusterView, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         """The first half of a turn: everything but the servers. `ask` gets Nova's services, None while Nova cannot be asked.
         Returns the pause before the next turn, unless there is a `look` now: then the worker chooses, acts, and calls `tell`.
@@ -116,7 +125,7 @@ class Host:
                                 f"pcmk_host_map, then: instance-ha dismiss {self.node}")
             return REST_PAUSE
         alive = self.homecoming.alive(view, service)
-        elsewhere = self._elsewhere(view, record, service, services)
+        elsewhere = why_elsewhere(self.context, view, record, service, services)
         if elsewhere:
             self._show(f"{record.state}; Nova has several hosts of that name")
             self.context.problem(self.node, elsewhere)
@@ -159,24 +168,6 @@ class Host:
     def _service(self, record: Record, services: list[Service]) -> Service | None:
         name = host_of_record(record, self.context.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
-
-    def _elsewhere(self, view: ClusterView, record: Record, service: Service,
-                   services: list[Service]) -> str:
-        """Return why its servers may be those of another row of Nova's, "" for nothing.
-
-        A row of before a renaming has none, and would count as evacuated. Raises CloudError.
-        """
-        if record.baseline is not None or record.state != CONFIRMED:
-            return ""
-        others = namesakes_of(service.host, view, services)
-        if not others or self.context.nova.servers_on(service.host):
-            return ""
-        having = [one.host for one in others if self.context.nova.servers_on(one.host)]
-        if not having:
-            return ""
-        return (f"{self.node} is not evacuated: Nova has {service.host}, without servers, and "
-                f"{', '.join(having)}; which is it? If the latter: openstack compute service "
-                f"delete {service.id}; else: instance-ha dismiss {self.node}")
 
     def _is_unknown(self, service: Service | None) -> bool:
         """Whether Nova has not shown the host for UNKNOWN seconds: one list may leave it out."""

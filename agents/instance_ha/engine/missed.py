@@ -42,13 +42,11 @@ class Missing:
         found = context.services_known
         if fenced or _marked(found):
             found = services() or ()  # what was known may be half a minute old
-        hosts = {node.name: host_of(view.named(node.name), context.domain, found) for node in unknown}
-        unknown = [node for node in unknown if context.protects(node.name, hosts[node.name])]
         marked = _marked(found)
         seen: dict[tuple[str, str], Callable[[], Record]] = {}
-        for node in unknown:
-            host = hosts[node.name]
-            if host is None:
+        for node in unknown if fenced or marked else ():
+            host = host_of(view.named(node.name), context.domain, found)
+            if host is None or not context.protects(node.name, host):
                 continue
             if node.name in fenced:
                 seen[node.name, "fenced"] = lambda name=node.name: self._record(name, FENCED)  # type: ignore[misc]

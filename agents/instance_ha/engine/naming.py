@@ -41,12 +41,13 @@ def host_of(node: str, domain: str, services: Iterable[Service]) -> str | None:
     After a renaming Nova keeps the old row, dead, beside the new one: of rows that may be this
     node's, one that has been heard long after all others is the one that is meant.
     """
-    rows = {service.host: service for service in services if service.binary == "nova-compute"}
+    name = node.partition(".")[0].lower()
+    rows = {one.host: one for one in services
+            if one.binary == "nova-compute" and one.host.lower().partition(".")[0] == name}
     hosts = sorted(rows)
     wanted = [node] + ([f"{node.split('.')[0]}.{domain}"] if domain else [])
-    short = [host for host in hosts
-             if same_name(host, node) and ("." not in node or "." not in host)]
-    exact = [host for name in wanted for host in hosts if host.lower() == name.lower()]
+    short = [host for host in hosts if "." not in node or "." not in host]
+    exact = [host for one in wanted for host in hosts if host.lower() == one.lower()]
     named = [*exact[:1], *short]
     living = [host for host in dict.fromkeys(named)
               if all(_is_stale(rows[other], rows[host]) for other in named if other != host)]

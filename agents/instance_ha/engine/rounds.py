@@ -36,7 +36,8 @@ class Rounds:
     """What is remembered from round to round. `clock` is monotonic seconds."""
 
     def __init__(self, policy: Policy, clock: Callable[[], float]) -> None:
-        self.window = Window(policy.min_parallel, policy.max_parallel)
+        self.window = Window(policy)
+        self._failed = 0         # tries that were seen to have failed
         self._queue = Queue(policy.group_timeout, policy.start_pause, clock)
         self._clock = clock
 
@@ -46,7 +47,9 @@ class Rounds:
         waiting = [Waiting(share.node, verdict.server) for share in shares for verdict in share.candidates]
         unfinished = [verdict.server for share in shares if not share.paused for verdict in share.look.verdicts
                       if verdict.protected and verdict.action not in (decide.DONE, decide.LEFT)]
-        chosen, reasons = self._queue.choose(waiting, unfinished, busy, self.window.room(sum(busy.values()), still))
+        undecided = sum(share.look.undecided() for share in shares)
+        room = self.window.room(sum(busy.values()), undecided, still, _living(shares))
+        chosen, reasons = self._queue.choose(waiting, unfinished, busy, room)
         starting = {one.server.id for one in chosen}
         jobs: list[Job] = []
         for share in shares:
@@ -55,11 +58,12 @@ class Rounds:
             share.look.queue(reasons)
         with ThreadPoolExecutor(max_workers=max(1, min(THREADS, len(jobs)))) as pool:
             smooth = list(pool.map(do, jobs))
-        if not all(smooth):
-            self.window.trouble()
-        finished = sum(share.engine.finished for share in shares)
-        for share in shares:
-            share.engine.finished = 0
-        undecided = sum(share.look.undecided() for share in shares)
-        self.window.tick(self._clock(), sum(busy.values()) + len(chosen), undecided, finished)
+        failed = sum(len(memory.failed) for share in shares for memory in share.engine.memory.values())
+        self.window.tick(len(chosen), all(smooth) and failed <= self._failed)
+        self._failed = failed
         return jobs
+
+
+def _living(shares: Sequence[Share]) -> int:
+    """How many hosts take evacuations."""
+    return len({one.host for share in shares for one in share.look.services if one.binary == "nova-compute" and one.up and one.enabled})

@@ -160,7 +160,8 @@ class Policy:
     evacuate_delay: float = 0.0
     quick_evacuate_level: int = 2
     min_parallel: int = 2
-    max_parallel: int = 16
+    max_parallel: int = 256
+    max_parallel_per_host: int = 20
     start_pause: float = 0.0
     group_timeout: float = 300.0
     max_attempts: int = 5
@@ -176,6 +177,10 @@ class Policy:
     quarantine: int = 0
     after_reboot: str = TELL
     hosts: tuple[str, ...] = ()        # protect_hosts
+
+    def most_at_once(self, living: int) -> int:
+        """Return how many evacuations may be under way at once where so many hosts take them."""
+        return min(self.max_parallel, max(self.min_parallel, self.max_parallel_per_host * living))
 
 
 def project_priorities(text: str) -> dict[str, int]:
@@ -195,6 +200,7 @@ def policy_from(values: Mapping[str, str]) -> Policy:
         enabled=values["enabled"] == "true", evacuate_delay=float(values["evacuate_delay"]),
         quick_evacuate_level=int(values["quick_evacuate_level"]),
         min_parallel=int(values["min_parallel"]), max_parallel=int(values["max_parallel"]),
+        max_parallel_per_host=int(values["max_parallel_per_host"]),
         start_pause=float(values["start_pause"]), group_timeout=float(values["group_timeout"]),
         max_attempts=int(values["max_attempts"]),
         retry_pause=float(values["retry_pause"]), stuck_timeout=float(values["stuck_timeout"]),

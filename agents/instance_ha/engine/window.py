@@ -6,59 +6,45 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..model import Server
-from .selection import group_of, order_key, rank_of
+from .selection import Policy, group_of, order_key, rank_of
 
-FIRST_WINDOW = 4      # evacuations begun before Nova has shown how it copes
+FIRST_QUEUE = 16      # evacuations that may wait for Nova's choice of a host at once, while nothing speaks against it
 SLOW = 5.0            # seconds; an answer that takes longer narrows the window
-GAIN = 1.1            # completions a second have to grow by this factor for the window to widen further
-LOOK = 5.0            # seconds after which a window whose evacuations all have a destination is widened although none is complete
 
 
 class Window:
-    """How many evacuations may be under way at once.
+    """How many evacuations may be under way at once, and how many of them may wait for Nova to choose a host.
 
-    It starts modestly, doubles as long as that brings more completions a second, and halves after trouble: a lost answer, or
-    one slower than SLOW. `floor` and `ceiling` bound it. Nova itself limits nothing.
+    Nova limits neither. Its conductor takes one after the other: a few that wait keep it busy, and
+    more would wait in Nova, where a more important one cannot overtake them. What has a host is at
+    work there, so many on each living host (Policy.most_at_once). `queue` halves after trouble, and
+    doubles when as many as it holds were asked for without any; it is never below min_parallel.
     """
 
-    def __init__(self, floor: int, ceiling: int) -> None:
-        self.floor, self.ceiling = min(floor, ceiling), ceiling
-        self.size = min(max(FIRST_WINDOW, floor), ceiling)
-        self._began: float | None = None
-        self._finished = 0
-        self._best = 0.0
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.size = policy.most_at_once(0)
+        self._floor = self.size
+        self.queue = self._widest = max(FIRST_QUEUE, self._floor)
+        self._well = 0
 
-    def room(self, under_way: int, still: int) -> int:
-        """How many may begin. What stands `still` takes no place in the window: lost requests would keep the others waiting for as
-        long as it takes to know that they are. All of them together stay below the ceiling."""
-        return min(self.size - under_way, self.ceiling - under_way - still)
+    def room(self, under_way: int, undecided: int, still: int, living: int) -> int:
+        """Return how many may begin, with `living` hosts to go to.
 
-    def tick(self, now: float, under_way: int, undecided: int, finished: int) -> None:
-        """A turn is over: `under_way` evacuations run, `undecided` of them have no destination yet, `finished` more are complete."""
-        if under_way + finished < self.size:
-            self._began = None  # not full: it tells nothing
+        `undecided` of those under way wait for a host. What stands `still` counts for the whole only:
+        lost requests would keep the others waiting for as long as it takes to know that they are.
+        """
+        self.size = self._policy.most_at_once(living)
+        return min(self.size - under_way - still, self.queue - undecided)
+
+    def tick(self, sent: int, smooth: bool) -> None:
+        """Note that so many were asked for, and whether without trouble: an answer lost or slow, a rebuild that failed."""
+        if not smooth:
+            self.queue, self._well = max(self._floor, self.queue // 2), 0
             return
-        if self._began is None:
-            self._began, self._finished = now, 0
-            return
-        self._finished += finished
-        rate = self._finished / max(now - self._began, 0.001)
-        if self._finished >= self.size:
-            if rate > self._best * GAIN:
-                self._widen()
-            self._best = rate
-            self._began = None
-        elif not self._best and not undecided and now - self._began >= LOOK:
-            self._widen()
-            self._began = None
-
-    def trouble(self) -> None:
-        """An answer was lost or slow."""
-        self.size = max(self.floor, self.size // 2)
-        self._began, self._best = None, 0.0
-
-    def _widen(self) -> None:
-        self.size = min(self.ceiling, self.size * 2)
+        self._well += sent
+        if self._well >= self.queue:
+            self.queue, self._well = min(self._widest, 2 * self.queue), 0
 
 
 Group = tuple[str, str]   # the project, and the restart group's name

@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import CloudError, ClusterError, ConflictError, HostError
 from ..model import STOP, TRUE, UNRECORDED, ClusterView, Record, Service
@@ -24,9 +25,13 @@ from .quarantine import KeptOut
 from .rebooted import Rebooted
 from .rounds import Job, Rounds
 from .selection import Policy
+from .shared import Shared
 from .unfenced import Unfenced
 
 IDLE_PAUSE = 0.5         # between two looks at the CIB while nothing is on record
+WATCHED_PAUSE = 5.0      # the same where a change of the configuration ends the pause
+AT_ONCE = 16             # hosts whose lists are read at once
+WHOLE = 60.0             # after so long the CIB is read whole although its version is the same
 NOVA_LOOK = 30.0         # between two looks at Nova while nothing is on record
 LOG = logging.getLogger(__name__)
 
@@ -41,6 +46,8 @@ class Worker:
         self.parameters: Mapping[str, str] | None = None  # of the resource, as the CIB last showed them
         self.patience = 120.0  # seconds without a heartbeat after which monitor calls this worker stuck
         self._nova_looked = -NOVA_LOOK
+        self._whole = float("-inf")   # when the CIB was last read whole
+        self._now = Shared(self._view)
         self.missing, self.unfenced, self.kept_out = Missing(context), Unfenced(context), KeptOut(context)
         self.rebooted = Rebooted(context)
 
@@ -53,9 +60,9 @@ class Worker:
 
     def turn(self) -> float:
         """One turn. Returns the pause in seconds before the next one. Errors of others end up in health, never here."""
-        self.context.view = None
+        last, self.context.view = self.context.view, None
         try:
-            view = self.context.view = self.context.cluster.view()
+            view = self.context.view = self._look(last)
         except (ClusterError, HostError) as error:
             self.context.problem("cluster", str(error))
             return REST_PAUSE
@@ -85,12 +92,23 @@ class Worker:
             return self._idle(ask)
         limits = functools.cache(lambda: self._limits(view, ask() or []))
         self.context.held = lambda node: limits().get(node, "")
+        self._read_ahead([self.hosts[node] for node in sorted(view.records) if node in self.hosts])
         pause = min(self._one(view, record, ask) for _, record in sorted(view.records.items()))
         looking = [host for node, host in self.hosts.items() if node in view.records and host.look]
         if not looking:
             return pause
         acted = self._act(looking)
         return min([pause, *(self._guarded(host.record, functools.partial(host.tell, acted[host.node])) for host in looking)])
+
+    def _look(self, last: ClusterView | None) -> ClusterView:
+        """Return the CIB as it is now: while nothing is on record the last view, if its version says that nothing has changed."""
+        if last is not None and not last.records and self.context.clock() - self._whole < WHOLE and self.context.cluster.is_at(last.version):
+            return last
+        self._whole = self.context.clock()
+        return self._view()
+
+    def _view(self) -> ClusterView:
+        return self.context.cluster.view()
 
     def _hold_back(self, view: ClusterView) -> None:
         """Whether nova-compute may start on a node follows its record. A host that needs it started once more has it stopped for a while."""
@@ -114,7 +132,7 @@ class Worker:
     def _limits(self, view: ClusterView, services: list[Service]) -> dict[str, str]:
         now, domain = time.time(), self.context.domain
         hosts = self.context.policy.hosts
-        node_of = {host_of(view.named(node), domain, services) or "": node for node in view.nodes}
+        node_of = {host_of(view.named(node), domain, services) or "": node for node in view.nodes} if hosts else {}
         failed = [Failed(node, host_of_record(record, domain, services) or node, record)
                   for node, record in view.records.items() if is_new(record, now)]
         protected = [one for one in services if is_listed(hosts, one.host, node_of.get(one.host))]
@@ -143,12 +161,19 @@ class Worker:
             host.asked = self.context.moment()
         return smooth
 
+    def _read_ahead(self, hosts: Sequence[Host]) -> None:
+        """Read the lists of several hosts at once, which are looked at one after the other."""
+        busy = [host for host in hosts if host.is_busy()]
+        if len(busy) > 1:
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                list(pool.map(Host.read_ahead, busy))
+
     def _idle(self, ask: Callable[[], object]) -> float:
         if self.context.clock() - self._nova_looked >= NOVA_LOOK:
             self._nova_looked = self.context.clock()
             ask()
         self.context.say("nothing is on record")
-        return IDLE_PAUSE
+        return WATCHED_PAUSE if self.context.watched() else IDLE_PAUSE
 
     def _services(self) -> list[Service] | None:
         try:
@@ -193,7 +218,7 @@ class Worker:
     def may_act(self, record: Record) -> bool:
         """Whether this worker may send for this record now: the CIB, read again, still says so."""
         try:
-            view = self.context.cluster.view()
+            view = self._now.look()
         except (ClusterError, HostError):
             return False
         if view.parameters != self.parameters:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..demand import Demand
@@ -101,6 +101,11 @@ def lost(cloud: Cloud, dead: frozenset[str]) -> list[Lost]:
 def _in_order(cloud: Cloud, dead: frozenset[str]) -> list[Mover]:
     """Return what moves from these hosts, in the order in which it is evacuated."""
     return sorted((m for m in cloud.movers if m.host in dead), key=lambda m: (*order_key(m.server), m.server.id))
+
+
+def living(cloud: Cloud, without: Collection[str]) -> int:
+    """Return how many compute hosts take evacuations when those are lost."""
+    return sum(1 for one in cloud.services if one.binary == "nova-compute" and one.up and one.enabled and one.host not in without)
 
 
 def space(cloud: Cloud) -> Space:
