@@ -107,9 +107,10 @@ class Agent:
         # Dying again while it is evacuated, or a controller's start that fences what it cannot reach: the same evacuation goes on.
         before = view.records.get(node)
         going_on = before is not None and before.state in (FENCED, CONFIRMED, PARTLY)
+        begun = before.host if before and going_on and before.baseline is not None else ""
         record = self.cluster.write(Record(
             node, FENCED, uuid.uuid4().hex[:8], int(time.time()), self.cluster.local_node(),
-            host=self.plug if self.plug != node else "", seen=tuple(seen[:MOST_SEEN]), fencings=len(seen),
+            host=begun or (self.plug if self.plug != node else ""), seen=tuple(seen[:MOST_SEEN]), fencings=len(seen),
             baseline=before.baseline if before and going_on else None, kept=before.kept if before and going_on else {},
             broken=before.broken if before and going_on else frozenset(),
             reserve=before.reserve if before else "", released=bool(before and going_on and before.released)))

@@ -17,7 +17,7 @@ from .evidence import FAILS
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
-from .naming import crossed_with, doubles_of, host_of_record, is_ours
+from .naming import crossed_with, doubles_of, host_of_record, is_ours, namesakes_of
 from .rounds import Share
 from .scene import Task, Terms
 from .stayed import NAMED
@@ -40,7 +40,7 @@ class Host:
     def __init__(self, context: Context, record: Record) -> None:
         self.context, self.node, self.incident = context, record.node, record.id
         self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}",
-                         f"slow {self.node}"}
+                         f"slow {self.node}", f"row {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
         context.records[record.node] = record
@@ -128,8 +128,9 @@ class Host:
         elsewhere = why_elsewhere(self.context, view, record, service, services)
         if elsewhere:
             self._show(f"{record.state}; Nova has several hosts of that name")
-            self.context.problem(self.node, elsewhere)
+            self.context.problem(f"row {self.node}", elsewhere)
             return REST_PAUSE
+        self.context.solved(f"row {self.node}")
         if record.state in (CONFIRMED, PARTLY):
             owned = self._own(record)
             if owned is None:
@@ -219,8 +220,9 @@ class Host:
         if self._prepared is not None or self.context.clock() < self._prepare_at:
             return
         self._prepare_at = self.context.clock() + REST_PAUSE  # where Nova is away, Pacemaker is looked at all the same
-        service = self._service(record, ask() or [])
-        if service:
+        services = ask() or []
+        service, view = self._service(record, services), self.context.view
+        if service and view and not namesakes_of(service.host, view, services):
             self._prepared = self._engine(service.host).prepare()
 
     def _engine(self, host: str) -> Evacuation:

@@ -85,11 +85,16 @@ def doubles_of(host: str, view: ClusterView, services: Iterable[Service]) -> lis
 
 
 def host_of_record(record: Record, domain: str, services: Iterable[Service]) -> str | None:
-    """Return Nova's name of a recorded host. Once its evacuation has begun it is the same one."""
-    services = list(services)
-    if record.baseline is not None and any(one.host == record.host for one in services):
-        return record.host
-    return host_of(record.host or record.node, domain, services)
+    """Return Nova's name of a recorded host, None while Nova does not show it.
+
+    Once its evacuation has begun it is the same one: a list that leaves that out makes no other one
+    of it.
+    """
+    if record.baseline is None or not record.host:
+        return host_of(record.host or record.node, domain, services)
+    names = {one.host for one in services if one.binary == "nova-compute"}
+    same = sorted(name for name in names if name.lower() == record.host.lower())
+    return record.host if record.host in names else same[0] if same else None
 
 
 def is_listed(patterns: Sequence[str], *names: str | None) -> bool:
