@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from tests.lab import bmc, cluster, servers
+from tests.lab import bmc, cluster, recordings, servers
 from tests.lab import node as machine
 from tests.lab.cloud_config import AGENTS_YAML
 from tests.lab.common import CLOUD_ADDRESS, REPOSITORY, Node, Size, say, wait_until
@@ -24,6 +24,7 @@ def install_agents(size: Size) -> None:
         machine.exec_in(node, ["make", "-s", "-C", str(REPOSITORY), "install"], check=True)
         if node.kind == "controller":
             machine.put(node, "/etc/openstack/clouds.yaml", AGENTS_YAML.read_text(), 0o600)
+        recordings.put(node)
 
     cluster.each(work, size.nodes)
 

@@ -30,7 +30,7 @@ INSIDE = "/srv/instance-ha"                                   # where the reposi
 SAME_AS_HERE = ("/etc/resolv.conf", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
 PASSED_ON = re.compile(
-    r"TERM|PYTHONDONTWRITEBYTECODE|INSTANCE_HA_LAB_NETNS|LAB_NOVA|LAB_ROLE|PIP_.*|.*_proxy", re.IGNORECASE)
+    r"TERM|PYTHONDONTWRITEBYTECODE|INSTANCE_HA_LAB_NETNS|LAB_NOVA|LAB_RECORD|LAB_ROLE|PIP_.*|.*_proxy", re.IGNORECASE)
 ROOM = 6 << 30
 DEATH_SIGNAL = 1  # prctl(2)'s PR_SET_PDEATHSIG
 

@@ -259,3 +259,56 @@ def test_an_api_that_takes_its_time_is_slow_and_starves_nobody(cloud: Cloud, tur
     for _ in range(12):
         turns.turn(5)
     assert len(cloud.named) == 1
+
+
+def test_whose_a_claim_is_has_to_be_known_before_a_server_counts_as_back(cloud: Cloud, turns: Turns) -> None:
+    """A new worker could not read the record of a server for a moment: what was shut off before ran on, locked for ever."""
+    cloud.boot("s1", "web", **{STATE: "stopped"})
+    turns.turn()
+    cloud.move("s1", "failed", "cmp-2")
+    for _ in range(2):
+        turns.turn(30)
+    cloud.move("s1", "done", "cmp-3")          # from the second try on it comes back running
+    turns.engine, cloud.broken = turns.worker(), {"os-instance-actions"}
+    assert turns.turn()["s1"].action == decide.WAIT and not turns.engine.done
+    cloud.broken = set()
+    assert turns.turn()["s1"].action == decide.STOP
+    cloud.servers["s1"][STATE] = "stopped"
+    turns.turn(10)
+    assert not cloud.servers["s1"]["locked"]
+
+
+@pytest.mark.parametrize("was", ["stopped", "halted", "paused", "elsewhere"])
+def test_what_a_server_is_to_be_outlives_the_death_of_its_new_host(
+    cloud: Cloud, turns: Turns, was: str
+) -> None:
+    """Seen in an audit: the claim of the first incident did not count in the second."""
+    cloud.boot("s1", "web", host="cmp-2")
+    cloud.claim("s1", was, "aaaa")              # it has arrived from cmp-1, and cmp-2 dies too
+    cloud.service("cmp-2").update(state="down", forced_down=True)
+    turns.engine = Evacuation(cloud.nova, Task("cmp-2", "bbbb", "ctl-1.1.1"), Policy())
+    dead = frozenset(("cmp-1", "cmp-2"))
+    seen = [turns.turn(40, dead)["s1"] for _ in range(4)]
+    assert {one.was for one in seen} == {was}
+    if was == "elsewhere":
+        assert not cloud.named and seen[-1].person
+    else:
+        assert f"was={was} id=bbbb" in cloud.servers["s1"]["locked_reason"]
+        assert [uid for uid, _ in cloud.named] == ["s1"]
+
+
+def test_the_beginning_of_an_incident_is_not_taken_from_one_list(
+    cloud: Cloud, turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen in an audit: one empty list wrote baseline=0 into the record for good."""
+    cloud.boot("s1", "web")
+    cloud.ask("s1", "done", "cmp-2")
+    answer, lists = cloud.answer, iter((True, False))
+
+    def short(method: str, path: str, *more: Any) -> Any:
+        code, found = answer(method, path, *more)
+        evacuations = "os-migrations" in path and "type=evacuation" in path
+        return (code, {"migrations": []}) if evacuations and next(lists) else (code, found)
+
+    monkeypatch.setattr(cloud, "answer", short)
+    assert turns.engine.prepare().baseline == 1

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from instance_ha.cluster import Cluster
-from instance_ha.engine import stayed
+from instance_ha.engine import evacuation, stayed
 from instance_ha.engine.context import Context
 from instance_ha.engine.evacuation import Evacuation
 from instance_ha.engine.scene import Task, Terms
@@ -213,3 +214,19 @@ def test_an_answer_that_is_missing_starts_nothing(cloud: Cloud, home: Home) -> N
     cloud.answer = answer  # type: ignore[method-assign]
     assert "does not tell what was asked: web" in home.turn()
     assert home.acted("s1") == [] and cloud.servers["s1"]["locked"]
+
+
+def test_a_request_that_is_seen_for_the_first_time_is_not_lost(cloud: Cloud, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nova's queues had been read for minutes, before it was in one of them."""
+    now = 1000.0
+    monkeypatch.setattr(evacuation, "time", SimpleNamespace(monotonic=lambda: now))
+    cloud.boot("s1", "web")
+    cloud.claim("s1")
+    for number in range(40):
+        now += 10
+        for service in cloud.services:
+            service["updated_at"] = f"2026-11-25T04:{number // 6:02}:{number % 6}1.000000"
+        home.engine.look(cloud.nova.services(), Terms(0, starts=False))
+    cloud.ask("s1", "accepted", None)
+    assert "1 servers that stayed may run elsewhere" in home.turn()
+    assert home.acted("s1") == []

@@ -108,14 +108,17 @@ def left_no_guest(step: Step) -> bool:
     """Return True if Nova's record of a failed try proves that its destination started no guest, or removed it.
 
     A frame that is missing proves nothing. What the driver says of a guest that it could not start counts, but for words that
-    mean that a service was away which it needs to clean up: Nova's conductor, message bus or database, or libvirt itself.
+    mean that a service was away which it needs to clean up: Nova's conductor, message bus or database, or libvirt itself. Where
+    Nova hides its words, as from a role that may not read them, only its frames are there, and the driver has said nothing.
     """
     if _AFTER_THE_GUEST.search(step.trace):
         return False
     if _BEFORE_THE_GUEST.search(step.why) or _FRAMES_BEFORE.search(step.trace):
         return True
     last = step.trace.strip().rpartition("\n")[2]
-    return bool(_IN_THE_DRIVER.search(step.trace)) and EXISTS not in step.why and not (_AWAY.search(step.why) or _AWAY.search(last))
+    said = step.why.strip() not in ("", last.strip())
+    away = _AWAY.search(step.why) or _AWAY.search(last)
+    return said and bool(_IN_THE_DRIVER.search(step.trace)) and EXISTS not in step.why and not away
 
 
 def since_the_last_arrival(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:

@@ -100,6 +100,8 @@ class Evacuation:
 
     def why_not_restore(self, case: Case, look: Look) -> str:
         """Return why a server must not be started on its old host, which is back; "" for nothing."""
+        # What this look has noted: a request that it shows for the first time was in no queue before.
+        case = replace(case, memory=self.memory[case.server.id])
         return places.why_not_restore(places.Seen(case, look.scene, self.policy, frozenset(self.broken)))
 
     def release(self, server: str) -> None:

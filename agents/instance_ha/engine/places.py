@@ -166,7 +166,7 @@ def is_rebuilding(server: Server) -> bool:
 def needs_evidence(case: Case, scene: HostScene) -> bool:
     """Return True if what a list shows of a server is not enough, and its own record of requests has to be read."""
     server, memory = case.server, case.memory
-    if claim_of(server) is not None and case.claim is None:
+    if _unproven(case):
         return True                            # whose lock that is, Nova's record says
     if len(case.rows) < memory.rows:
         return True                            # the list has lost what it had
@@ -184,6 +184,11 @@ def needs_evidence(case: Case, scene: HostScene) -> bool:
     return bool(rows) or is_rebuilding(server) or memory.sent is not None or server.vm_state == "error"
 
 
+def _unproven(case: Case) -> bool:
+    """Whether it is not known whose the lock is that has the words of a claim; or it is known not to be ours."""
+    return claim_of(case.server) is not None and case.claim is None
+
+
 def place_of(seen: Seen) -> Place:
     """Return where a server is in its recovery."""
     server, case = seen.server, seen.case
@@ -192,8 +197,8 @@ def place_of(seen: Seen) -> Place:
     if server.host is None:
         return Place.HIDDEN
     if server.host != seen.scene.host:
-        if case.attempts is None and len(case.rows) < case.memory.rows:
-            return Place.UNEXPLAINED
+        if case.attempts is None and (len(case.rows) < case.memory.rows or _unproven(case)):
+            return Place.UNEXPLAINED           # if the claim is ours, it says what the server is to be
         known = seen.rows or any(one.stage is Stage.DONE for one in case.attempts or ())
         if known:
             return Place.LEFT_HOST
