@@ -160,6 +160,10 @@ class Nova:
         rows = self._migration_rows(f"migrations of {server_id}", {"instance_uuid": server_id}, "resize", "migration")
         return max(rows, key=lambda row: row.id, default=None)
 
+    def migrations_of(self, server_id: str) -> list[Migration]:
+        """Every move of a server that Nova remembers, of whatever kind, oldest first."""
+        return self._migration_rows(f"migrations of {server_id}", {"instance_uuid": server_id})
+
     def own_user(self) -> str:
         """Return the id of the user that asks, by Keystone's own word; "" where the credentials have none."""
         if self._user is None:

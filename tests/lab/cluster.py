@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from typing import Any
 
 from tests.lab import bmc, network
 from tests.lab import node as machine
-from tests.lab.common import CLOUD, CLOUD_ADDRESS, NODES, RUN, STATE, LabError, Node, Size, say
+from tests.lab.common import CLOUD, CLOUD_ADDRESS, NODES, RUN, STATE, VENV, LabError, Node, Size, say
 
 SIZE = STATE / "size.json"
 AGENT = Path(__file__).with_name("ocf") / "nova-compute"
@@ -150,7 +151,11 @@ def corosync_conf(members: list[Node]) -> str:
 
 def online() -> tuple[set[str], str | None]:
     """The names of the nodes that are online, and of the DC, as the first controller that answers sees them."""
-    from lxml import etree  # not at the top: a BMC that switches a node does not wait for it
+    try:
+        from lxml import etree  # not at the top: a BMC that switches a node does not wait for it
+    except ImportError:
+        python = VENV / "bin" / "python"
+        raise LabError(f"{sys.executable} has no lxml: use {python}, or install lxml") from None
 
     for node in size().nodes:
         if not node.member or not machine.is_on(node) or machine.is_frozen(node):

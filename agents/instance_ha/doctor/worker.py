@@ -16,7 +16,7 @@ from ..service import START_LIMIT
 from .finding import Finding, Mend, by, kind, meta, operation, param, some, start, to_do, tools
 from .scene import ACTION_TIMEOUT, Scene, is_set, is_watched, option
 
-SHARED = ("evacuate_attribute", "quick_evacuate_level", "domain", "region_name")
+SHARED = ("evacuate_attribute", "quick_evacuate_level", "protect_hosts", "domain", "region_name")
 # Of each action: the least time in seconds, and what it should have.
 ACTIONS = (("start", START_LIMIT, "30s"), ("stop", 10.0, "30s"), ("monitor", 5.0, "20s"))
 
@@ -149,7 +149,7 @@ def _actions(scene: Scene, worker: Resource) -> Iterator[Finding]:
 
 def failure_timeout(scene: Scene, resource: Resource) -> Iterator[Finding]:
     """Of both agents, and of nova-compute."""
-    if not resource.meta.get("failure-timeout") and "failure-timeout" not in scene.has.defaults:
+    if not resource.forgets_failures:
         yield Finding("failure-timeout", resource.id, f"{resource.id} has no failure-timeout", meta(resource, "failure-timeout", "60s"))
 
 
