@@ -106,8 +106,8 @@ FENCING: tuple[Param, ...] = (
           "it, and doctor and configure leave it out. Give both agents the same.", default=""),
     Param("let_in", "When a returned node is unfenced",
           "evacuated: not before its evacuation is over; until then unfencing fails and Pacemaker asks again each second, and what requires "
-          "unfencing does not start. at_once: always. Only where something else keeps nova-compute from starting: the rule on evacuate-held that the "
-          "README has, or its own unit (instance-ha wait-until-evacuated).",
+          "unfencing does not start. at_once: always. Only where something else keeps nova-compute from starting: the rule on evacuate-held of "
+          "docs/install.md, or its own unit (instance-ha wait-until-evacuated).",
           kind="select", choices=("evacuated", "at_once"), default="evacuated", agents=_FENCE_ONLY),
     Param("no_shared_storage", "Accepted and without effect: Nova finds out for itself since 2.14", kind="boolean", default="false",
           aliases=("on_shared_storage",)),

@@ -101,7 +101,7 @@ def _names(cloud: Cloud, view: ClusterView, meant: Sequence[str], domain: str, a
                                 f"openstack compute service delete {service.id}"))
         elif service.host not in hosts.values() and is_listed(listed_hosts(agents), service.host):
             yield Finding("host-unprotected", service.host, f"Nova's compute host {service.host} is no node of this cluster",
-                          to_do("make it one, with a power device and a level, as the README says; or, if that is meant: "
+                          to_do("make it one, with a power device and a level, as docs/install.md says; or, if that is meant: "
                                 f"instance-ha doctor --ignore host-unprotected={service.host}"))
 
 

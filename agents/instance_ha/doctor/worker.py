@@ -43,7 +43,7 @@ def agents(scene: Scene) -> list[tuple[Resource, str]]:
 
 def _number(scene: Scene) -> Iterator[Finding]:
     if not scene.workers:
-        yield Finding("no-worker", "cluster", f"there is no resource of {NOVA_EVACUATE}", to_do("create it, as the README says"))
+        yield Finding("no-worker", "cluster", f"there is no resource of {NOVA_EVACUATE}", to_do("create it, as docs/install.md says"))
     for worker in scene.workers[1:]:
         names = ", ".join(one.id for one in scene.workers)
         yield Finding("several-workers", worker.id, f"{names} are all NovaEvacuate", by(Delete(worker.id, False)))
