@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "agents"))
 
 from instance_ha import params  # noqa: E402
 from instance_ha.doctor.kinds import AREAS, KINDS  # noqa: E402
-from instance_ha.engine import places, states  # noqa: E402
+from instance_ha.engine import places, reboot, states  # noqa: E402
 from instance_ha.engine.decide import RULES  # noqa: E402
 from instance_ha.engine.scene import Case, HostScene  # noqa: E402
 from instance_ha.engine.selection import Policy  # noqa: E402
@@ -81,6 +81,12 @@ CONDITIONS = (
     ("start on its old host", "Before a server is started, reset or unlocked on its old host, which is back. Else one of these holds, it stays "
      "locked, and a person is told:", places.to_restore),
 )
+STARTS = """## start after a reboot
+
+A host was away without a fencing (`after_reboot=start`). Before a server that is off since is
+started, all of this has to be known. Else one of these is said in the log, and the server is named:
+
+"""
 DECISIONS_PAGE = ROOT / "docs" / "decisions.md"
 SECTIONS = (
     ("Both agents", frozenset((FENCE, OCF)), ""),
@@ -156,6 +162,9 @@ def decisions_page() -> str:
     parts = [DECISIONS_HEAD + "\n".join(lines) + "\n"]
     for title, text, conditions in CONDITIONS:
         parts.append(f"## {title}\n\n{text}\n\n" + "\n".join(f"- {words}" for _, words in conditions(seen)) + "\n")
+    unknown = reboot.LeftOff("", None, (), (), reboot.Silence())
+    starts = [words for _, words in reboot.to_start(unknown)]
+    parts.append(STARTS + "\n".join(f"- {words}" for words in starts) + "\n")
     return "\n".join(parts)
 
 

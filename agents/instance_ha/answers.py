@@ -12,6 +12,7 @@ from .text import printable, without_password
 TOO_MANY = 429
 NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425))
 MOST_DIGITS = 18           # of a number in an answer
+MOST_SAID = 1000           # characters of a sentence of somebody else's
 _CERTIFICATE = re.compile(r"certificate verify failed: [^('\"]*[^('\" ]")
 
 
@@ -59,7 +60,7 @@ def _reason(answer: Any) -> str:
     try:
         body = next(iter(json_of(answer.content).values()))
         if isinstance(body, list):  # Placement's, which says what it means in the last line
-            return printable(str(body[0]["detail"]).strip().splitlines()[-1].strip())
+            return _plain(str(body[0]["detail"]).strip().splitlines()[-1].strip())
         return one_line(body["message"])
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError, StopIteration, IndexError):
         return f"HTTP {answer.status_code}"
@@ -72,4 +73,8 @@ def one_line(error: object) -> str:
     if certificate:
         return printable(certificate.group(0))
     lines = str(error).strip().splitlines()
-    return without_password(printable(lines[0])) if lines else type(error).__name__
+    return _plain(lines[0]) if lines else type(error).__name__
+
+
+def _plain(said: str) -> str:
+    return without_password(printable(said))[:MOST_SAID]

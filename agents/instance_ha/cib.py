@@ -14,6 +14,8 @@ from .membership import Membership
 from .model import DISMISSED, HELD, RECORDERS, TOLD, ClusterNode, ClusterView, Record, parse_record
 from .properties import FENCING_ENABLED
 
+YES = ("true", "on", "yes", "y", "1")
+
 
 def parse_cib(text: str) -> Any:
     """XML as Pacemaker writes it. Raises ClusterError."""
@@ -56,7 +58,8 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
     levels = {name: _levels(has, name) for name in {*records, *off}}
     parameters = has.resources[resource].params if resource in has.resources else {}
     return ClusterView(nodes, records, broken, root.get("have-quorum") == "1", levels, parameters,
-                       frozenset(dismissed), held, _told(root), mapped, _fences_nobody(has), version_of(root))
+                       frozenset(dismissed), held, _told(root), mapped, _fences_nobody(has),
+                       version_of(root), _unfenced(has), _stopped(has))
 
 
 def _written(root: Any) -> dict[str, dict[str, str]]:
@@ -96,6 +99,33 @@ def _fences_nobody(has: Configuration) -> str:
     if not has.properties.is_true(FENCING_ENABLED):
         return f"fencing is switched off ({has.properties.name(FENCING_ENABLED)}=false)"
     return "the cluster is in maintenance mode" if has.properties.is_true("maintenance-mode") else ""
+
+
+def _stopped(has: Configuration) -> frozenset[str]:
+    """Return the remote nodes whose connection is told to stop.
+
+    One that was lost is fenced all the same.
+    """
+    every = has.properties.is_true("stop-all-resources")
+    return frozenset(name for name, node in has.nodes.items() if node.remote
+                     and (every or (name in has.resources and has.resources[name].disabled)))
+
+
+def _unfenced(has: Configuration) -> dict[str, str]:
+    """Return by node why Pacemaker does not fence it when it is lost.
+
+    It fences no remote node whose connection is unmanaged (crm_simulate says so); a node attribute
+    maintenance changes nothing about that.
+    """
+    found = {}
+    remotes = [name for name, node in has.nodes.items() if node.remote]
+    for name in (name for name in remotes if name in has.resources):
+        meta = has.resources[name].meta
+        if meta.get("maintenance", "").lower() in YES:
+            found[name] = "its connection is in maintenance (meta maintenance=true)"
+        elif meta.get("is-managed", "true").lower() not in YES:    # what is no word is a no here
+            found[name] = "its connection is unmanaged (meta is-managed=false)"
+    return found
 
 
 def _nodes(root: Any, has: Configuration) -> Iterable[ClusterNode]:

@@ -57,8 +57,16 @@ class Cluster:
 
     def capable_of(self, node: str) -> list[str]:
         """The fence devices that the fencer says can fence a node now, by id (stonith_admin --list)."""
+        return self._capable_of(node) or []
+
+    def can_be_fenced(self, node: str) -> bool | None:
+        """Return whether any fence device can fence a node now, None where nobody tells."""
+        devices = self._capable_of(node)
+        return None if devices is None else bool(devices)
+
+    def _capable_of(self, node: str) -> list[str] | None:
         done = run(["stonith_admin", "--list", node, "--output-as=xml"], TOOL_TIMEOUT)
-        return [] if done.code else [item.text or "" for item in _xml(done).iter("item")]
+        return None if done.code else [item.text or "" for item in _xml(done).iter("item")]
 
     def standing(self) -> Standing:
         """What runs, and the failed actions that Pacemaker remembers (crm_mon --one-shot)."""

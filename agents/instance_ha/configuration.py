@@ -66,6 +66,12 @@ class Resource:
         return self.meta.get("target-role", "").lower() == "stopped"
 
     @property
+    def forgets_failures(self) -> bool:
+        """Return True if a failure counts for a while only: a failure-timeout of 0 is none."""
+        given = seconds(self.meta.get("failure-timeout"))
+        return bool(given and given > 0) or "failure-timeout" in self.unsure
+
+    @property
     def host_list(self) -> list[str]:
         """The nodes in a device's pcmk_host_list."""
         return host_list(self.params.get("pcmk_host_list", ""))

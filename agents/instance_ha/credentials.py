@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from . import openrc
 from .answers import one_line
 from .errors import ConfigurationError, HostError, InstanceHaError
+from .files import read_bytes
 from .http_limits import limit
 from .nova import MICROVERSION, PLACEMENT_MICROVERSION, Nova
 
@@ -221,8 +222,7 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
         path = clouds_file()
         secure = secure_file(path)
         for one in filter(None, (path, secure)):   # openstacksdk passes over a file that it cannot read
-            with open(one, encoding="utf-8") as file:
-                safe_load(file)
+            safe_load(read_bytes(one).decode("utf-8"))
         config = openstack.config.OpenStackConfig(
             config_files=[path], secure_files=[secure] if secure else [], load_envvars=False,
             vendor_files=[os.path.join(os.path.dirname(path), "clouds-public" + suffix) for suffix in SUFFIXES])
@@ -238,7 +238,7 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
         session = region.get_session()
     except HostError as error:
         raise (error if str(error).startswith(asked) else HostError(f"{asked}: {error}")) from None
-    except (ConfigException, ClientException, OSError, ValueError, YAMLError, TypeError, AttributeError, KeyError) as error:
+    except (ConfigException, ClientException, OSError, ValueError, YAMLError, TypeError, AttributeError, KeyError, RecursionError) as error:
         # What is missing in a clouds.yaml, or is no mapping there, comes out of openstacksdk as any of these.
         meant = isinstance(error, (ConfigException, ClientException, OSError, YAMLError))
         what = one_line(error) if meant else f"something is missing in clouds.yaml, or is no mapping there ({one_line(error)})"

@@ -20,7 +20,10 @@ PARTLY = "partly"                  # nothing is under way, and servers are left
 IN_SERVICE = "in-service"          # the host is back
 DISMISSED = "dismissed"            # a person has said that the host is to be left alone
 CLEARED = "cleared"                # the record went away before anything was evacuated
-KINDS = (RECORDED, CONFIRMED, SERVER_ARRIVED, SERVER_FAILED, DESTINATION, EVACUATED, PARTLY, IN_SERVICE, DISMISSED, CLEARED)
+NOT_FENCED = "not-fenced"          # a host is offline, on no record, and will not be evacuated
+LEFT_OFF = "left-off"              # a host was away without a fencing, and servers are off since
+KINDS = (RECORDED, CONFIRMED, SERVER_ARRIVED, SERVER_FAILED, DESTINATION, EVACUATED, PARTLY,
+         IN_SERVICE, DISMISSED, CLEARED, NOT_FENCED, LEFT_OFF)
 
 VERSION = 1
 LAST_SECOND = 253402300799     # of the year 9999
@@ -30,9 +33,11 @@ _BARE = re.compile(r"[^\s\"'=\\]+")
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in one incident. `time` is seconds since the epoch by the worker's clock. `sentence` is for people.
+    """Something that happened in one incident, or ("" as incident) to a host that is on no record.
+
+    `time` is seconds since the epoch by the worker's clock. `sentence` is for people.
     `facts` are whatever else is known, by name: server, name, to, attempt, request, reason, final,
-    destination, protected, done, left."""
+    destination, protected, done, left, servers."""
 
     kind: str
     incident: str

@@ -12,7 +12,7 @@ from typing import Any
 from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
-from .engine.naming import crossed_with, host_of, is_ours
+from .engine.naming import crossed_with, doubles_of, host_of, is_listed, is_ours
 from .errors import CloudError, ConfigurationError, InstanceHaError
 from .logs import clean_handlers
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, ClusterView, Record, Service
@@ -100,13 +100,17 @@ class Agent:
         other = crossed_with(view, node, self.plug or node)
         if other:
             raise ConfigurationError(f"{node} is not recorded: {self.plug} is the host of {other}, which is another node; correct pcmk_host_map")
+        if not is_listed(self.values["protect_hosts"].replace(",", " ").split(), node, self.plug):
+            logging.warning("%s is not recorded: protect_hosts does not name it", node)
+            return OK
         seen = [e.completed for e in self.cluster.history(node) if e.action in proof.OFF_ACTIONS and e.completed]
         # Dying again while it is evacuated, or a controller's start that fences what it cannot reach: the same evacuation goes on.
         before = view.records.get(node)
         going_on = before is not None and before.state in (FENCED, CONFIRMED, PARTLY)
+        begun = before.host if before and going_on and before.baseline is not None else ""
         record = self.cluster.write(Record(
             node, FENCED, uuid.uuid4().hex[:8], int(time.time()), self.cluster.local_node(),
-            host=self.plug if self.plug != node else "", seen=tuple(seen[:MOST_SEEN]), fencings=len(seen),
+            host=begun or (self.plug if self.plug != node else ""), seen=tuple(seen[:MOST_SEEN]), fencings=len(seen),
             baseline=before.baseline if before and going_on else None, kept=before.kept if before and going_on else {},
             broken=before.broken if before and going_on else frozenset(),
             reserve=before.reserve if before else "", released=bool(before and going_on and before.released)))
@@ -121,9 +125,13 @@ class Agent:
     def _mark_down(self, record: Record) -> None:
         try:
             nova = credentials.connect(self.values)
-            service = self._service(nova.services(), record.host or record.node)
+            services = nova.services()
+            service = self._service(services, record.host or record.node)
             if self._view and (other := crossed_with(self._view, record.node, service.host)):
                 raise ConfigurationError(f"Nova's {service.host} is the host of {other}, which is another node")
+            if self._view and (others := doubles_of(service.host, self._view, services)):
+                # Which is meant the worker looks at: one that reports is not down.
+                raise ConfigurationError(f"Nova has {others[0].host} besides {service.host}")
             nova.force_down(service, True)
             # Fenced again before it was back: the reason names the record that counts now.
             if service.enabled or (is_ours(service) and f"({record.id})" not in service.reason):
@@ -167,7 +175,9 @@ class Agent:
         return OK
 
     def _print(self, line: Callable[[Service], str]) -> int:
-        for service in sorted(self._services(), key=lambda s: s.host):
+        wanted = self.values["protect_hosts"].replace(",", " ").split()
+        listed = [service for service in self._services() if is_listed(wanted, service.host)]
+        for service in sorted(listed, key=lambda s: s.host):
             print(printable(line(service)))
         return OK
 

@@ -1,15 +1,20 @@
-"""Files that other processes trust: whole or not there, never written through a link, with the mode that is meant."""
+"""Files that are read and written as they are meant to be: plain ones of a sane size, whole or not there, never written through a
+link, with the mode that is meant."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import stat
 from pathlib import Path
+from typing import IO
 
 from .errors import HostError
 
 PROBE = 4096      # bytes, more than what a heartbeat takes
+MOST = 1 << 20    # bytes of a file that a person writes
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
@@ -26,6 +31,31 @@ def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
+
+
+def read_bytes(path: str) -> bytes:
+    """Return what a file holds. Neither a pipe, which would be waited for, nor a device without an end is one. Raises OSError,
+    ValueError for a path with a NUL."""
+    with _plain(path, os.O_RDONLY, 0) as file:
+        found: bytes = file.read(MOST + 1)
+    if len(found) > MOST:
+        raise OSError(errno.EFBIG, f"it has more than {MOST >> 20} MiB", path)
+    return found
+
+
+def open_log(path: str, mode: int) -> IO[str]:
+    """Open a file to write at its end, whatever the umask. Links are not followed, and a device is left as it is. Raises OSError."""
+    file = _plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, mode)
+    os.fchmod(file.fileno(), mode)
+    return io.TextIOWrapper(file, encoding="utf-8", errors="replace")
+
+
+def _plain(path: str, flags: int, mode: int) -> IO[bytes]:
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY, mode)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no plain file", path)
+    return os.fdopen(descriptor, "ab" if flags & os.O_APPEND else "rb")
 
 
 def check_folder(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The limits of every request to OpenStack: its whole time, the size of its answer, and no redirects.
+"""The limits of every request to OpenStack: its whole time, the size of its answer, no redirects, and nothing of the environment.
 
 The timeout of requests counts from one packet to the next, so a server that sends a byte a second holds a
 caller for ever. Here one timer a request cuts the connection when the time of the whole answer is over.
@@ -113,6 +113,7 @@ def limit(session: Any, seconds: float, auth_url: str = "") -> None:
     """
     session.timeout = seconds
     session.redirect = False
+    session.session.trust_env = False      # no proxy, netrc or CA bundle of whoever calls: the worker has none of them
     adapter = _adapter_class()(seconds, auth_url)
     for scheme in ("http://", "https://"):
         session.session.mount(scheme, adapter)
@@ -127,7 +128,7 @@ def _adapter_class() -> Any:
     class Limited(TCPKeepAliveAdapter):  # type: ignore[misc]
         def __init__(self, seconds: float, auth_url: str) -> None:
             super().__init__(pool_maxsize=CONNECTIONS)
-            self.seconds, self.auth_url = seconds, auth_url.rstrip("/")
+            self.seconds, self.auth_url = seconds, _as_sent(auth_url).rstrip("/")
 
         def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
             super().init_poolmanager(*args, **kwargs)
@@ -179,6 +180,16 @@ def _adapter_class() -> Any:
             return f"{where} was not answered in full within {self.seconds:g} s"
 
     return Limited
+
+
+def _as_sent(url: str) -> str:
+    """Return a URL as requests asks for it: it writes names in small letters, for one. A URL that is none is returned as it is."""
+    import requests
+
+    try:
+        return str(requests.Request("GET", url).prepare().url)
+    except (OSError, ValueError):
+        return url
 
 
 def _watch_connections(manager: Any) -> None:

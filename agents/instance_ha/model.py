@@ -22,8 +22,10 @@ TRUE, STOP = "true", "stop"
 DISMISSED = "no"           # a person says that the node is to be left alone until it is back
 RECORDERS = frozenset(("fence_nova", "fence_compute", "fence_evacuate"))   # fence agents that put a fencing on record
 TOLD = "evacuation-"       # and the name of a node: what a worker tells of it in crm_mon -A, an attribute of its controller
+UNRECORDED = "no record; "  # how that begins for a node that is not on record
 
 DISABLED_BY_US = "instance-ha:"
+MAINTENANCE = "maintenance:"   # how the reason begins that `instance-ha maintenance on` gives
 UNREADABLE = "unreadable"  # our own word for a migration whose row is odd: nobody knows that it has ended
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))
 FAILED = frozenset(("failed", "error"))   # ended by a destination, or by the scheduler
@@ -163,7 +165,9 @@ class ClusterView:
     is on record or offline, a level being its devices' fence agents in order; the parameters of the resource that looks, {} for
     none; the nodes that a person has dismissed; how nova-compute is held on each node, TRUE or STOP, where it is; and what a worker
     tells of each node in crm_mon; and the nodes that Nova knows by another name, which is in fence_nova's pcmk_host_map.
-    `fences_nobody` says why Pacemaker fences no node at all, "" where it does. `version` is what the CIB says of its own state."""
+    `fences_nobody` says why Pacemaker fences no node at all, "" where it does. `version` is what the
+    CIB says of its own state. `unfenced` says why Pacemaker does not fence a node, by the node;
+    `stopped` are the nodes whose connection is told to stop."""
 
     nodes: Mapping[str, ClusterNode]
     records: Mapping[str, Record]
@@ -177,6 +181,8 @@ class ClusterView:
     mapped: Mapping[str, str] = field(default_factory=dict)
     fences_nobody: str = ""
     version: str = ""
+    unfenced: Mapping[str, str] = field(default_factory=dict)
+    stopped: frozenset[str] = frozenset()
 
     def named(self, node: str) -> str:
         """The name of a node in Nova, but for the DNS domain."""
@@ -278,7 +284,8 @@ class Group:
 @dataclass(frozen=True)
 class Action:
     """Something that was asked of a server. `started` and `updated` are Nova's own texts, which sort as the times do. `user`
-    and `project` are the ids of who asked, by Nova's own record."""
+    and `project` are the ids of who asked, by Nova's own record. `by_nova`: it says that nobody
+    did, as of what nova-compute asks by itself; False also where it does not tell."""
 
     name: str
     request: str
@@ -286,6 +293,7 @@ class Action:
     updated: str
     user: str = ""
     project: str = ""
+    by_nova: bool = False
 
 
 @dataclass(frozen=True)
@@ -317,6 +325,10 @@ class Migration:
     @property
     def in_progress(self) -> bool:
         return self.status not in ENDED
+
+    def has_brought(self, server: Server) -> bool:
+        """Return True if this evacuation has brought a server where it is."""
+        return self.status in ARRIVED and self.destination == server.host
 
 
 @dataclass(frozen=True, eq=False)

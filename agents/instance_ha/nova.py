@@ -44,6 +44,7 @@ DETAILS_MICROVERSION = "2.84"     # the first that says in words why an action f
 PAGE = 500                        # rows that are asked for at once, a quarter of it after each list that was too slow or too big
 SMALLEST = 5
 MOST_ROWS = 1_000_000             # of one list, however many pages
+MOST_PAGES = 10                   # of the list of what was asked of one server, which has 1000 on a page
 MOST_NAMED = 3                    # rows that a sentence names
 NAMELESS = "one without a name"
 LOG = logging.getLogger(__name__)
@@ -159,6 +160,10 @@ class Nova:
         rows = self._migration_rows(f"migrations of {server_id}", {"instance_uuid": server_id}, "resize", "migration")
         return max(rows, key=lambda row: row.id, default=None)
 
+    def migrations_of(self, server_id: str) -> list[Migration]:
+        """Every move of a server that Nova remembers, of whatever kind, oldest first."""
+        return self._migration_rows(f"migrations of {server_id}", {"instance_uuid": server_id})
+
     def own_user(self) -> str:
         """Return the id of the user that asks, by Keystone's own word; "" where the credentials have none."""
         if self._user is None:
@@ -166,9 +171,21 @@ class Nova:
         return self._user
 
     def actions(self, server_id: str) -> list[Action]:
-        """What was ever asked of a server, newest first, from Nova's own record."""
-        answer = self._get(f"/servers/{server_id}/os-instance-actions")
-        return _whole(read_all(items(answer, "instanceActions"), action_of), f"actions of {server_id}")
+        """Return what was ever asked of a server, newest first, from Nova's own record: of more than MOST_PAGES pages the newest.
+
+        Its owner makes such a list as long as he likes, also of a server that is locked: an image can be made of it."""
+        path, rows, marker = f"/servers/{server_id}/os-instance-actions", list[Action](), dict[str, str]()
+        for _ in range(MOST_PAGES):
+            answer = self._get(path, marker)
+            page = items(answer, "instanceActions")
+            known = frozenset(rows)
+            found = [one for one in _whole(read_all(page, action_of), f"actions of {server_id}")
+                     if one not in known]      # Nova repeats some where two have the marker's id
+            rows += found
+            if not found or not answer.get("links"):
+                break
+            marker = {"marker": found[-1].request}
+        return rows
 
     def steps(self, server_id: str, request: str) -> list[Step]:
         """What Nova did for one of these requests, in the order of its beginning."""

@@ -7,6 +7,7 @@ import string
 
 from .answers import one_line
 from .errors import HostError
+from .files import read_bytes
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -33,8 +34,7 @@ _UNSETS_EMPTY = re.compile(
 def read(path: str) -> dict[str, str]:
     """Return the variables that a file sets, by their names in it. Raises HostError, which names the line."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            text = file.read()
+        text = read_bytes(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:   # ValueError: no UTF-8, or a path with a NUL
         raise HostError(f"openrc={path} cannot be read: {one_line(error)}") from None
     try:

@@ -99,10 +99,15 @@ FENCING: tuple[Param, ...] = (
           "means: a host that is still alive then runs its servers twice and destroys their data. "
           "3: Nova is not told; it has to notice by itself, after its service_down_time. Give both agents the same level.",
           kind="select", choices=("1", "2", "3"), default="2"),
+    Param("protect_hosts", "Hosts that are protected, where Nova's list of compute hosts is not it",
+          "Names or shell patterns separated by spaces, of Pacemaker's nodes or of Nova's hosts, "
+          "in any case and with or without the DNS domain, such as cmp-*. Empty: every compute host "
+          "of Nova. Of any other host fence_nova puts no fencing on record, nothing is evacuated from "
+          "it, and doctor and configure leave it out. Give both agents the same.", default=""),
     Param("let_in", "When a returned node is unfenced",
           "evacuated: not before its evacuation is over; until then unfencing fails and Pacemaker asks again each second, and what requires "
-          "unfencing does not start. at_once: always. Only where something else keeps nova-compute from starting: the rule on evacuate-held that the "
-          "README has, or its own unit (instance-ha wait-until-evacuated).",
+          "unfencing does not start. at_once: always. Only where something else keeps nova-compute from starting: the rule on evacuate-held of "
+          "docs/install.md, or its own unit (instance-ha wait-until-evacuated).",
           kind="select", choices=("evacuated", "at_once"), default="evacuated", agents=_FENCE_ONLY),
     Param("no_shared_storage", "Accepted and without effect: Nova finds out for itself since 2.14", kind="boolean", default="false",
           aliases=("on_shared_storage",)),
@@ -174,6 +179,12 @@ EVACUATION: tuple[Param, ...] = (
     Param("quarantine", "Returns in a day after which a host is kept out of service",
           "A host that has failed and returned so often within 24 hours stays disabled in Nova, and monitor names it, until a person enables "
           "it. 0: never.", kind="integer", default="0", agents=_OCF_ONLY, minimum=0, maximum=100),
+    Param("after_reboot", "Servers that a reboot of their host has left off",
+          "Of a host that was away without being fenced, as when somebody reboots it. tell: "
+          "monitor names them. start: those that are protected, and that Nova itself has stopped "
+          "since the host's return, are started there as well. One that anybody else has stopped, "
+          "or that was off before, is never started; docs/limits.md says what cannot be told apart.",
+          kind="select", choices=("tell", "start"), default="tell", agents=_OCF_ONLY),
     Param("leave_disabled", "Leave the service of a returned host disabled until a person enables it", kind="boolean", default="false",
           agents=_OCF_ONLY),
     Param("metrics_directory", "Directory for node_exporter's text-file collector",

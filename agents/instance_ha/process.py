@@ -48,8 +48,10 @@ def run(argv: Sequence[str], timeout: float) -> Outcome:
         )
     except FileNotFoundError:
         raise HostError(f"{argv[0]} is not installed on this machine") from None
-    except PermissionError as error:
+    except OSError as error:         # no memory, too many processes, an argument that is too long
         raise HostError(f"{argv[0]} cannot be run: {error.strerror}") from None
+    except ValueError:
+        raise HostError(f"{argv[0]} cannot be run: a word for it holds a NUL") from None
     except subprocess.TimeoutExpired:
         raise HostError(f"{argv[0]} did not end within {timeout:g} s") from None
     return Outcome(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"))
@@ -61,9 +63,15 @@ def tell(argv: Sequence[str], text: str, more: Mapping[str, str], timeout: float
     After `timeout` seconds it is killed with all that it has started. Files take the place of pipes, which something that it has
     left behind could hold open for ever. Raises HostError when it is missing, cannot be run, or does not end in time.
     """
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
-        given.write(text.encode())
-        given.seek(0)
+    with contextlib.ExitStack() as files:
+        try:
+            given, said = (files.enter_context(tempfile.TemporaryFile(buffering=0)) for _ in range(2))
+            rest = text.encode()
+            while rest:                  # a disk that becomes full takes a part
+                rest = rest[given.write(rest):]
+            given.seek(0)
+        except OSError as error:
+            raise HostError(f"{argv[0]} cannot be told: no file for its input can be written: {error.strerror}") from None
         try:
             environment = {**CLEAN_ENVIRONMENT, **more, STARTED_BY: mark_of(os.getpid())}
             process = subprocess.Popen(  # noqa: S603  the operator's own hook, a list of words

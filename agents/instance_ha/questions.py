@@ -14,7 +14,7 @@ from .pace import Pace
 
 READ_TRIES = 3
 QUICK = 1.0                       # seconds
-PATIENCE = 15.0                   # seconds for which a read is asked again while it is answered "too many"
+BUSY_TRIES = 5                    # of a read that is answered "too many", each at its turn
 LOG = logging.getLogger(__name__)
 
 
@@ -32,14 +32,15 @@ class Question:
 def ask_json(question: Question, adapter: Any, pace: Pace | None = None) -> Any:
     """Return the answer's JSON. What only reads is asked again at once when a bad answer came quickly, and at its turn while there
     are too many; what changes something never is. Raises CloudUnreachable, CloudBusy, CloudRefused."""
-    pace, tries = pace or Pace(), READ_TRIES if question.method == "GET" else 1
-    limit = time.monotonic() + (PATIENCE if question.method == "GET" else 0.0)
+    pace, reads = pace or Pace(), question.method == "GET"
+    tries, busy = (READ_TRIES, BUSY_TRIES) if reads else (1, 1)
     while True:
         began = time.monotonic()
         try:
             return _once(question, adapter, pace)
         except CloudBusy:
-            if time.monotonic() >= limit:
+            busy -= 1
+            if not busy:
                 raise
         except CloudUnreachable as error:
             tries -= 1

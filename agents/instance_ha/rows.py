@@ -200,8 +200,10 @@ def migration_in_part(row: Any) -> Migration | None:
 def action_of(row: Any) -> Action:
     """Read an action. Raises OddRow."""
     row = table(row)
+    # What nova-compute does by itself has both as null. One that is missing somebody has taken out.
+    by_nova = all(key in row and row[key] is None for key in ("user_id", "project_id"))
     return Action(_lax(row, "action"), _lax(row, "request_id"), _lax(row, "start_time"), _lax(row, "updated_at"),
-                  _lax(row, "user_id"), _lax(row, "project_id"))
+                  _lax(row, "user_id"), _lax(row, "project_id"), by_nova)
 
 
 def step_of(row: Any) -> Step:

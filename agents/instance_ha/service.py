@@ -15,10 +15,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import HostError, InstanceHaError
-from .files import check_folder, why_unwritable, write_whole
+from .files import check_folder, open_log, why_unwritable, write_whole
 from .logs import CLEAN, Lines
 from .process import end_started_by, mark_of, spawn_detached, start_time, state_of
 from .text import printable
@@ -33,6 +33,7 @@ ANSWERS = 10               # answers of Nova, each as late as can be, that one h
 START_LIMIT, STOP_GRACE = 15.0, 5.0   # how long a new worker may take to its first heartbeat; between TERM and KILL
 HOOK_GRACE = 2.0           # for what the hook has started to end when it is killed
 LOG_ROOM = 8 << 20         # bytes of a log file, of which an older one is kept
+LOG_MODE = 0o640
 BUG_PAUSE = 1.0            # after a turn that failed by a bug
 TOO_MANY = ("OpenStack answers 429 (too many requests): ours wait for their turns, and everything takes longer; "
             "allow the agents' user more")
@@ -216,12 +217,15 @@ def log_to_syslog(ident: str, level: str, path: Path | None = None, usual: Path 
     root.setLevel(level.upper())
     logging.getLogger("keystoneauth").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its pool being full is no news
-    handler = _file(path) or _syslog() or _file(usual) or logging.NullHandler()
+    own = _file(path)
+    handler = own or _syslog() or _file(usual) or logging.NullHandler()
     date = "%(asctime)s " if isinstance(handler, logging.FileHandler) else ""
     handler.addFilter(TRAIL)
     handler.addFilter(CLEAN)
     handler.setFormatter(Lines(f"{date}{printable(ident)}[{os.getpid()}]: %(levelname)s: %(message)s"))
     root.addHandler(handler)
+    if path is not None and own is None:
+        LOG.warning("log_file=%s cannot be written, or is no plain file: the log is elsewhere", path)
 
 
 def _syslog() -> logging.Handler | None:
@@ -231,16 +235,21 @@ def _syslog() -> logging.Handler | None:
         return None
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    """A log that root alone may write and its group read, every one of them."""
+
+    def _open(self) -> Any:
+        return open_log(self.baseFilename, LOG_MODE)
+
+
 def _file(path: Path | None) -> logging.Handler | None:
     """Return what writes into a file that does not grow without a limit, None when it cannot be written."""
     if path is None:
         return None
     try:
-        handler = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_ROOM, backupCount=1, encoding="utf-8")
-        path.chmod(0o640)
+        return _LogFile(path, maxBytes=LOG_ROOM, backupCount=1, encoding="utf-8")
     except OSError:
         return None
-    return handler
 
 
 def main(instance: str) -> int:

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from urllib.parse import quote, unquote
 
-_SECRET = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*://)[^/?#\s'\"]*@")
+_SECRET = re.compile(r"(?<=[A-Za-z0-9+.-])://[^/?#\s'\"]*@")    # read once, however long the text is
 REPLACED = "?"     # what every terminal and every encoding has
 
 # Letters and marks whose ASCII form Unicode's own decomposition does not give.
@@ -33,7 +33,7 @@ def printable(text: str) -> str:
 
 def without_password(text: str) -> str:
     """Return `text` without the user and the password that a URL in it may hold."""
-    return _SECRET.sub(r"\1", text)
+    return _SECRET.sub("://", text)
 
 
 def ascii_line(text: str) -> str:

@@ -71,6 +71,10 @@ AFTERWARDS = (
     ("instance-ha history", 0, ""),
 )
 ELSEWHERE = {
+    "pcs resource enable NODE": "tests/lab/protect.py, for each compute host",
+    "pcs resource manage NODE": "the fault matrix, for the worker's resource",
+    "openstack server start ID": "no openstack command in the laboratory; after_reboot=start asks the same of Nova",
+    "openstack compute service list": "no openstack command in the laboratory; instance-ha hosts asks the same of Nova",
     'instance-ha maintenance on cmp-1 --reason "new fans"': "test_maintenance.py",
     "instance-ha maintenance off cmp-1": "test_maintenance.py",
     "instance-ha maintenance on NODE": "test_maintenance.py",
@@ -111,7 +115,7 @@ ELSEWHERE = {
 }
 NAMES = {"instance-ha plan", "instance-ha plan HOST", "instance-ha plan HOST...", "instance-ha plan HOST HOST...",
          "instance-ha dismiss NODE", "instance-ha release",
-         "instance-ha report last", "openstack server unlock", "pcs stonith fence"}
+         "instance-ha report last", "instance-ha maintenance on", "openstack server unlock", "pcs stonith fence"}
 
 
 def commands(page: Path) -> set[str]:

@@ -94,6 +94,12 @@ def stay_off(node: Node, wanted: bool) -> None:
         flag.unlink(missing_ok=True)
 
 
+def repair_all() -> None:
+    """Have every BMC hear "on" again: a run that was killed may have left one deaf."""
+    for flag in FOLDER.glob("*/stay-off"):
+        flag.unlink()
+
+
 def stop(node: Node) -> None:
     """Switch a node's BMC off: it no longer answers. The node is left as it is."""
     stop_named(node.name)

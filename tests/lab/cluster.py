@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from tests.lab.common import (
     NODES,
     RUN,
     SIZE,
+    VENV,
     LabError,
     Node,
     Size,
@@ -169,7 +171,11 @@ def corosync_conf(members: list[Node]) -> str:
 
 def online() -> tuple[set[str], str | None]:
     """The names of the nodes that are online, and of the DC, as the first controller that answers sees them."""
-    from lxml import etree  # not at the top: a BMC that switches a node does not wait for it
+    try:
+        from lxml import etree  # not at the top: a BMC that switches a node does not wait for it
+    except ImportError:
+        python = VENV / "bin" / "python"
+        raise LabError(f"{sys.executable} has no lxml: use {python}, or install lxml") from None
 
     for node in size().nodes:
         if not node.member or not machine.is_on(node) or machine.is_frozen(node):

@@ -6,7 +6,7 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
-from tests.lab import cloud, cluster, network, protect
+from tests.lab import bmc, cloud, cluster, network, protect
 from tests.lab import node as machine
 from tests.lab.__main__ import _all_down, _both
 from tests.lab.common import Size
@@ -22,6 +22,7 @@ def bring_up(size: Size, show: bool = False) -> None:
 def start(size: Size) -> None:
     """The nodes and OpenStack, side by side. What a killed run left behind goes first. Raises LabError."""
     take_down()
+    bmc.repair_all()
     network.up()
     cluster.keep_size(size)  # before both sides: what they start asks it what runs the guests
     _both(lambda stopped: cluster.up(size, stopped), lambda: cloud.up(size))

@@ -203,6 +203,9 @@ PACEMAKER = (
     Ill("worker-complains", "nova-evacuate", (), (failure("nova-evacuate_monitor_10000", "ctl-2", 190, "Nova cannot be asked"),),
         pcs=False, crm=False),
     Ill("worker-limits", "nova-evacuate", ((START_WORKER, START_WORKER.replace("30s", "10s")),)),
+    Ill("failure-timeout", "nova-evacuate", (      # 0 is for ever, as none
+        ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>',
+         '<nvpair id="nova-evacuate-meta_attributes-failure-timeout" name="failure-timeout" value="0s"/>'),)),
     Ill("failure-timeout", "nova-evacuate", (
         ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', ""),)),
     Ill("failure-timeout", "nova-compute", (

@@ -60,6 +60,7 @@ class LittleNova:
         self.every, self.turned_away = 0.0, 0
         self._let_in, self._gate = float("-inf"), threading.Lock()
         self.headers: dict[str, str] = {}   # of every answer, besides the usual ones
+        self.page = 1000                    # actions on a page (api.max_limit)
         self._requests = 0
         little = self
 
@@ -182,9 +183,9 @@ class LittleNova:
                                         and query.get("instance_uuid") in (None, m["instance_uuid"])]}
         if url.path == "/os-aggregates":
             return 200, {"aggregates": self.aggregates}
-        return self._of_server(method, url.path, body, request)
+        return self._of_server(method, url.path, body, request, query.get("marker"))
 
-    def _of_server(self, method: str, path: str, body: Any, request: str) -> tuple[int, Any]:
+    def _of_server(self, method: str, path: str, body: Any, request: str, marker: str | None) -> tuple[int, Any]:
         match = re.fullmatch(r"/servers/([^/]+)(/action|/os-instance-actions(?:/([^/]+))?)?", path)
         if match is None or match.group(1) not in {*self.servers, *self.actions}:
             return 404, {"itemNotFound": {"message": "not found", "code": 404}}
@@ -194,11 +195,20 @@ class LittleNova:
         if what:
             rows = self.actions.get(uid, [])
             if wanted is None:
-                return 200, {"instanceActions": [{k: v for k, v in row.items() if k != "events"} for row in reversed(rows)]}
+                return 200, self._page_of_actions(uid, rows[::-1], marker)
             action = next(row for row in rows if row["request_id"] == wanted)
             hidden = {"details"} if self.oldest else set()
             return 200, {"instanceAction": {**action, "events": [{k: v for k, v in e.items() if k not in hidden} for e in action["events"]]}}
         return (200, {"server": self.servers[uid]}) if uid in self.servers else (404, {"itemNotFound": {"message": "not found", "code": 404}})
+
+    def _page_of_actions(self, uid: str, rows: list[dict[str, Any]], marker: str | None) -> dict[str, Any]:
+        """Rows, newest first, from behind the marker; with a link where there are as many as a page holds."""
+        rows = rows[next((number for number, row in enumerate(rows, 1) if row["request_id"] == marker), 0):][:self.page]
+        answer: dict[str, Any] = {"instanceActions": [{k: v for k, v in row.items() if k != "events"} for row in rows]}
+        if len(rows) == self.page:
+            href = f"http://nova/servers/{uid}/os-instance-actions?marker={rows[-1]['request_id']}"
+            answer["links"] = [{"rel": "next", "href": href}]
+        return answer
 
     def _act(self, uid: str, body: Any, request: str) -> tuple[int, Any]:
         name, server = next(iter(body)), self.servers[uid]

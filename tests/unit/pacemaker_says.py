@@ -65,6 +65,12 @@ class Pacemaker:
         done = self._run("crm_attribute", "--type", "crm_config", "--name", name, "--query", "--quiet")
         return done.returncode == 0 and value in done.stdout.split("\n")
 
+    def fences(self, node: str) -> bool:
+        """Return whether the scheduler has a node fenced (and not only unfenced) as things stand."""
+        done = self._run("crm_simulate", "--xml-file", str(self.path), "--run")
+        assert done.returncode == 0, done.stderr
+        return re.search(rf"^  \* Fence \((?:reboot|off)\) {re.escape(node)} ", done.stdout, re.MULTILINE) is not None
+
     def simulate(self) -> Said:
         """Return what the scheduler makes of it."""
         graph = self.path.with_suffix(".graph")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,3 +119,11 @@ def test_each_page_says_for_whom_it_is() -> None:
     for page in sorted((docs.ROOT / "docs").glob("*.md")):
         if page.name not in OTHERS:
             assert page.read_text(encoding="utf-8").split("\n\n", 2)[1].startswith("For "), page.name
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the laboratory's own modules want its Python")
+def test_each_command_of_the_operators_pages_is_run_somewhere() -> None:
+    """The same test of tests/cluster, which runs most of them, an hour sooner."""
+    from tests.cluster import test_documents
+
+    test_documents.test_each_command_is_run_somewhere()

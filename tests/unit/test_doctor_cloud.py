@@ -117,6 +117,10 @@ CLOUD = (
     Ill("no-destination", "Nova", service("cmp-2", status="disabled", disabled_reason="maintenance")),
     Ill("host-unknown", "cmp-2", lambda cloud: [cloud.services.remove(cloud.service("cmp-2"))], mend="start nova-compute on cmp-2"),
     Ill("host-unknown", "cmp-2", longer_names, mend="domain=example.com"),
+    Ill("protect-hosts", "cpm-2", cib=(worker_param("protect_hosts", "cmp-* cpm-2"),), mend="correct it, of both"),
+    Ill("host-twice", "cmp-2", lambda cloud: cloud.services.append({
+        **cloud.service("cmp-2"), "id": "old", "host": "cmp-2.example.com", "state": "down", "updated_at": "2026-01-01T04:00:00.000000"}),
+        mend="openstack compute service delete old"),
     Ill("host-unprotected", "cmp-9", lambda cloud: cloud.services.append({**cloud.service("cmp-2"), "host": "cmp-9"}),
         mend="--ignore host-unprotected=cmp-9"),
     Ill("forced-down", "cmp-2", service("cmp-2", **HELD_DOWN),

@@ -146,6 +146,9 @@ NODE = (
         "etc/libvirt/qemu/autostart/instance-0000000a.xml", "<domain/>")),
         "libvirt starts instance-0000000a at boot"),
     Ill("guests-autostart", on_compute(lambda node: on_boot(node, "start")), "ON_BOOT=start"),
+    Ill("guests-autostart", on_compute(lambda node: unit(node, "libvirt-guests.service")), "its own, start"),
+    Ill("guests-autostart", on_compute(lambda node: [
+        unit(node, "libvirt-guests.service"), node.write("etc/sysconfig/libvirt-guests", "#ON_BOOT=ignore\n")]), "its own, start"),
     Ill("nova-compute-at-boot", on_compute(unit), "nova-compute.service"),
     Ill("nova-compute-at-boot", on_compute(lambda node: unit(node, "openstack-nova-compute.service")), "openstack-nova-compute.service"),
     Ill("instances-local", on_compute(lambda node: node.write("proc/mounts", "overlay / overlay rw 0 0\n")), "overlay"),

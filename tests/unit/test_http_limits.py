@@ -202,6 +202,53 @@ def test_a_keystone_that_answers_401_to_everything_is_one_sentence(ill: IllCloud
     assert caught.value.status == 401 and time.monotonic() - began < 3.0
 
 
+@pytest.mark.parametrize(("scheme", "rest"), [
+    ("HTTP://LocalHost", "/v3"), ("http://127.0.0.1", "/v 3"), ("http://127.0.0.1", "/v\u00e93"), ("http://127.0.0.1", "/x/../v3")])
+def test_it_does_so_however_the_address_is_written(ill: IllCloud, scheme: str, rest: str) -> None:
+    """requests asks for another text than the parameter's. Where that is not known for the same, the answer is awaited for ever."""
+    url = ill.serve(lambda one: reply(one, 401, {"error": {"message": "no", "code": 401}})).replace("http://127.0.0.1", scheme) + rest
+    said: list[str] = []
+
+    def ask() -> None:
+        try:
+            credentials.connect(values(auth_url=url)).services()
+        except CloudError as error:
+            said.append(str(error))
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(5.0)
+    assert [one for one in said if "was answered 401, and needs no credentials in Keystone" in one]
+
+
+def test_a_long_sentence_is_cut_and_read_once(ill: IllCloud) -> None:
+    said, began = "a." * 40_000, time.monotonic()
+    with pytest.raises(CloudRefused) as caught:
+        nova(ill, lambda one: reply(one, 400, {"badRequest": {"message": said, "code": 400}})).services()
+    assert len(str(caught.value)) < 1200 and time.monotonic() - began < 4.0
+
+
+def test_what_the_environment_says_of_proxies_and_logins_does_not_count(
+        ill: IllCloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Agents, commands and doctor ask as the worker does, whose environment is empty; and no proxy gets the password."""
+    seen: list[str] = []
+    logins: list[Any] = []
+    proxy = ill.serve(lambda one: seen.append(one.path) or reply(one, 502))  # type: ignore[func-returns-value]
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    (tmp_path / "netrc").write_text("default login x password y\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
+
+    def handle(one: Any) -> None:
+        logins.append(one.headers.get("Authorization"))
+        reply(one, 200, SERVICES)
+
+    assert nova(ill, handle).services() and by_clouds_yaml(ill, handle, tmp_path, monkeypatch).services()
+    assert seen == [] and logins == [None, None]
+
+
 def test_401_for_ever_is_a_refusal(ill: IllCloud) -> None:
     with pytest.raises(CloudRefused):
         nova(ill, lambda one: reply(one, 401, {})).services()

@@ -12,7 +12,7 @@ from instance_ha.engine.worker import Worker
 from instance_ha.model import FenceEvent
 from instance_ha.process import Outcome
 
-from tests.unit.fake import Fake, root_of, versioned
+from tests.unit.fake import ROW, Fake, root_of, versioned
 
 REMOTE = '<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>'
 FENCED = '<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="false" node_fenced="1795559437"/>'
@@ -20,6 +20,7 @@ ONLINE = '<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="true" 
 STOPPED = '<node_state id="3" uname="cmp-1" in_ccm="false" crmd="offline" crm-debug-origin="post_cache_update" join="down" expected="down"/>'
 EVENT = """<pacemaker-result><list name="fencing history" count="1">
 <fence_event action="reboot" target="cmp-1" status="{status}" completed="2026-11-25 04:00:00Z"/></list></pacemaker-result>"""
+DEVICES = '<pacemaker-result><list name="Available devices">{}</list></pacemaker-result>'
 UP = {"id": "5", "binary": "nova-compute", "host": "cmp-1", "status": "enabled", "state": "up", "forced_down": False, "disabled_reason": None}
 OFFLINE = FENCED.replace("1795559437", "0")       # its connection was stopped
 MARKED = {**UP, "status": "disabled", "state": "down", "forced_down": True, "disabled_reason": "instance-ha: fenced by Pacemaker (3f9c)"}
@@ -40,6 +41,7 @@ class Pacemaker:
 
     def __init__(self, cib: str, history: str = "success", yes: str = "") -> None:
         self.cib, self.history, self.yes, self.changes = cib, history, yes, []  # type: ignore[var-annotated]
+        self.devices: tuple[str, ...] | None = ("p", "n")     # what can fence the node, None where the fencer is away
 
     def __call__(self, argv: list[str], timeout: float) -> Outcome:
         if argv[:2] == ["cibadmin", "--query"]:
@@ -47,6 +49,8 @@ class Pacemaker:
                 return Outcome(0, root_of(versioned(self.cib)), "")
             start = self.cib.index("<nodes>")
             return Outcome(0, self.cib[start:self.cib.index("</nodes>") + 8] if "--scope" in argv else versioned(self.cib), "")
+        if argv[:2] == ["stonith_admin", "--list"]:
+            return Outcome(self.devices is None, DEVICES.format("".join(f"<item>{one}</item>" for one in self.devices or ())), "")
         if argv[0] == "stonith_admin":
             return Outcome(0, EVENT.format(status=self.history), "")
         if argv[0] == "attrd_updater":
@@ -151,16 +155,103 @@ def test_the_newest_fencing_counts() -> None:
     (OFFLINE, "pending", "Pacemaker is still fencing it"),
     (OFFLINE, "success", "Pacemaker has not fenced it, as after a clean stop or where no device can"),
     (FENCED, "success", "it was fenced, and no fencing level of it has fence_nova"), (ONLINE, "failed", "")])
-@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize(("more", "servers", "awaited"), [
+    ({}, 0, True), ({"status": "disabled"}, 0, False), ({"status": "disabled", "disabled_reason": "broken fan"}, 1, True),
+    ({"status": "disabled", "disabled_reason": "maintenance: planned work"}, 1, False)])
 def test_a_host_that_is_off_for_long_and_on_no_record_is_told_with_the_reason(
-        fake: Fake, monkeypatch: pytest.MonkeyPatch, state: str, status: str, words: str, enabled: bool) -> None:
+        fake: Fake, monkeypatch: pytest.MonkeyPatch, state: str, status: str, words: str,
+        more: dict[str, str], servers: int, awaited: bool) -> None:
+    """One that a person has disabled counts while it has servers, but for planned maintenance."""
     tools, now = Pacemaker(cib(state), status), [0.0]
     monkeypatch.setattr(door, "run", tools)
-    fake.says(200, {"services": [{**UP, "status": "enabled" if enabled else "disabled"}]})
+    fake.says(200, {"services": [{**UP, "state": "down", **more}]})
+    fake.says_always("/servers/detail?all_tenants=1&host=cmp-1&limit=500", {"servers": [ROW] * servers})
     worker = Worker(Context(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0]))
     worker.context.services_known = fake.nova.services()
     for now[0] in (0.0, 59.0, 60.0):
         assert "unfenced cmp-1" not in worker.context.health.problems
         worker.unfenced.look(worker.context.cluster.view())
     told = worker.context.health.problems.get("unfenced cmp-1", "")
-    assert (words in told and told.startswith("cmp-1 is offline and will not be evacuated: ")) if words and enabled else not told
+    assert (words in told and told.startswith("cmp-1 is offline and will not be evacuated: ")) if words and awaited else not told
+
+
+META = ('<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"><meta_attributes id="m">'
+        '<nvpair id="a" name="{}" value="{}"/></meta_attributes></primitive>')
+PROPERTY = ('<crm_config><cluster_property_set id="c"><nvpair id="v" name="dc-version" value="2.1.5-a3f44794f94"/>'
+            '<nvpair id="b" name="{}" value="{}"/></cluster_property_set></crm_config>')
+DEFAULT = '<rsc_defaults><meta_attributes id="d"><nvpair id="e" name="is-managed" value="false"/></meta_attributes></rsc_defaults>'
+NODE = '<nvpair id="r" name="maintenance" value="true"/>'
+
+
+def with_meta(name: str, value: str) -> str:
+    return cib(OFFLINE).replace(REMOTE, META.format(name, value))
+
+
+def with_property(name: str, value: str) -> str:
+    return cib(OFFLINE).replace("<nodes>", PROPERTY.format(name, value) + "<nodes>")
+
+
+SOON_TOLD = [
+    (with_property("stonith-enabled", "false"), "fencing is switched off (stonith-enabled=false)"),
+    (with_property("stonith-enabled", "off"), "fencing is switched off (stonith-enabled=false)"),
+    (with_property("maintenance-mode", "true"), "the cluster is in maintenance mode"),
+    (with_property("maintenance-mode", "1"), "the cluster is in maintenance mode"),
+    (with_meta("is-managed", "false"), "its connection is unmanaged (meta is-managed=false)"),
+    (with_meta("is-managed", "No"), "its connection is unmanaged (meta is-managed=false)"),
+    (with_meta("maintenance", "true"), "its connection is in maintenance (meta maintenance=true)"),
+    (cib(OFFLINE).replace("</resources>", "</resources>" + DEFAULT), "its connection is unmanaged (meta is-managed=false)")]
+LATER_TOLD = [
+    (with_property("maintenance-mode", "false"), ("p",), "failed", "its fencing fails, and Pacemaker tries again"),
+    (with_meta("is-managed", "true"), ("p",), "failed", "its fencing fails, and Pacemaker tries again"),
+    (cib(OFFLINE).replace("<instance_attributes id=\"nodes-cmp-1\">", "<instance_attributes id=\"nodes-cmp-1\">" + NODE),
+     ("p",), "failed", "its fencing fails"),           # Pacemaker fences a node in maintenance
+    (with_meta("target-role", "Stopped"), ("p",), "success", "its connection is told to stop (target-role, stop-all-resources)"),
+    (with_property("stop-all-resources", "true"), ("p",), "success", "its connection is told to stop"),
+    (with_meta("target-role", "Stopped"), ("p",), "failed", "its fencing fails"),      # it was lost before it was disabled
+    (cib(OFFLINE), (), "failed", "no fence device that runs can fence it (instance-ha doctor)"),
+    (cib(OFFLINE), (), "success", "no fence device that runs can fence it (instance-ha doctor)"),
+    (cib(OFFLINE), None, "failed", "its fencing fails"), (cib(OFFLINE), None, "success", "Pacemaker has not fenced it, as after a clean stop")]
+
+
+def told_after(fake: Fake, monkeypatch: pytest.MonkeyPatch, tools: Pacemaker, *seconds: float) -> list[str]:
+    """What is told of cmp-1 at each of these times since it went offline."""
+    monkeypatch.setattr(door, "run", tools)
+    now, told = [0.0], []
+    fake.says(200, {"services": [UP]})
+    worker = Worker(Context(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0]))
+    worker.context.services_known = fake.nova.services()
+    for now[0] in (0.0, *seconds):
+        worker.unfenced.look(worker.context.cluster.view())
+        told.append(worker.context.health.problems.get("unfenced cmp-1", ""))
+    return told[1:]
+
+
+@pytest.mark.parametrize(("text", "why"), SOON_TOLD)
+def test_what_keeps_pacemaker_from_fencing_a_host_is_told_within_seconds(
+        fake: Fake, monkeypatch: pytest.MonkeyPatch, text: str, why: str) -> None:
+    early, soon = told_after(fake, monkeypatch, Pacemaker(text, "failed"), 4.0, 5.0)
+    assert not early and soon == f"cmp-1 is offline and will not be evacuated: {why}"
+
+
+@pytest.mark.parametrize(("text", "devices", "history", "why"), LATER_TOLD)
+def test_what_makes_its_fencing_fail_is_told_within_a_minute(
+        fake: Fake, monkeypatch: pytest.MonkeyPatch, text: str, devices: tuple[str, ...] | None, history: str, why: str) -> None:
+    tools = Pacemaker(text, history)
+    tools.devices = devices
+    early, later = told_after(fake, monkeypatch, tools, 59.0, 60.0)
+    assert not early and later.startswith(f"cmp-1 is offline and will not be evacuated: {why}")
+
+
+def test_no_cib_of_a_host_that_is_online_tells_anything(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, _ in SOON_TOLD:
+        assert told_after(fake, monkeypatch, Pacemaker(text.replace(OFFLINE, ONLINE)), 5.0, 60.0) == ["", ""]
+
+
+def test_a_part_of_the_cluster_without_quorum_says_that_nothing_is_done(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever no-quorum-policy says: with "ignore" Pacemaker fences all the same, and the worker does not go by it."""
+    for policy in ("ignore", "freeze", "stop"):
+        text = with_property("no-quorum-policy", policy).replace('have-quorum="1"', 'have-quorum="0"')
+        monkeypatch.setattr(door, "run", Pacemaker(text))
+        worker = Worker(Context(Cluster(), fake.nova, Policy(), "me"))
+        worker.turn()
+        assert worker.context.health.problems == {"quorum": "this part of the cluster has no quorum; nothing is done"}

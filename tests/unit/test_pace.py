@@ -25,6 +25,7 @@ from instance_ha.errors import CloudBusy, CloudUnreachable
 from instance_ha.http_limits import PENDING, limit
 from instance_ha.nova import PAGE, SMALLEST, Nova
 from instance_ha.pace import FIRST, LONGEST, Pace, seconds_of
+from instance_ha.questions import BUSY_TRIES
 from instance_ha.service import TOO_MANY, tell_unreadable
 from keystoneauth1 import adapter, noauth, session
 
@@ -134,6 +135,15 @@ def test_a_read_is_asked_again_when_its_turn_has_come(fake: Fake) -> None:
     began = time.monotonic()
     assert fake.nova.services() == [] and time.monotonic() - began >= 1
     assert len(fake.asked) == 2
+
+
+def test_a_read_that_is_always_too_many_ends(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.nova.pace = pace_of(Time())
+    for _ in range(BUSY_TRIES):
+        fake.says(429, raw=HAPROXY)
+    with pytest.raises(CloudBusy):
+        fake.nova.services()
+    assert len(fake.asked) == BUSY_TRIES
 
 
 def test_a_request_that_was_too_many_is_known_not_to_be_under_way(fake: Fake) -> None:

@@ -138,6 +138,7 @@ def test_a_password_in_the_address_is_refused_and_not_shown(url: str) -> None:
         params.check(auth_url, url)
     assert "SECRET" not in str(refused.value)
     assert "SECRET" not in without_password(f"Unable to connect to {url}: no ({url})")
+    assert "SECRET" not in without_password(f"no.{url} -{url} _{url}")
     assert params.check(auth_url, "http://[::1]:5000/v3?x=a@b") == "http://[::1]:5000/v3?x=a@b"
 
 

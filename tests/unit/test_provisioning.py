@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import pytest
 from instance_ha.configuration import PATTERN, Configuration, Level
@@ -394,3 +395,15 @@ def test_in_an_opt_in_cluster_each_is_allowed_where_it_belongs() -> None:
 def test_an_opt_in_cluster_that_allows_each_is_configured() -> None:
     allowed = ("    </constraints>", f"{ALLOWED}    </constraints>")
     assert propose(read(PROTECTED, OPT_IN, allowed), WISH) == Proposal()
+
+
+@pytest.mark.parametrize("value", ["0", "0s", "", "nonsense"])
+@pytest.mark.parametrize("resource", ["fence-nova", "nova-evacuate", "nova-compute"])
+def test_a_failure_timeout_that_is_none_is_set(resource: str, value: str) -> None:
+    """To Pacemaker 0 is none: a start that failed once keeps it off its host for ever."""
+    key = f"{resource}-meta_attributes-failure-timeout"
+    was = re.search(rf'<nvpair id="{key}" name="failure-timeout" value="[^"]*"/>', PROTECTED)
+    assert was
+    has = read(PROTECTED, (was.group(0), re.sub('value="[^"]*"', f'value="{value}"', was.group(0))))
+    (step,) = propose(has, ANY).steps
+    assert isinstance(step.change, Update) and step.change.id == resource and step.change.meta == {"failure-timeout": "60s"}

@@ -189,6 +189,27 @@ def test_only_a_reserved_host_that_this_worker_has_enabled_is_kept_back_again(li
     assert little.service("r1")["status"] == ("enabled" if forged else "disabled")
 
 
+@pytest.mark.parametrize(("patterns", "paused"), [((), False), (("cmp-*",), False), (("cmp-2",), True)])
+def test_a_recorded_host_that_protect_hosts_does_not_name_is_held(
+        little: LittleNova, patterns: tuple[str, ...], paused: bool) -> None:
+    little.boot("s1", "web")
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0, host="cmp-1"))
+    worker.context.policy = Policy(hosts=patterns)
+    services = little.nova.services()
+    (service,) = (one for one in services if one.host == "cmp-1")
+    assert bool(worker.hosts["cmp-1"]._reason_to_pause(service, services)) == paused
+    assert ("held cmp-1" in worker.context.health.problems) == paused
+
+
+def test_hosts_that_protect_hosts_does_not_name_are_no_share(little: LittleNova) -> None:
+    """Ironic's services on controllers are up whatever happens to compute hosts."""
+    names = ("cmp-1", "cmp-2")
+    records = {name: Record(name, CONFIRMED, "a", host=name, baseline=0) for name in names}
+    worker = worker_with(little, *records.values())
+    view = ClusterView({name: ClusterNode(name, True, False) for name in names}, records, {}, True)
+    assert not worker._limits(view, little.nova.services())
+    worker.context.policy = Policy(hosts=("cmp-*",))
+    assert set(worker._limits(view, little.nova.services())) == {"cmp-1", "cmp-2"}
 def lists_asked(little: LittleNova) -> int:
     return sum(1 for one in little.asked if one in ("GET /os-migrations", "GET /servers/detail"))
 

@@ -196,6 +196,19 @@ def test_a_task_that_the_hosts_death_broke_off_is_not_waited_for_for_ever(cloud:
     assert home.turn() == "" and home.acted("s1") == ["os-resetState", "reboot", "unlock"]
 
 
+def test_one_task_after_the_other_is_not_waited_for_for_ever(cloud: Cloud, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner may ask for images of it while we have locked it, and what comes after it waits for the end of that."""
+    now = [1000.0]
+    monkeypatch.setattr(home.worker.context, "clock", lambda: now[0])
+    cloud.boot("s1", "web")
+    cloud.claim("s1")
+    for turn in range(4):
+        cloud.servers["s1"][TASK] = ("image_snapshot", "image_uploading")[turn % 2]
+        said = home.turn()
+        now[0] += Policy().stuck_timeout / 2
+    assert said == "" and "unlock" in home.acted("s1")
+
+
 def test_a_lock_that_says_what_our_claim_says_is_a_users(cloud: Cloud, home: Home) -> None:
     cloud.boot("s1", "web")
     cloud.claim("s1", "elsewhere", user="mallory", project="p")

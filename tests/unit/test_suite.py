@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -85,3 +86,12 @@ def test_a_command_there_gets_what_reaches_the_network_and_nothing_of_this_labor
 def test_exit_codes_pass_through(command, code):
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", command], {})
     assert suite._exit_code(os.waitpid(pid, 0)[1]) == code
+
+
+def test_a_python_without_lxml_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.lab import cluster
+    from tests.lab.common import LabError
+
+    monkeypatch.setitem(sys.modules, "lxml", None)
+    with pytest.raises(LabError, match=r"has no lxml: use .*/bin/python, or install lxml"):
+        cluster.online()

@@ -16,11 +16,11 @@ from ..cib import parse_cib, read_cib
 from ..cluster import Cluster
 from ..configuration import Configuration
 from ..configuring import powering, transaction
-from ..configuring.identity import identity, shared
+from ..configuring.identity import identity, listed_hosts, shared
 from ..configuring.provisioning import NOVA_EVACUATE, Proposal, Wish, propose, to_protect
 from ..configuring.transaction import Transaction
 from ..engine.entry import node_of
-from ..engine.naming import host_of
+from ..engine.naming import host_of, is_listed, same_name
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..model import RECORDERS
 from ..process import CLEAN_ENVIRONMENT
@@ -121,7 +121,11 @@ def _asked(args: argparse.Namespace, has: Configuration) -> tuple[str, ...]:
         raise ConfigurationError(f"Nova cannot be asked for its compute hosts: {error}; or name them: --hosts HOST,...") from None
     names = {node: host for device in devices for node, host in powering.host_map(device).items()}
     found = {host_of(names.get(node, node), domain, services): node for node in has.nodes}
-    missing = sorted({service.host for service in services} - {host for host in found if host})
+    there = {host for host in found if host}
+    # A row of before a renaming is no host that is missing.
+    wanted = listed_hosts([*agents, *devices])
+    missing = sorted({s.host for s in services if s.host not in there and is_listed(wanted, s.host)
+                      and (s.up or not any(same_name(s.host, host) for host in there))})
     if missing:
         node = missing[0].split(".")[0]
         raise ConfigurationError(
@@ -130,6 +134,12 @@ def _asked(args: argparse.Namespace, has: Configuration) -> tuple[str, ...]:
     if not services:
         raise ConfigurationError("Nova has no compute hosts")
     nodes = {node for host, node in found.items() if host}
+    if wanted:
+        chosen = [node for host, node in found.items() if host and is_listed(wanted, node, host)]
+        if not chosen:
+            raise ConfigurationError(f"protect_hosts={' '.join(wanted)} names no node of this "
+                                     "cluster that Nova has a compute service for")
+        return tuple(sorted(node for node in chosen if not has.nodes[node].guest))
     hosts = to_protect(has, nodes)
     for node in sorted(nodes - hosts):
         print(f"# {node}: Nova has a compute service for this controller, such as Ironic's; it is not protected (else name it with --hosts)")

@@ -193,7 +193,7 @@ class Follower:
         new = [v for v in look.waiting if evacuation.unclaimed(v.server)]
         claimed = [v for v in look.waiting if v not in new]
         share = Share("", evacuation, look, claimed, [*look.chores, *new])
-        jobs = self._rounds.run([share], {"": len(look.under_way) - look.still}, look.still,
+        jobs = self._rounds.run([share], {"": look.in_window}, look.still,
                                 lambda job: evacuation.act(job[1], look, self.guard.permits))
         self._note(look)
         over = not jobs and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts)

@@ -12,12 +12,11 @@ from typing import Any
 from ..cluster import Cluster
 from ..engine.naming import host_of
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
-from ..model import ClusterNode, Service
+from ..model import MAINTENANCE, ClusterNode, Service
 from ..nova import Nova
 from .assurance import node_of
 from .common import ALL_DONE, SOME_LEFT, cluster_view, connect, seconds
 
-REASON = "maintenance:"        # how the disabled_reason begins; a person's, to the worker
 STILL_RUNS = "its nova-compute still runs; where it is a unit of its own: systemctl stop nova-compute (openstack-nova-compute) on it, then again"
 LIMIT = 180.0                  # seconds for Pacemaker and nova-compute to follow
 LOOK = 1.0
@@ -64,7 +63,8 @@ def _on(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNod
                                  "move them first (openstack server migrate --live-migration), or give --keep-servers")
     if service.enabled:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        nova.disable(service, f"{REASON} {args.reason} (since {since} by {os.environ.get('USER', 'root')})")
+        who = os.environ.get("USER", "root")
+        nova.disable(service, f"{MAINTENANCE} {args.reason} (since {since} by {who})")
     print(f"{service.host}: disabled in Nova")
     late = [] if args.keep_servers else nova.servers_on(service.host)
     if late:
@@ -100,7 +100,7 @@ def _off(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNo
         print(f"instance-ha: nova-compute on {service.host} is not up within {args.timeout:g} s: {left}; then again: "
               f"instance-ha maintenance off {args.host}", file=sys.stderr)
         return SOME_LEFT
-    if not service.enabled and service.reason.startswith(REASON):
+    if not service.enabled and service.reason.startswith(MAINTENANCE):
         nova.enable(service)
         print(f"{service.host}: back in service")
     else:

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..engine.naming import host_of
+from ..engine.naming import host_of, host_of_record
 from ..errors import ClusterError, ConfigurationError, InstanceHaError
 from ..events import iso
-from ..model import Record
+from ..model import UNRECORDED, ClusterView, Record
 from ..nova import Nova
 from ..reporting import board, server_status
 from .common import ALL_DONE, CLEAR, NOTHING_TRIED, SOME_LEFT, add_format, cluster_view, connect, print_rows, seconds
@@ -57,12 +57,17 @@ def _look(args: argparse.Namespace, nova: Nova, values: Mapping[str, str]) -> in
     rows: list[tuple[object, ...]] = []
     ends: list[str] = []
     for record in records:
-        host = host_of(record.host or record.node, values["domain"], services)
+        host = host_of_record(record, values["domain"], services)
         words = told.get(record.id)
         servers = server_status.look(nova, record, host, words, time.time()) if host else []
         rows += [(record.node, one.id, one.name, one.source, one.to, one.state, one.attempt, one.seconds, one.reason) for one in servers]
         ends.append(_sentence(record, server_status.summary(servers) if host else "Nova knows no such host", view.told.get(record.node, "")))
     unread = [f"{node}: its fencing record cannot be read: {raw!r}; correct or delete the node attribute" for node, raw in broken.items()]
+    unrecorded = _unrecorded(view, args.host)
+    if args.format == "table":
+        ends += unrecorded
+    else:
+        unread += unrecorded
     _print(args, rows, records, ends, unread)
     return SOME_LEFT if records or broken else ALL_DONE
 
@@ -81,6 +86,13 @@ def _print(
         print(*ends, sep="\n" if ends else "", end="\n" if ends else "")
         if not records and not unread:
             print("nothing is on record", file=sys.stdout if args.watch is not None else sys.stderr)
+
+
+def _unrecorded(view: ClusterView, host: str | None) -> list[str]:
+    """Return what a worker says of nodes that are on no record."""
+    return [f"{node}: {text}" for node, text in sorted(view.told.items())
+            if text.startswith(UNRECORDED) and node not in {*view.records, *view.broken}
+            and host in (None, node, view.named(node))]
 
 
 def _sentence(record: Record, servers: str, told: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from .. import params
 from ..configuration import Resource
 
-SHARED = ("domain", "evacuate_attribute", "quick_evacuate_level")
+SHARED = ("domain", "evacuate_attribute", "quick_evacuate_level", "protect_hosts")
 CLOUD, OPENRC = "cloud", "openrc"
 _OTHER = frozenset(("domain", "evacuate_attribute", "api_timeout"))
 _MEANING = {name: param.name for param in params.CLOUD for name in (param.name, *param.aliases)}
@@ -41,6 +41,11 @@ def shared(agents: Iterable[Resource]) -> dict[str, str]:
             if _meaning(name) in SHARED and value:
                 found.setdefault(_meaning(name), value)
     return found
+
+
+def listed_hosts(agents: Iterable[Resource]) -> list[str]:
+    """Return the names and patterns of protect_hosts, of the first agent that has it."""
+    return shared(agents).get("protect_hosts", "").replace(",", " ").split()
 
 
 def changes_of(agent: Resource, pointer: dict[str, str], migrate: bool) -> dict[str, str]:

@@ -181,8 +181,9 @@ class _Proposer:
                 wanted["pcmk_action_limit"] = "-1"
             if device.params.get("let_in") != AT_ONCE:
                 wanted["let_in"] = AT_ONCE
-            meta = {name: value for name, value in (("provides", "unfencing"), ("failure-timeout", "60s"))
-                    if not device.meta.get(name) or (name == "provides" and device.meta[name] != value)}
+            meta = {} if device.forgets_failures else dict(FORGET)
+            if device.meta.get("provides") != "unfencing":
+                meta["provides"] = "unfencing"
             monitor = device.operations.get("monitor", {})
             operations = {} if monitor.get("on-fail") == "ignore" else {"monitor": {**ONCE, **monitor, "on-fail": "ignore"}}
             if wanted or meta or operations:
@@ -248,7 +249,7 @@ class _Proposer:
             if (resource.meta.get("requires") or self.has.defaults.get("requires")) != "unfencing":
                 yield Step(f"{resource.id} does not start on a host that is back before its old servers have been moved",
                            Update(resource.id, False, meta={"requires": "unfencing"}), True)
-            if not resource.meta.get("failure-timeout") and "failure-timeout" not in self.has.defaults:
+            if not resource.forgets_failures:
                 yield Step(f"{resource.id} is started again where a start of it has failed once",
                            Update(resource.id, False, meta=FORGET))
             if resource.within:
@@ -286,7 +287,7 @@ class _Proposer:
                 wanted = {**wanted, "verbose": "", **level}
             monitor = resource.operations.get("monitor", {})
             operations = {"monitor": {**monitor, **usual}} if self.wish.migrate and (resource.time("monitor", "timeout") or 0) > 60 else {}
-            meta = {} if resource.meta.get("failure-timeout") else {"failure-timeout": "60s"}
+            meta = {} if resource.forgets_failures else FORGET
             if wanted or operations or meta:
                 yield Step(f"{resource.id}: a worker evacuates, so that its monitor is short, and a failure of it is forgotten after a minute",
                            Update(resource.id, False, wanted, operations, meta, resource.operations))

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 
 from ..configuration import Resource
-from ..engine.naming import host_of, is_ours
+from ..configuring.identity import listed_hosts
+from ..engine.naming import doubles_of, host_of, is_listed, is_ours, unmatched
 from ..model import ClusterView, Service
 from . import rights
 from .asking import AGGREGATES, GLANCE, NOVA, PLACEMENT, Cloud
@@ -24,6 +25,13 @@ def check(cloud: Cloud, view: ClusterView | None, meant: Sequence[str], domain: 
     yield from _answers(cloud)
     yield from _services(cloud)
     if view is not None:
+        wanted = listed_hosts(agents)
+        hosts = [one.host for one in computes(cloud.services)]
+        for pattern in unmatched(wanted, [*view.nodes, *view.mapped.values(), *hosts]):
+            what = f"protect_hosts names {pattern}, which is no host"
+            yield Finding("protect-hosts", pattern, what,
+                          to_do("correct it, of both agents: docs/parameters.md"))
+        meant = [node for node in meant if is_listed(wanted, node, view.named(node))]
         yield from _names(cloud, view, meant, domain, agents)
         yield from _hosts(cloud, view, domain)
     yield from _zones(cloud)
@@ -80,10 +88,20 @@ def _names(cloud: Cloud, view: ClusterView, meant: Sequence[str], domain: str, a
             yield Finding("host-unknown", node, f"Nova knows no compute host for the node {node}; it knows "
                           + (", ".join(s.host for s in computes(cloud.services)) or "none"),
                           _domain_for(node, cloud, view, domain, agents))
+    doubles: dict[str, str] = {}
+    for node, host in hosts.items():
+        others = [one.host for one in doubles_of(host, view, cloud.services)]
+        doubles |= {other: node for other in others if other not in hosts.values()}
     for service in computes(cloud.services):
-        if service.host not in hosts.values():
+        if service.host in doubles:
+            node = doubles[service.host]
+            what = f"Nova has {service.host} besides {hosts[node]} for the node {node}"
+            yield Finding("host-twice", node, f"{what}; {hosts[node]} counts",
+                          to_do(f"if {service.host} is its name of before a renaming: "
+                                f"openstack compute service delete {service.id}"))
+        elif service.host not in hosts.values() and is_listed(listed_hosts(agents), service.host):
             yield Finding("host-unprotected", service.host, f"Nova's compute host {service.host} is no node of this cluster",
-                          to_do("make it one, with a power device and a level, as the README says; or, if that is meant: "
+                          to_do("make it one, with a power device and a level, as docs/install.md says; or, if that is meant: "
                                 f"instance-ha doctor --ignore host-unprotected={service.host}"))
 
 

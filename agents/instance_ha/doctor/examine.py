@@ -29,7 +29,8 @@ STATE_FOLDER = "run/resource-agents"
 UNITS = ("nova-compute.service", "openstack-nova-compute.service", "tripleo_nova_compute.service", "kolla-nova_compute-container.service")
 HYPERVISORS = ("qemu", "libxl", "lxc")     # libvirt has networks and pools that start beside them
 GUESTS_FILES = ("etc/default/libvirt-guests", "etc/sysconfig/libvirt-guests")
-_ON_BOOT = re.compile(r"""^\s*(?:export\s+)?ON_BOOT=["']?start["']?\s*(?:#.*)?$""", re.MULTILINE)
+GUESTS_UNIT = "libvirt-guests.service"
+_ON_BOOT = re.compile(r"""^\s*(?:export\s+)?ON_BOOT=["']?(\w*)["']?\s*(?:#.*)?$""", re.MULTILINE)
 GATE = "wait-until-evacuated"
 # As packages have it, and as Kolla and TripleO give it to their containers.
 NOVA_CONFIGURATIONS = ("etc/nova", "etc/kolla/nova-compute", "var/lib/config-data/puppet-generated/nova_libvirt/etc/nova")
@@ -161,11 +162,16 @@ class Examiner:
 
     def _guests_file(self) -> str:
         wanted = any((self.base / "etc/systemd/system").glob("*.wants/libvirt-guests.service"))
-        for name in GUESTS_FILES if wanted else ():
+        if not wanted:
+            return ""
+        said: list[tuple[str, str]] = []
+        for name in GUESTS_FILES:
             with contextlib.suppress(OSError):
-                if _ON_BOOT.search((self.base / name).read_text(errors="replace")):
-                    return f"/{name}"
-        return ""
+                text = (self.base / name).read_text(errors="replace")
+                said += [(f"/{name}", word) for word in _ON_BOOT.findall(text)]
+        if not said:
+            return GUESTS_UNIT       # its own default is start
+        return said[-1][0] if said[-1][1] == "start" else ""
 
     def _nova_options(self) -> dict[tuple[str, str], str] | None:
         parser = configparser.ConfigParser(interpolation=None, strict=False, allow_no_value=True, default_section="")

@@ -137,6 +137,11 @@ _CLOUD = (
     ("no-scheduler", ERROR, "no nova-scheduler or no nova-conductor is up", "Nova could carry nothing out, and the worker begins nothing."),
     ("no-destination", ERROR, "fewer than two compute hosts are up and enabled", "There is nowhere to go."),
     ("host-unknown", ERROR, "Nova knows no compute host for a node that is fenced as one", "The worker does not find its servers."),
+    ("protect-hosts", ERROR, "protect_hosts names what is no host",
+     "What was meant is not protected."),
+    ("host-twice", WARNING, "Nova has several compute services of one short name",
+     "After a renaming it keeps the old row. The one that was heard last counts; where that is not "
+     "clear, nothing is evacuated."),
     ("host-unprotected", ERROR, "a compute host of Nova is no node of this cluster, or a controller that is not fenced as one",
      "When it dies, nobody notices, and nothing is evacuated from it."),
     ("forced-down", ERROR, "a host is forced down in Nova and not on record", "It takes no servers, and nobody gives it back."),

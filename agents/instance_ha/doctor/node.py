@@ -88,8 +88,13 @@ def _compute(host: Compute, node: str, managed: bool) -> Iterator[Finding]:
         yield Finding("guests-autostart", node, f"libvirt starts {some(host.autostarts)} at boot",
                       shell(f"for guest in {names}; do virsh autostart --disable $guest; done"))
     if host.guests_file:
-        yield Finding("guests-autostart", node, f"{host.guests_file} has ON_BOOT=start",
-                      shell(f"sed -i 's/^\\s*ON_BOOT=.*/ON_BOOT=ignore/' {host.guests_file}"))
+        what, mend = f"{host.guests_file} has ON_BOOT=start", shell(
+            f"sed -i 's/^\\s*ON_BOOT=.*/ON_BOOT=ignore/' {host.guests_file}")
+        if not host.guests_file.startswith("/"):
+            what = f"{host.guests_file} starts at boot, and has no ON_BOOT but its own, start"
+            mend = to_do("ON_BOOT=ignore into /etc/default/libvirt-guests "
+                         "(/etc/sysconfig/libvirt-guests on RHEL and its kin)")
+        yield Finding("guests-autostart", node, what, mend)
     if host.unit and not host.waits:
         name = host.unit.removesuffix(".service")
         yield Finding("nova-compute-at-boot", node, f"{host.unit} starts at boot and does not wait", shell(f"systemctl disable {name}") if managed

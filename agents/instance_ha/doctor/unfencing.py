@@ -123,7 +123,7 @@ def _let_in(scene: Scene) -> Iterator[Finding]:
                               by(*sticky, *rules) + param(device, let_in=AT_ONCE))
     if not scene.nova_computes and EVACUATED in let_in:
         yield Finding("nova-compute-elsewhere", "cluster", "no resource of this cluster starts nova-compute, and fence_nova has not let_in=at_once",
-                      to_do('create it, as the README says, or read "A nova-compute that Pacemaker does not start" in docs/operations.md'))
+                      to_do('create it, as docs/install.md says, or read "A nova-compute that Pacemaker does not start" in docs/operations.md'))
 
 
 def _missing(scene: Scene, resource: Resource, hold: holdback.Hold) -> list[Ban]:

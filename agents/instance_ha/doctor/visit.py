@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from .. import configuration, credentials, params
 from ..cib import parse_cib, read_cib
 from ..cluster import Cluster
+from ..configuring.identity import listed_hosts
 from ..configuring.provisioning import NOVA_EVACUATE, fenced_as_computes, to_protect
+from ..engine.naming import is_listed
 from ..engine.selection import policy_from
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError, InstanceHaError
 from ..model import FenceEvent
@@ -64,7 +66,14 @@ class Visit:
             scene = known.scene
             told = cloud.hosts_of(scene.view, seen.services, domain) if seen else guessed(scene.has)
             computes = to_protect(scene.has, told) | {*fenced_as_computes(scene.has)}
-            self.report.findings += levels.unprotected(scene.has, sorted({*told} & {*scene.has.nodes} - computes) if seen else ())
+            wanted = listed_hosts([*scene.workers, *scene.recorders])
+            if wanted:
+                names = told if isinstance(told, Mapping) else {}
+                there = {name for name in {*told, *computes} & {*scene.has.nodes}
+                         if not scene.has.nodes[name].guest}
+                computes = {name for name in there if is_listed(wanted, name, names.get(name))}
+            apart = {*told} & {*scene.has.nodes} - computes if seen and not wanted else set()
+            self.report.findings += levels.unprotected(scene.has, sorted(apart))
             known = Known(replace(scene, computes=tuple(sorted(computes))), known.here)
             if PACEMAKER in self.areas:
                 self.report.findings += self._pacemaker(known.scene)

@@ -16,7 +16,7 @@ from ..service import START_LIMIT
 from .finding import Finding, Mend, by, kind, meta, operation, param, some, start, to_do, tools
 from .scene import ACTION_TIMEOUT, Scene, is_set, is_watched, option
 
-SHARED = ("evacuate_attribute", "quick_evacuate_level", "domain", "region_name")
+SHARED = ("evacuate_attribute", "quick_evacuate_level", "protect_hosts", "domain", "region_name")
 # Of each action: the least time in seconds, and what it should have.
 ACTIONS = (("start", START_LIMIT, "30s"), ("stop", 10.0, "30s"), ("monitor", 5.0, "20s"))
 
@@ -43,7 +43,7 @@ def agents(scene: Scene) -> list[tuple[Resource, str]]:
 
 def _number(scene: Scene) -> Iterator[Finding]:
     if not scene.workers:
-        yield Finding("no-worker", "cluster", f"there is no resource of {NOVA_EVACUATE}", to_do("create it, as the README says"))
+        yield Finding("no-worker", "cluster", f"there is no resource of {NOVA_EVACUATE}", to_do("create it, as docs/install.md says"))
     for worker in scene.workers[1:]:
         names = ", ".join(one.id for one in scene.workers)
         yield Finding("several-workers", worker.id, f"{names} are all NovaEvacuate", by(Delete(worker.id, False)))
@@ -149,7 +149,7 @@ def _actions(scene: Scene, worker: Resource) -> Iterator[Finding]:
 
 def failure_timeout(scene: Scene, resource: Resource) -> Iterator[Finding]:
     """Of both agents, and of nova-compute."""
-    if not resource.meta.get("failure-timeout") and "failure-timeout" not in scene.has.defaults:
+    if not resource.forgets_failures:
         yield Finding("failure-timeout", resource.id, f"{resource.id} has no failure-timeout", meta(resource, "failure-timeout", "60s"))
 
 

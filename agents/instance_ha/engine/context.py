@@ -15,7 +15,7 @@ from ..cluster import Cluster
 from ..errors import FORBIDDEN, CloudRefused
 from ..model import TOLD, Aggregate, ClusterView, Moment, Record, Service
 from ..nova import Nova
-from .naming import off_hosts
+from .naming import is_listed, off_hosts
 from .selection import Policy
 
 AGGREGATES_AGE = 60.0    # seconds after which host aggregates are read again
@@ -81,9 +81,17 @@ class Context:
         """Return the hosts that are off for certain, by what the records say now."""
         return off_hosts(services, [*self.records.values()], self.view.nodes if self.view else {}, self.domain)
 
+    def protects(self, node: str, host: str | None) -> bool:
+        """Return True if a node is to be protected, by its own name or Nova's (protect_hosts)."""
+        return is_listed(self.policy.hosts, node, host)
+
     def show(self, node: str, text: str) -> None:
         """Tell people how a host stands: in the log, and as an attribute of this node, since crm_mon hides those of dead ones."""
         self.health.sentence = f"{node}: {text}"
+        self.mark(node, text)
+
+    def mark(self, node: str, text: str) -> None:
+        """Tell people of a host in the log and in crm_mon; the sentence of this turn stays."""
         before, when = self._shown.get(node, ("", float("-inf")))
         # Each write makes Pacemaker compute what is to be done anew: progress alone is told every few seconds.
         progress = re.sub(r"\d+", "", text) == re.sub(r"\d+", "", before)

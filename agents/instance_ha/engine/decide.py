@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ..model import Migration
 from .attempts import EXISTS, NO_HOST, Attempt, Stage
-from .places import SETTLE, STILL, Place, Seen, noted, place_of, why_not
+from .places import SETTLE, STILL, Place, Seen, has_moved, is_rebuilding, noted, place_of, why_not
 from .pulse import long_before
 from .scene import Case, HostScene, Memory, Verdict
 from .selection import Policy
@@ -35,6 +35,7 @@ LONGEST_PAUSE = 300.0    # the same, where only room is missing
 AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's words
 SEND_DEADLINE = 5.0      # the last look at the record is no older than this when a request is sent
 TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
+TASKS_OF_CHORES = frozenset(("powering-off", "powering-on", "pausing"))   # Nova's, of a stop, a start and a pause
 CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
 
 
@@ -65,6 +66,8 @@ def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] 
     place = place_of(seen)
     if place not in (Place.IN_PROGRESS, Place.UNANSWERED, Place.UNEXPLAINED) and seen.memory.sent is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, sent=None)))
+    if place not in (Place.UNEXPLAINED, Place.UNTOUCHED, Place.FAILED) and seen.memory.unexplained is not None:
+        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
     for rule in RULES[place]:
         if rule.holds(seen):
             return rule.then(seen)
@@ -162,7 +165,20 @@ def _stand(attempt: Attempt | None, row: Migration | None) -> str:
 
 
 def _unexplained(seen: Seen) -> Decision:
-    return _wait(seen, "looking into Nova's own record of what was asked of it")
+    """Its record that cannot be read is awaited. One that was read and does not say enough, since its owner has filled it, for one,
+    is not waited for without a limit."""
+    if seen.case.attempts is None:
+        return _wait(seen, "looking into Nova's own record of what was asked of it")
+    return _not_known(seen, "Nova's own record of it does not show what became of its evacuation")
+
+
+def _not_known(seen: Seen, missing: str) -> Decision:
+    """All that Nova tells was read, and something is missing in it: after a time its server is left alone, and named."""
+    since = seen.memory.unexplained if seen.memory.unexplained is not None else seen.scene.now
+    seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=since)))
+    if seen.scene.now - since > seen.policy.stuck_timeout:
+        return _left(seen, f"{missing}: look where it runs", retry=True, person=True)
+    return _wait(seen, missing, still=True)
 
 
 def _unruled(seen: Seen) -> Decision:
@@ -179,7 +195,8 @@ def _try(seen: Seen) -> Decision:
     case, policy, memory, now = seen.case, seen.policy, seen.memory, seen.scene.now
     ends = [one for one in seen.tries if not one.is_open or seen.lost(one)]
     failed = {one.request: memory.failed.get(one.request, now) for one in ends}
-    memory = replace(memory, failed=failed, unruled=None)
+    missing_since = memory.unexplained
+    memory = replace(memory, failed=failed, unruled=None, unexplained=None)
     seen = replace(seen, case=replace(case, memory=memory))
     last = ends[-1] if ends else None
     died = last is not None and seen.lost(last).startswith("its destination")
@@ -205,7 +222,7 @@ def _try(seen: Seen) -> Decision:
         return Decision(Verdict(seen.server, QUEUED, claimed, case.was), memory)
     missing = why_not(seen)
     if missing:
-        return _wait(seen, missing)
+        return _not_known(replace(seen, case=replace(seen.case, memory=replace(memory, unexplained=missing_since))), missing)
     rule = case.ruling.rule if case.ruling else ""
     return Decision(Verdict(seen.server, EVACUATE, why or rule, case.was, target=min(seen.suspects, default=None)), memory)
 
@@ -272,6 +289,15 @@ def _now_running(seen: Seen) -> bool:
     return seen.server.vm_state == "active" and (seen.case.was == HALTED or (seen.case.was == STOPPED and tries > 1))
 
 
+def _has_task_of_ours(seen: Seen) -> bool:
+    """Whether Nova is at work on it for its evacuation. What its owner asks of a server that has moved is not waited for: he could
+    go on for ever, and an image can be made of a locked server too."""
+    task = seen.server.task_state
+    if not task or not has_moved(seen.case) or is_rebuilding(seen.server):
+        return bool(task)
+    return task in TASKS_OF_CHORES and (seen.case.is_ours or seen.memory.chore is not None)
+
+
 def _one_begun(seen: Seen) -> bool:
     """Whether one attempt alone ever reached a destination, by its own record."""
     return seen.case.attempts is not None and sum(1 for one in seen.case.attempts if one.destination and one.started >= _first(seen)) == 1
@@ -306,7 +332,8 @@ RULES: dict[Place, tuple[Rule, ...]] = {
     Place.LEFT_HOST: (
         Rule("a list shows that it is still being rebuilt there", WAIT, _rebuilt_there, lambda s: _awaited(s, f"being rebuilt on {s.server.host}")),
         Rule("its user is deleting it", UNLOCK, lambda s: s.server.being_deleted, lambda s: _given_up(s, "its user is deleting it")),
-        Rule("it has a task", WAIT, lambda s: bool(s.server.task_state), lambda s: _awaited(s, f"on {s.server.host}, {s.server.task_state}")),
+        Rule("it has a task that comes of its evacuation", WAIT, _has_task_of_ours,
+             lambda s: _awaited(s, f"on {s.server.host}, {s.server.task_state}")),
         Rule("it runs, was shut off, and how often it was tried in this incident no list shows", WAIT,
              lambda s: s.server.vm_state == "active" and s.case.was == STOPPED and s.begin is None and len(s.case.attempts or ()) > 1,
              lambda s: _awaited(s, f"on {s.server.host}; whether it was shut off is being looked into")),

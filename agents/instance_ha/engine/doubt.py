@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ..model import ClusterView, Record, Service
+from collections.abc import Sequence
+
+from ..model import CONFIRMED, ClusterView, Record, Service
 from . import proof
 from .context import Context
-from .naming import same_name
+from .naming import namesakes_of, same_name
 from .pulse import SURE, Reports
 
 DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
@@ -21,8 +23,9 @@ class Doubt:
         self._since: float | None = None
         self._reports = Reports()
 
-    def look(self, view: ClusterView, record: Record, service: Service) -> str:
-        """What speaks against it now, "" for nothing."""
+    def look(self, view: ClusterView, record: Record, service: Service,
+             doubtful: bool = False) -> str:
+        """What speaks against it now, "" for nothing. `doubtful`: Nova has more hosts of its name."""
         now, node = self.context.clock(), view.nodes.get(self.node)
         if self._reports.look(service) >= SURE:
             if self._sure and node is not None and node.online:
@@ -32,7 +35,8 @@ class Doubt:
                                 f" If this is an old record: instance-ha dismiss {self.node}")
             return "nova-compute reports"
         # A node and a host of different names may belong to two machines: what is proven of one says nothing of the other then.
-        if self._sure or (same_name(self.node, service.host) and proof.is_current(record, node, service)):
+        same = same_name(self.node, service.host) and not doubtful
+        if self._sure or (same and proof.is_current(record, node, service)):
             self._sure = True
             return ""
         if self._since is None:
@@ -42,3 +46,22 @@ class Doubt:
         self.context.solved(self.node)
         self._sure = True
         return ""
+
+
+def why_elsewhere(context: Context, view: ClusterView, record: Record, service: Service,
+                  services: Sequence[Service]) -> str:
+    """Return why a record's servers may be those of another row of Nova's, "" for nothing.
+
+    A row of before a renaming has none, and would count as evacuated. Raises CloudError.
+    """
+    if record.baseline is not None or record.state != CONFIRMED:
+        return ""
+    others = namesakes_of(service.host, view, services)
+    if not others or context.nova.servers_on(service.host):
+        return ""
+    having = [one.host for one in others if context.nova.servers_on(one.host)]
+    if not having:
+        return ""
+    return (f"{record.node} is not evacuated: Nova has {service.host}, without servers, and "
+            f"{', '.join(having)}; which is it? If the latter: openstack compute service "
+            f"delete {service.id}; else: instance-ha dismiss {record.node}")

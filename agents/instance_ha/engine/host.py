@@ -11,13 +11,13 @@ from ..errors import CellAway
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
 from .context import Context
-from .doubt import Doubt
+from .doubt import Doubt, why_elsewhere
 from .evacuation import Evacuation, Prepared, arrived
 from .evidence import FAILS
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
-from .naming import crossed_with, host_of, is_ours
+from .naming import crossed_with, doubles_of, host_of_record, is_ours, namesakes_of
 from .rounds import Share
 from .scene import Task, Terms
 from .stayed import NAMED
@@ -40,7 +40,7 @@ class Host:
     def __init__(self, context: Context, record: Record) -> None:
         self.context, self.node, self.incident = context, record.node, record.id
         self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}",
-                         f"slow {self.node}"}
+                         f"slow {self.node}", f"row {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
         context.records[record.node] = record
@@ -125,12 +125,19 @@ class Host:
                                 f"pcmk_host_map, then: instance-ha dismiss {self.node}")
             return REST_PAUSE
         alive = self.homecoming.alive(view, service)
+        elsewhere = why_elsewhere(self.context, view, record, service, services)
+        if elsewhere:
+            self._show(f"{record.state}; Nova has several hosts of that name")
+            self.context.problem(f"row {self.node}", elsewhere)
+            return REST_PAUSE
+        self.context.solved(f"row {self.node}")
         if record.state in (CONFIRMED, PARTLY):
             owned = self._own(record)
             if owned is None:
                 self.context.say(f"{self.node}: the worker {record.worker} evacuates it")
                 return REST_PAUSE
-            doubt = "" if alive else self._doubt.look(view, owned, service)
+            doubtful = bool(doubles_of(service.host, view, services))
+            doubt = "" if alive else self._doubt.look(view, owned, service, doubtful)
             if doubt:
                 self._show(f"{record.state}; {doubt}")
                 return BUSY_PAUSE
@@ -160,7 +167,7 @@ class Host:
         return bool(node and node.online)
 
     def _service(self, record: Record, services: list[Service]) -> Service | None:
-        name = host_of(record.host or record.node, self.context.domain, services)
+        name = host_of_record(record, self.context.domain, services)
         return next((s for s in services if s.binary == "nova-compute" and s.host == name), None)
 
     def _is_unknown(self, service: Service | None) -> bool:
@@ -213,8 +220,9 @@ class Host:
         if self._prepared is not None or self.context.clock() < self._prepare_at:
             return
         self._prepare_at = self.context.clock() + REST_PAUSE  # where Nova is away, Pacemaker is looked at all the same
-        service = self._service(record, ask() or [])
-        if service:
+        services = ask() or []
+        service, view = self._service(record, services), self.context.view
+        if service and view and not namesakes_of(service.host, view, services):
             self._prepared = self._engine(service.host).prepare()
 
     def _engine(self, host: str) -> Evacuation:
@@ -275,7 +283,7 @@ class Host:
                 self.context.cluster.replace(record.to(RETURNING))
                 return BUSY_PAUSE
         self.look, self.record, self.still = look, record, look.still
-        self.under_way = len(look.under_way) - look.still
+        self.under_way = look.in_window
         return BUSY_PAUSE
 
     def share(self) -> Share:
@@ -309,6 +317,10 @@ class Host:
         context = self.context
         if not context.policy.enabled:
             return "evacuation is switched off (enabled=false)"
+        if not context.protects(self.node, service.host):
+            context.problem(f"held {self.node}", f"{self.node} is not evacuated: protect_hosts "
+                            f"does not name it; if that is meant: instance-ha dismiss {self.node}")
+            return "protect_hosts does not name it"
         held = context.held(self.node)
         if held:
             context.problem(f"held {self.node}", f"{self.node} is not evacuated: {held}")

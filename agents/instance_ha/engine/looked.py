@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..model import Service
+from ..model import Migration, Service
 from . import decide
 from .decide import EVACUATE
 from .scene import HostScene, Verdict
@@ -30,6 +30,16 @@ class Look:
         return [verdict for verdict in self.verdicts if verdict.action == decide.WAIT]
 
     @property
+    def in_window(self) -> int:
+        """How many of those take a place in the window. One that has moved takes none, whatever is still to happen to it."""
+        rows = self._newest_rows()
+        moved = {v.server.id for v in self.under_way if v.server.id in rows and rows[v.server.id].has_brought(v.server)}
+        return sum(1 for v in self.under_way if not v.still and v.server.id not in moved)
+
+    def _newest_rows(self) -> dict[str, Migration]:
+        return {row.server: row for row in self.scene.migrations}
+
+    @property
     def still(self) -> int:
         """How many of those show nothing any more."""
         return sum(1 for verdict in self.under_way if verdict.still)
@@ -41,7 +51,7 @@ class Look:
 
     def undecided(self) -> int:
         """Evacuations under way without a destination."""
-        last = {row.server: row for row in self.scene.migrations}
+        last = self._newest_rows()
         return sum(1 for v in self.under_way if not v.still and (v.server.id not in last or not last[v.server.id].destination))
 
     def queue(self, reasons: Mapping[str, str]) -> None:

@@ -46,7 +46,7 @@ class Missing:
         seen: dict[tuple[str, str], Callable[[], Record]] = {}
         for node in unknown if fenced or marked else ():
             host = host_of(view.named(node.name), context.domain, found)
-            if host is None:
+            if host is None or not context.protects(node.name, host):
                 continue
             if node.name in fenced:
                 seen[node.name, "fenced"] = lambda name=node.name: self._record(name, FENCED)  # type: ignore[misc]

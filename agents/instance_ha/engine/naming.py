@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterNode, ClusterView, Record, Service
+from ..rows import nova_time
+
+STALE = 3600.0     # seconds by which a row is heard earlier than another of its name to be stale
 
 
 def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Mapping[str, ClusterNode], domain: str) -> frozenset[str]:
@@ -15,7 +19,7 @@ def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Map
     up = {s.host for s in services if s.up}
     confirmed, back = set(), set()
     for record in records:
-        name, node = host_of(record.host or record.node, domain, services), nodes.get(record.node)
+        name, node = host_of_record(record, domain, services), nodes.get(record.node)
         if record.state in (FENCED, RETURNING) or (record.state in (EVACUATED, PARTLY) and node is not None and node.online):
             back.add(name)
         elif record.state in (CONFIRMED, EVACUATED, PARTLY) and record.proof and name not in up:
@@ -32,15 +36,79 @@ def is_ours(service: Service) -> bool:
 
 def host_of(node: str, domain: str, services: Iterable[Service]) -> str | None:
     """Nova's name of a Pacemaker node's compute host: the same, with `domain`, or the only one with the same short name.
-    None when Nova knows no such compute service."""
-    hosts = sorted({service.host for service in services if service.binary == "nova-compute"})
+    None when Nova knows no such compute service.
+
+    After a renaming Nova keeps the old row, dead, beside the new one: of rows that may be this
+    node's, one that has been heard long after all others is the one that is meant.
+    """
+    name = node.partition(".")[0].lower()
+    rows = {one.host: one for one in services
+            if one.binary == "nova-compute" and one.host.lower().partition(".")[0] == name}
+    hosts = sorted(rows)
     wanted = [node] + ([f"{node.split('.')[0]}.{domain}"] if domain else [])
-    for name in wanted:
-        for host in hosts:
-            if host.lower() == name.lower():
-                return host
-    short = [host for host in hosts if host.split(".")[0].lower() == node.split(".")[0].lower()]
-    return short[0] if len(short) == 1 and ("." not in node or "." not in short[0]) else None
+    short = [host for host in hosts if "." not in node or "." not in host]
+    exact = [host for one in wanted for host in hosts if host.lower() == one.lower()]
+    named = [*exact[:1], *short]
+    living = [host for host in dict.fromkeys(named)
+              if all(_is_stale(rows[other], rows[host]) for other in named if other != host)]
+    if len(living) == 1:
+        return living[0]
+    return exact[0] if exact else None
+
+
+def _is_stale(one: Service, other: Service) -> bool:
+    """Whether a row is one of before a renaming, beside another of the same short name."""
+    heard, later = nova_time(one.updated), nova_time(other.updated)
+    if one.up or not one.known or not other.known or heard is None or later is None:
+        return False
+    return later - heard > STALE
+
+
+def namesakes_of(host: str, view: ClusterView, services: Iterable[Service]) -> list[Service]:
+    """Return the other compute services with the same short name, but for those that other nodes
+    of the cluster have by their whole name: which of them is meant may be doubtful."""
+    taken = {name.lower() for name in (*view.nodes, *view.mapped.values())}
+    return [one for one in services if one.binary == "nova-compute" and one.host != host
+            and same_name(one.host, host)
+            and ("." not in one.host or one.host.lower() not in taken)]
+
+
+def doubles_of(host: str, view: ClusterView, services: Iterable[Service]) -> list[Service]:
+    """Return those of `namesakes_of` that are likely to be the same machine.
+
+    Two names of different domains may well be two, as long as the row of `host` is no stale one.
+    """
+    services = list(services)
+    own = next((one for one in services if one.binary == "nova-compute" and one.host == host), None)
+    return [one for one in namesakes_of(host, view, services)
+            if "." not in host or "." not in one.host or (own is not None and _is_stale(own, one))]
+
+
+def host_of_record(record: Record, domain: str, services: Iterable[Service]) -> str | None:
+    """Return Nova's name of a recorded host, None while Nova does not show it.
+
+    Once its evacuation has begun it is the same one: a list that leaves that out makes no other one
+    of it.
+    """
+    if record.baseline is None or not record.host:
+        return host_of(record.host or record.node, domain, services)
+    names = {one.host for one in services if one.binary == "nova-compute"}
+    same = sorted(name for name in names if name.lower() == record.host.lower())
+    return record.host if record.host in names else same[0] if same else None
+
+
+def is_listed(patterns: Sequence[str], *names: str | None) -> bool:
+    """Return True if protect_hosts names a host, by any of its names, or names none at all."""
+    whole = [name.lower() for name in names if name]
+    known = {*whole, *(name.partition(".")[0] for name in whole)}
+    wanted = [pattern.lower() for pattern in patterns]
+    return not wanted or any(fnmatchcase(name, pattern) for name in known for pattern in wanted)
+
+
+def unmatched(patterns: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Return those of protect_hosts that name no host: one that was mistyped protects nothing."""
+    names = list(names)
+    return [one for one in patterns if not any(is_listed([one], name) for name in names)]
 
 
 def same_name(one: str, other: str) -> bool:

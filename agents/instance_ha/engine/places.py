@@ -247,7 +247,9 @@ def noted(case: Case, scene: HostScene, memory: Memory) -> Memory:
     if last is None and not case.attempts:
         return replace(memory, quiet=scene.now if memory.quiet is None or not scene.control_whole else memory.quiet)
     newest = case.attempts[-1] if case.attempts else None
-    sign = f"{last and (last.id, last.status, last.destination, last.updated)} {case.server.task_state} {case.server.host}"
+    # What its owner does with a server that has moved is no progress of its evacuation.
+    task = "" if has_moved(case) else case.server.task_state
+    sign = f"{last and (last.id, last.status, last.destination, last.updated)} {task} {case.server.host}"
     if memory.progress[0] != sign:
         memory = replace(memory, progress=(sign, scene.now), quiet=scene.now)
     if not scene.control_up:
@@ -258,6 +260,15 @@ def noted(case: Case, scene: HostScene, memory: Memory) -> Memory:
     if not scene.control_whole or fallen or memory.quiet is None:
         memory = replace(memory, quiet=scene.now)
     return memory
+
+
+def has_moved(case: Case) -> bool:
+    """Return True if the newest request to evacuate a server has brought it where it is: Nova is not at work on that any more."""
+    last = max(case.rows, key=lambda row: row.id, default=None)
+    if last is not None:
+        return last.has_brought(case.server)
+    newest = case.attempts[-1] if case.attempts else None
+    return newest is not None and newest.stage is Stage.DONE and newest.destination == case.server.host
 
 
 def to_evacuate(seen: Seen) -> tuple[tuple[bool, str], ...]:

@@ -21,7 +21,8 @@ class Memory:
     `refusal` is why nothing was sent the last time, `short` if only room was missing, `unsent` how often it was chosen and
     not sent. `confirming` is when a resize was confirmed, `foreign` when somebody else's claim was first seen, `chore` when a
     server that has left was first and last asked to take on the state it had, `until` when the wait ends that follows our own
-    claim. `unruled` is since when nobody can say whether it is protected. `rows` is how many of its evacuations a list
+    claim. `unruled` is since when nobody can say whether it is protected, `unexplained` since when its own record, which was
+    read, lacks what lists show. `rows` is how many of its evacuations a list
     has shown at most.
     """
 
@@ -43,6 +44,7 @@ class Memory:
     chore: tuple[float, float] | None = None
     until: float = 0.0
     unruled: float | None = None
+    unexplained: float | None = None
     rows: int = 0
 
 

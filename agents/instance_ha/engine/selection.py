@@ -19,6 +19,7 @@ HIGHEST = 1000          # what can be said at most, above or below 0
 MIDDLE = 500            # the priority where nobody names one
 SHARED_DISKS = "instance-ha:shared_disks"     # aggregate metadata: its hosts share what they keep of servers made from images
 EVACUATE_DISKS, SHARED_DISKS_ONLY = "evacuate", "shared"
+TELL, START = "tell", "start"                 # after_reboot
 _INTEGER = re.compile("-?[0-9]{1,9}")
 
 
@@ -174,6 +175,8 @@ class Policy:
     priorities: Priorities = field(default_factory=Priorities)
     image_disks: str = EVACUATE_DISKS
     quarantine: int = 0
+    after_reboot: str = TELL
+    hosts: tuple[str, ...] = ()        # protect_hosts
 
     def most_at_once(self, living: int) -> int:
         """Return how many evacuations may be under way at once where so many hosts take them."""
@@ -207,4 +210,5 @@ def policy_from(values: Mapping[str, str]) -> Policy:
                             tuple(values["protect_servers"].split()), words("skip_projects"), words("protect_projects")),
         priorities=Priorities(values["user_priorities"] == "true", project_priorities(values["project_priorities"])),
         image_disks=values["image_disks"], quarantine=int(values["quarantine"]),
+        after_reboot=values["after_reboot"], hosts=words("protect_hosts"),
     )

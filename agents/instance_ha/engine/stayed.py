@@ -25,7 +25,7 @@ class Stayed:
     def __init__(self, context: Context, node: str) -> None:
         self.context, self.node = context, node
         self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
-        self._tasks: dict[str, tuple[str, float]] = {}   # the task of a server that is to be restored, and since when it has it
+        self._tasks: dict[str, float] = {}     # since when a server that is to be restored was seen with a task, whichever
         self._unseen: set[str] | None = None   # those that were there when the host was up again, and have not been looked at
         self.doubtful = False                  # whether nothing is to be done any more, but for servers that may run elsewhere
         self.cut = False                       # whether the last turn's share was too short
@@ -85,12 +85,10 @@ class Stayed:
         return True
 
     def _is_stuck(self, server: Server) -> bool:
-        """Whether a server has had the same task for stuck_timeout: Nova does not end each that the host's death broke off."""
-        task, since = self._tasks.get(server.id, ("", 0.0))
-        if task != server.task_state:
-            since = self.context.clock()
-            self._tasks[server.id] = (server.task_state or "", since)
-        return self.context.clock() - since > self.context.policy.stuck_timeout
+        """Whether a server has had a task for stuck_timeout: Nova does not end each that the host's death broke off, and an owner may
+        ask for one image after the other, also of a locked server."""
+        now = self.context.clock()
+        return now - self._tasks.setdefault(server.id, now) > self.context.policy.stuck_timeout
 
     def _revive(self, nova: Nova, cases: list[Case], doubts: dict[str, str], go_on: Callable[[], bool]) -> None:
         """Start again the protected servers that stayed and carry no claim: Nova has them as active for some minutes, and starts none.

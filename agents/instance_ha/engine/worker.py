@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ..errors import CloudError, ClusterError, ConflictError, HostError
-from ..model import STOP, TRUE, ClusterView, Record, Service
+from ..model import STOP, TRUE, UNRECORDED, ClusterView, Record, Service
 from ..nova import Nova
 from . import decide
 from .context import Context
@@ -20,8 +20,9 @@ from .homecoming import BUSY_PAUSE, REST_PAUSE
 from .host import Host
 from .limits import Failed, held, is_new
 from .missed import Missing
-from .naming import host_of
+from .naming import host_of, host_of_record, is_listed, unmatched
 from .quarantine import KeptOut
+from .rebooted import Rebooted
 from .rounds import Job, Rounds
 from .selection import Policy
 from .shared import Shared
@@ -48,6 +49,7 @@ class Worker:
         self._whole = float("-inf")   # when the CIB was last read whole
         self._now = Shared(self._view)
         self.missing, self.unfenced, self.kept_out = Missing(context), Unfenced(context), KeptOut(context)
+        self.rebooted = Rebooted(context)
 
     def reconfigure(self, nova: Nova, policy: Policy, domain: str) -> None:
         """Take new parameters; what is remembered of hosts and of lost answers stays."""
@@ -74,12 +76,16 @@ class Worker:
         self.context.solved("quorum")
         for node, raw in view.broken.items():
             self.context.problem(f"record {node}", f"the record of {node} cannot be read: {raw[:60]!r}; correct or delete the node attribute")
+        self._unmatched(view)
         ask = functools.cache(self._services)
         try:
             self._hold_back(view)
             self.missing.look(view, ask)
             self.unfenced.look(view)
             self.kept_out.look(self.context.services_known)
+            self.rebooted.look(view, ask)
+            for node, text in self._unrecorded().items():
+                self.context.mark(node, UNRECORDED + text)
         except (ClusterError, HostError) as error:
             self.context.problem("cluster", str(error))
         if not view.records:
@@ -112,11 +118,25 @@ class Worker:
             if wanted.get(node, "") != view.held.get(node, ""):
                 self.context.cluster.hold(node, wanted.get(node, ""))
 
+    def _unmatched(self, view: ClusterView) -> None:
+        """A name in protect_hosts that is no host's protects nothing: nobody else would say so."""
+        hosts = [one.host for one in self.context.services_known]
+        names = [*view.nodes, *view.mapped.values(), *hosts]
+        odd = unmatched(self.context.policy.hosts, names) if hosts else []
+        if odd:
+            said = f"protect_hosts names what is no host: {', '.join(odd)}"
+            self.context.problem("protect_hosts", said)
+        else:
+            self.context.solved("protect_hosts")
+
     def _limits(self, view: ClusterView, services: list[Service]) -> dict[str, str]:
-        now = time.time()
-        failed = [Failed(node, host_of(record.host or node, self.context.domain, services) or node, record)
+        now, domain = time.time(), self.context.domain
+        hosts = self.context.policy.hosts
+        node_of = {host_of(view.named(node), domain, services) or "": node for node in view.nodes} if hosts else {}
+        failed = [Failed(node, host_of_record(record, domain, services) or node, record)
                   for node, record in view.records.items() if is_new(record, now)]
-        return held(failed, services, self.context.aggregates(), self.context.policy.threshold)
+        protected = [one for one in services if is_listed(hosts, one.host, node_of.get(one.host))]
+        return held(failed, protected, self.context.aggregates(), self.context.policy.threshold)
 
     def _act(self, looking: list[Host]) -> dict[str, int]:
         """Choose over all hosts, and do it, all at once. How many servers of each were acted upon."""
@@ -218,11 +238,20 @@ class Worker:
             self._drop(node)
         for subject in [s for s in self.context.health.problems if s.startswith("record ") and s[len("record "):] not in view.broken]:
             self.context.solved(subject)
-        for node in [node for node in self.context.shown if node not in view.records]:
+        told = {*view.records, *self._unrecorded()}
+        for node in [node for node in self.context.shown if node not in told]:
             try:
                 self.context.unshow(node)
             except (ClusterError, HostError) as error:
                 LOG.warning("%s", error)
+
+    def _unrecorded(self) -> dict[str, str]:
+        """Return what is told of nodes that are on no record."""
+        off = {node: f"back, and not evacuated; {len(servers)} servers are off since"
+               for node, servers in self.rebooted.left_off.items()}
+        lost = {node: f"offline, and will not be evacuated: {why}"
+                for node, why in self.unfenced.told.items()}
+        return {**off, **lost}
 
     def _drop(self, node: str) -> None:
         """Forget an incident of a node, and what was wrong with it."""

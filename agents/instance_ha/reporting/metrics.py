@@ -23,6 +23,11 @@ TABLE: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "host_record": (GAUGE, "1 for each host on record; the label says in which state its record is.", ("node", "state")),
     "host_servers": (GAUGE, "Protected servers of each host on record, by how they stand.", ("node", "state")),
     "host_held": (GAUGE, "1 for each host whose evacuation waits for a person (threshold, max_failures).", ("node",)),
+    "host_not_fenced": (
+        GAUGE, "1 for each compute host that is offline, on no record, and not to be evacuated.",
+        ("node",)),
+    "servers_left_off": (
+        GAUGE, "Servers that are off since their host was away without being fenced.", ("node",)),
     "destination_failing": (GAUGE, "1 for each host on which the evacuations of several servers have failed of late.", ("host",)),
     "parallel_limit": (GAUGE, "How many evacuations may be under way at once now.", ()),
     "incidents_total": (COUNTER, "Fencings that were put on record.", ()),

@@ -17,7 +17,7 @@ from .. import __version__, events, incident, params
 from ..cluster import Cluster
 from ..engine import decide
 from ..engine.evacuation import arrived
-from ..engine.naming import host_of
+from ..engine.naming import host_of_record
 from ..errors import ClusterError, HostError
 from ..events import Event
 from ..incident import Incident
@@ -51,6 +51,7 @@ class Teller:
         self.tales: dict[str, Tale] = {}
         self._hook_lane, self._history_lane, self._file_lane = Lane("hook", HOOK_ROOM), Lane("history", 1), Lane("metrics", 1)
         self._heard: dict[str, str] = {}
+        self._said: dict[tuple[str, str], frozenset[str]] = {}   # of nodes on no record, by kind
         self._names: dict[str, str] = {}
         self._due: dict[str, Incident] = {}                  # what the history should hold and does not, as far as is known
         self._writing = self._news = False
@@ -102,6 +103,8 @@ class Teller:
             for record in view.records.values():
                 told += self._one(worker, record, now, clock)
             self._keep(view, clock)
+        if view is not None and view.quorate:
+            told += self._unrecorded(worker, view, now)
         if not worker.hosts:
             self._names.clear()
         self._heard_of(worker)
@@ -124,7 +127,9 @@ class Teller:
         tale = self.tales.get(record.node)
         if tale is None:
             known = (self.history or {}).get(record.id)
-            heard = self._heard.get(host_of(record.host or record.node, worker.context.domain, worker.context.services_known) or "", "")
+            known_services = worker.context.services_known
+            called = host_of_record(record, worker.context.domain, known_services)
+            heard = self._heard.get(called or "", "")
             start = known or Incident(record.id, record.node, recorded=float(record.since), heard=heard, version=__version__)
             start = replace(start, worker=self.controller, settings=self.settings)
             tale = self.tales[record.node] = Tale(start, known is not None, clock, self._mark)
@@ -142,6 +147,21 @@ class Teller:
             self.metrics.count("evacuation_requests_total", max(0, tale.tries - before[0]))
             self.metrics.count("evacuation_failures_total", max(0, tale.failures - before[1]))
         return told + tale.record(host.record, now, clock)
+
+    def _unrecorded(self, worker: Worker, view: ClusterView, now: float) -> list[Event]:
+        """What is new of hosts that are on no record."""
+        found: list[tuple[Event, set[str]]] = []
+        for node, why in worker.unfenced.told.items():
+            found.append((Event(events.NOT_FENCED, "", node, view.named(node), now,
+                                worker.unfenced.sentence(node), {"reason": why}), {why}))
+        for node, servers in worker.rebooted.left_off.items():
+            found.append((Event(events.LEFT_OFF, "", node, view.named(node), now,
+                                worker.rebooted.sentence(node), {"servers": len(servers)}),
+                          {one.id for one in servers}))
+        before = self._said
+        self._said = {(event.kind, event.node): frozenset(what) for event, what in found}
+        return [event for event, what in found
+                if what - before.get((event.kind, event.node), frozenset())]
 
     def _sight(self, host: Host) -> Sight:
         """One host's servers, as the turn that is over saw them."""
@@ -265,7 +285,12 @@ def fill(metrics: Metrics, worker: Worker, tales: Mapping[str, Tale], now: float
     metrics.set("cluster_quorate", int(view is not None and view.quorate))
     metrics.set("nova_reachable", int("nova" not in problems))
     metrics.set("parallel_limit", worker.rounds.window.size)
-    metrics.forget("host_record", "host_servers", "host_held", "compute_hosts", "destination_failing")
+    metrics.forget("host_record", "host_servers", "host_held", "compute_hosts",
+                   "destination_failing", "host_not_fenced", "servers_left_off")
+    for node in worker.unfenced.told:
+        metrics.set("host_not_fenced", 1, node=node)
+    for node, servers in worker.rebooted.left_off.items():
+        metrics.set("servers_left_off", len(servers), node=node)
     for name in {name for host in worker.hosts.values() if host.look for name in host.look.scene.avoid}:
         metrics.set("destination_failing", 1, host=name)
     computes = [service for service in worker.context.services_known if service.binary == "nova-compute"]
