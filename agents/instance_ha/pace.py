@@ -12,7 +12,7 @@ from .http_limits import PENDING
 
 TOO_MANY, UNAVAILABLE = 429, 503
 FIRST = 0.2       # seconds between two requests after the first "too many"; doubled by each later one
-LONGEST = 5.0     # of one wait, whatever an answer says: who limits requests to fewer cannot be served
+LONGEST = 5.0     # of the pause, whatever an answer says; a thread waits as often as others are before it
 FASTER = 0.9      # what an answer leaves of the pause
 NONE = 0.02       # a pause below this is none
 

@@ -258,3 +258,17 @@ def test_the_lists_of_a_host_alone_are_not_read_ahead(little: LittleNova) -> Non
     before = lists_asked(little)
     worker._read_ahead([*worker.hosts.values()])
     assert lists_asked(little) == before
+
+
+def test_new_credentials_are_asked_for_the_lists_too(little: LittleNova) -> None:
+    worker = worker_with(little, Record("cmp-1", CONFIRMED, "a", baseline=0))
+    engine = worker.hosts["cmp-1"]._engine("cmp-1")
+    other = LittleNova()
+    other.boot("s9", "new", "cmp-1")
+    try:
+        little.away = True                # as one whose password is no longer taken
+        worker.reconfigure(other.nova, Policy(), "")
+        assert [verdict.server.id for verdict in engine.look(other.nova.services(), Terms(0)).verdicts] == ["s9"]
+    finally:
+        other.server.shutdown()
+        other.server.server_close()

@@ -78,7 +78,8 @@ class Host:
     def reconfigure(self) -> None:
         """The worker has new parameters."""
         if self.engine:
-            self.engine.nova = self.engine.placer.nova = self.engine.records.nova = self.context.nova.about(self.incident)
+            nova = self.context.nova.about(self.incident)
+            self.engine.nova = self.engine.placer.nova = self.engine.records.nova = self.engine.ahead.nova = nova
             self.engine.policy = self.context.policy
 
     def is_busy(self) -> bool:

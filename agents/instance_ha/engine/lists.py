@@ -27,14 +27,14 @@ class Ahead:
     """Reads the lists of one host. `clock` is monotonic seconds."""
 
     def __init__(self, nova: Nova, host: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._nova, self._host, self._clock = nova, host, clock
+        self.nova, self._host, self._clock = nova, host, clock
         self._lists: Lists | None = None
 
     def read(self, baseline: int) -> None:
         """Read them for the next `take`."""
         began = self._clock()
         with ThreadPoolExecutor(2) as pool:
-            rows, there = pool.submit(self._nova.evacuations, self._host, baseline), pool.submit(self._nova.servers_on, self._host)
+            rows, there = pool.submit(self.nova.evacuations, self._host, baseline), pool.submit(self.nova.servers_on, self._host)
         self._lists = Lists(began, baseline, rows, there)
 
     def take(self, baseline: int) -> Lists:
