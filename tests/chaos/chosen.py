@@ -29,6 +29,8 @@ BACK_LIMIT = 150.0       # until a host is let in
 UNCLEAN_LIMIT = 60.0     # until Pacemaker notices that a host is dead
 DEVICE_LIMIT = 25.0      # until it has tried its power device in vain
 TOLD_LIMIT = 120.0       # until people are told
+LOOKING_LIMIT = 200.0    # until they are told of servers that may run elsewhere, or the host is let in
+SURE = 20.0              # for how long that is said before somebody acts on it
 CLEARED_LIMIT = 30.0     # until deleted servers are gone
 CONTROL_LIMIT = 40.0     # until Nova sees its conductor and scheduler
 RECORD_LIMIT = 60.0      # until a host is on record
@@ -262,6 +264,34 @@ def _cure(_: str) -> None:
         _unlock_as_a_person(uid)
 
 
+def _look(victim: str) -> None:
+    """Do what host-does-not-return.md says of servers that may run elsewhere: end the guest that
+    Nova does not show, unlock, start. Nothing where the host returns without such a word."""
+    asked_since: list[float] = []
+
+    def asked_or_over() -> bool:
+        kept = watch.records().get(victim)
+        if kept is None:
+            return True
+        if "may run elsewhere" not in kept:
+            asked_since.clear()
+            return False
+        asked_since.append(time.monotonic())
+        return time.monotonic() - asked_since[0] > SURE
+
+    if not wait_until(asked_or_over, LOOKING_LIMIT, 1):
+        raise LabError(f"{victim} does not return, and nobody is asked to look")
+    for server in servers.listed().values() if asked_since else ():
+        uid = str(server["id"])
+        if not (server["locked"] and servers.host_of(server) == victim):
+            continue
+        for host in guests.running().get(uid, []):
+            if host != victim:
+                guests.remove(host, uid, "destroy")
+        _unlock_as_a_person(uid)
+        servers.action(uid, "reboot", {"type": "HARD"})
+
+
 # Upon the row of a server that is being rebuilt, and what undoes that.
 ON_ROW: dict[str, Callable[[Row], object]] = {
     "stop_destination": lambda row: signal_nova_compute(row["dest_compute"], "STOP"),
@@ -273,7 +303,7 @@ OFF_ROW: dict[str, Callable[[Row], object]] = {
     "person_downs": lambda row: servers.set_service(row["dest_compute"], forced_down=False),
 }
 DO: dict[str, Callable[[str], object]] = {
-    "occupy": _occupy, "fill": _fill, "new_worker": _new_worker, "cure": _cure,
+    "occupy": _occupy, "fill": _fill, "new_worker": _new_worker, "cure": _cure, "look": _look,
     "disable_hosts": _set_services("disabled"), "enable_hosts": _set_services("enabled"),
     "confirm_unclean": _confirm_unclean, "glance": lambda _: stub_glance.set_away(True),
     "control_at_worker": _control_at_worker, "removed_controller": _removed_controller,

@@ -144,8 +144,10 @@ def _destinations() -> Iterator[Row]:
     yield Row(group, "a spawn takes 75 s, longer than stuck_timeout, and then fails",
               (Act(0, "spawn_delay", "75", 35), DIES, Act(0, "fail_spawn", lasts=80, middle=True)),
               most=2)
+    # What Nova's bus gave up in the meantime may run there; then its host is back and a person looks.
     yield Row(group, "its nova-compute is stopped in the middle for 90 s, then goes on",
-              middle(Act(1, "stop_destination", lasts=90)), told="stuck: being rebuilt")
+              middle(Act(1, "stop_destination", lasts=90), Act(95, "look", VICTIM)),
+              told="stuck: being rebuilt", moves=None)
     yield Row(group, "a server's new host dies before its claim is off",
               middle(Act(0.5, "disable", lasts=40), Act(8, "new_host", VICTIM)), most=2, moves=None)
     yield Row(group, "room appears after two minutes",
