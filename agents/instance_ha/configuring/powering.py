@@ -40,6 +40,18 @@ def devices_of(has: Configuration, node: str, capable: Mapping[str, Collection[s
     return named or [device.id for device in power if device.id in capable.get(node, ()) and not has_list(device)]
 
 
+def fencers_of(has: Configuration, nodes: Collection[str],
+               capable: Mapping[str, Collection[str]]) -> list[Resource]:
+    """Return what Pacemaker has to run somewhere to watch nodes and to fence them: the devices of
+    their levels, or those that fence them where they have none, and the remote ones' connections."""
+    ids = {name for name in nodes if has.nodes[name].remote}
+    for name in nodes:
+        levels = best_levels(has, name)
+        ids |= {device for level in levels for device in level.devices}
+        ids |= set() if levels else {*devices_of(has, name, capable)}
+    return [one for one in has.resources.values() if one.id in ids]
+
+
 def unnamed(has: Configuration) -> list[str]:
     """The nodes that have no levels and that no power device names, so that the fencer has to be asked."""
     return [node for node in sorted(has.nodes) if not has.levels_of(node) and not devices_of(has, node, {})]

@@ -11,9 +11,9 @@ from ..configuration import NAME, Configuration, Level, Node, Resource
 from ..model import HELD, RECORD, RECORDERS, TRUE
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from . import holdback, identity
-from .banned import is_banned, weight
+from .banned import is_banned, is_left_out, is_shut_out, weight
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from .powering import FENCE_NOVA, OLD, best_levels, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
+from .powering import FENCE_NOVA, OLD, best_levels, devices_of, fault_of, fencers_of, has_list, host_list, host_map, names_node, wanted_levels
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
@@ -150,7 +150,16 @@ class _Proposer:
             yield "the only member is a compute host: when it dies, no NovaEvacuate is left: name those that are to be protected with --hosts"
         if not self.wish.nova_compute and self.computes:
             yield f"nova-compute is Pacemaker's here ({self.computes[0].id}): leave --no-nova-compute out, or delete that resource"
+        yield from self._shut_out()
         yield from identity.faults(self.novas, self.evacuates, self.wish.cloud, self.wish.migrate)
+
+    def _shut_out(self) -> Iterable[str]:
+        """Yield what constraints keep off every node on which it may be, which no step undoes."""
+        nodes = [self.marked[name] for name in self._controllers]
+        for resource in (*fencers_of(self.has, self.wish.hosts, self.wish.capable), *self.evacuates):
+            if resource not in self.old and is_shut_out(self.has, resource, nodes):
+                yield (f"{resource.id} may run on none of {', '.join(self._controllers)}: see its "
+                       "constraints: pcs constraint location")
 
     # The steps
 
@@ -240,6 +249,9 @@ class _Proposer:
             if not self.converged:
                 yield from self._place(device, members, [ROLE, "eq", COMPUTE], f"{device.id} and its credentials stay off the compute hosts", True)
             yield from self._allow(device, self._controllers)
+        for resource in fencers_of(self.has, [*self.members, *self.wish.hosts], self.wish.capable):
+            if resource not in (*self.novas, *self.old):
+                yield from self._allow(resource, self._controllers)
 
     def _compute(self) -> Iterable[Step]:
         if self.elsewhere:
@@ -313,7 +325,12 @@ class _Proposer:
 
     def _allow(self, resource: Resource, nodes: Sequence[str]) -> Iterable[Step]:
         """Let a resource run on nodes, where the cluster lets it run nowhere else."""
-        if not self.opt_in or not all(is_banned(self.has, resource, self.marked[name]) for name in nodes):
+        there = [self.marked[name] for name in nodes]
+        if not any(is_left_out(self.has, resource, node) for node in there):
+            return
+        # Of controllers one is enough, and a person's choice.
+        banned = all(is_banned(self.has, resource, node) for node in there)
+        if not banned and nodes is not self.wish.hosts:
             return
         if nodes is self.members:
             rule = ["#kind", "eq", "cluster"]

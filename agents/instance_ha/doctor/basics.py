@@ -81,6 +81,12 @@ def _nodes(scene: Scene) -> Iterator[Finding]:
         stopped = name in scene.has.resources and scene.has.resources[name].disabled
         yield Finding("node-offline", name, f"{name} is offline and not on record", to_do("find out why, and start it") if not stopped
                       else to_do("its connection is disabled; when its planned work is done:") + shell(f"instance-ha maintenance off {name}"))
+    for remote in scene.remotes:
+        allowed = let_run(scene, remote, scene.controllers)
+        if allowed:
+            what = (f"the connection to {remote.id} may run nowhere: the cluster is opt-in "
+                    "(symmetric-cluster=false)")
+            yield Finding("remote-nowhere", remote.id, what, allowed)
 
 
 def _records(scene: Scene) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from ..properties import FENCING_TIMEOUT
 from ..values import seconds
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
 from .scene import Scene, is_watched, listed
+from .worker import SEE_CONSTRAINTS, let_run, one_controller
 
 FILE = "/root/instance-ha-levels.xml"   # the CIB holds passwords, and nobody else reads there
 BEFORE = "/root/instance-ha-before.xml"
@@ -36,6 +37,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _crossed(scene)
     for device in scene.used:
         yield from _device(scene, device)
+        yield from one_controller(scene, device)
         if device in scene.powers:
             yield from _power(scene, device)
         if effect_of(device.type) is Effect.UNKNOWN:
@@ -164,9 +166,28 @@ def _controllers(scene: Scene) -> Iterator[Finding]:
     if scene.has.has_watchdog:
         return                                 # its own watchdog may be what fences it
     for name, node in scene.has.nodes.items():
-        alone = all(scene.covers(device, name) is False for device in scene.fencers)
-        if not node.remote and name not in scene.computes and alone:
+        if node.remote or name in scene.computes:
+            continue
+        own = [device for device in scene.fencers if scene.covers(device, name) is not False]
+        if not own:
             yield Finding("controller-no-power", name, f"no power device fences {name}", _no_device(scene, name))
+            continue
+        mends = [_unusable(scene, device) for device in own]
+        if mends[0] and all(mends):
+            why = "is disabled" if own[0].disabled else "may run nowhere"
+            what = f"{own[0].id}, which fences {name}, {why}"
+            yield Finding("controller-no-power", name, what, mends[0])
+
+
+def _unusable(scene: Scene, device: Resource) -> Mend | None:
+    """Return what makes a device usable that may run on no member, which Pacemaker does not fence
+    with; None for one that it may use."""
+    if device.disabled:
+        return start(device)
+    members = [name for name, node in scene.has.nodes.items() if not node.remote]
+    if scene.open_to(device, members):
+        return None
+    return let_run(scene, device, scene.controllers) or to_do(SEE_CONSTRAINTS)
 
 
 def _absent(scene: Scene) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from ..model import RECORD
 from ..rules import Expression
 from .finding import Finding, Mend, by, meta, operation, param, some, to_do
 from .scene import Scene, is_watched
-from .worker import failure_timeout, keep_off, let_run
+from .worker import SEE_CONSTRAINTS, allow, failure_timeout, keep_off
 
 HELD = ("", "unfencing")     # meta requires: where it is not given, Pacemaker takes unfencing as soon as a device provides it
 NOWHERE = "runs nowhere"     # how device-down says that a device has failed nowhere either
@@ -84,9 +84,8 @@ def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
     """Return the commands that give hosts the attribute that a rule misses.
 
     Not where the attribute is a node's state, nor where a host has another value of it."""
-    allowed = let_run(scene, resource, scene.computes)
-    if allowed:
-        return allowed
+    if scene.left_out(resource, nodes):
+        return allow(scene, resource, scene.computes)
     for location in scene.has.locations:
         for rule in location.rules if location.resources & {resource.id, *resource.within} else ():
             part = rule.parts[0] if len(rule.parts) == 1 else None
@@ -97,7 +96,7 @@ def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
             missing = all(is_true(rule, host) and part.attribute not in host.attributes for host in hosts)
             if part.operation in ("not_defined", "ne") and missing:
                 return by(*(SetAttribute(name, part.attribute, part.value or COMPUTE) for name in nodes))
-    return to_do("see its constraints: pcs constraint location")
+    return to_do(SEE_CONSTRAINTS)
 
 
 def _let_in(scene: Scene) -> Iterator[Finding]:
