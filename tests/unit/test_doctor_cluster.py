@@ -56,3 +56,30 @@ def test_a_cluster_that_is_ill(monkeypatch: pytest.MonkeyPatch, capsys: Said, il
     assert len(found) == 1, rows
     assert found[0]["Mend"] and found[0]["What"] and found[0]["Why"] == KINDS[ill.kind].why
     assert code == (0 if all(row["Level"] == "warning" for row in rows) else 1)
+
+
+NIGHT = ('<rule id="night-rule" score="0"><date_expression id="d" operation="gt" '
+         'start="2001-01-01"/></rule>')
+
+
+@pytest.mark.parametrize("name", ["stonith-enabled", "maintenance-mode"])
+def test_a_property_by_the_time_of_day_is_told(
+        monkeypatch: pytest.MonkeyPatch, capsys: Said, name: str) -> None:
+    """Pacemaker takes it from then to then; here nobody knows whether it is so when a host dies."""
+    night = (f'<cluster_property_set id="night">{NIGHT}<nvpair id="n" {pair(name, "true")}/>'
+             "</cluster_property_set></crm_config>")
+    usual = f'<nvpair id="cib-bootstrap-options-stonith-enabled" {STONITH}/>'
+    text = changed(WELL, (usual, ""), ("</crm_config>", night))
+    _, rows = examined(monkeypatch, capsys, Tools(text))
+    assert [(row["Finding"], row["On"], row["Mend"]) for row in rows] == [
+        ("unseen", "cluster", [f"crm_attribute --type crm_config --name {name} --query"])]
+
+
+def test_a_stickiness_by_the_time_of_day_is_not_missing(
+        monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    name = "resource-stickiness"
+    night = (f'<meta_attributes id="night" score="2">{NIGHT}<nvpair id="n" {pair(name, "1")}/>'
+             "</meta_attributes></rsc_defaults>")
+    text = changed(WELL, ("</rsc_defaults>", night), (pair(name, "100"), pair(name, "0")))
+    _, rows = examined(monkeypatch, capsys, Tools(text))
+    assert {row["Finding"] for row in rows} == {"unseen"}

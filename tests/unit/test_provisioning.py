@@ -435,3 +435,29 @@ def test_a_failure_timeout_that_is_none_is_set(resource: str, value: str) -> Non
     has = read(PROTECTED, (was.group(0), re.sub('value="[^"]*"', f'value="{value}"', was.group(0))))
     (step,) = propose(has, ANY).steps
     assert isinstance(step.change, Update) and step.change.id == resource and step.change.meta == {"failure-timeout": "60s"}
+
+
+STICKINESS = ('<nvpair id="rsc_defaults-meta_attributes-resource-stickiness" '
+              'name="resource-stickiness" value="100"/>')
+NIGHT = ('<rule id="night" score="0"><date_expression id="n" operation="gt" start="2001-01-01"/>'
+         "</rule>")
+FOR_ADDRESSES = '<rule id="ip" score="0"><rsc_expression id="i" type="IPaddr2"/></rule>'
+SECOND = ('<meta_attributes id="second" score="2">{}<nvpair id="s" name="{}" value="1"/>'
+          "</meta_attributes></rsc_defaults>")
+
+
+@pytest.mark.parametrize("more", [
+    SECOND.format("", "priority"), SECOND.format(FOR_ADDRESSES, "resource-stickiness")])
+def test_defaults_of_several_sets_get_one_more(more: str) -> None:
+    """pcs changes none of several without its id, and the only one also where a rule is in it."""
+    wanted = [SetDefaults({"resource-stickiness": "100"}, None)]
+    several = read(PROTECTED, (STICKINESS, ""), ("</rsc_defaults>", more))
+    ruled = read(PROTECTED, (STICKINESS, FOR_ADDRESSES))
+    for has in (several, ruled):
+        assert changes(propose(has, WISH), SetDefaults) == wanted
+
+
+def test_a_stickiness_by_the_time_of_day_is_left_alone() -> None:
+    night = SECOND.format(NIGHT, "resource-stickiness")
+    has = read(PROTECTED, (STICKINESS, ""), ("</rsc_defaults>", night))
+    assert propose(has, WISH) == Proposal()

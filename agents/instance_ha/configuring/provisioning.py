@@ -12,7 +12,7 @@ from ..model import HELD, RECORD, RECORDERS, TRUE
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from . import holdback, identity
 from .banned import is_banned, is_left_out, is_shut_out, weight
-from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
+from .changes import Ban, Change, Create, Delete, SetAttribute, SetLevels, SetProperties, Update, default
 from .powering import FENCE_NOVA, OLD, best_levels, devices_of, fault_of, fencers_of, has_list, host_list, host_map, names_node, wanted_levels
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
@@ -170,9 +170,9 @@ class _Proposer:
         return wanted
 
     def _defaults(self) -> Iterable[Step]:
-        if "resource-stickiness" not in self.has.defaults:
+        if "resource-stickiness" not in {*self.has.defaults, *self.has.dated}:
             yield Step("without stickiness Pacemaker moves the worker and the remotes' connections when it places others anew",
-                       SetDefaults({"resource-stickiness": "100"}))
+                       default(self.has, "resource-stickiness", "100"))
 
     def _device(self) -> Iterable[Step]:
         if not self.novas:
