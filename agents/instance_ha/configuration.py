@@ -23,7 +23,7 @@ NAME, PATTERN, ATTRIBUTE = "name", "pattern", "attribute"    # how a fencing lev
 CONTAINERS = ("group", "clone", "master", "bundle")
 ACTIONS = ("start", "stop", "monitor")
 NO = ("false", "off", "no", "n", "0")
-INDEX = re.compile("[1-9]")           # Pacemaker takes no other level
+INDEX = re.compile(r"\+?0*[1-9]")     # Pacemaker takes no other level
 
 
 @dataclass(frozen=True)

@@ -184,6 +184,11 @@ PACEMAKER = (
     Ill("device-not-for-node", "fence-nova", ((HOSTS, pair("pcmk_host_list", "cmp-1")),)),
     Ill("device-not-for-node", "fence-nova", ((HOSTS, pair("pcmk_host_map", "cmp-1:cmp-1")),)),
     Ill("device-not-for-node", "fence-cmp-1", ((LEVEL_2, 'devices="fence-cmp-1,fence-nova" target="cmp-2"'),)),
+    Ill("controller-no-power", "ctl-2", (
+        (LEVEL_2, LEVEL_2.replace('target="cmp-2"', 'target-pattern=".*"')),)),
+    Ill("worker-limits", "nova-evacuate", (
+        ("</rsc_defaults>", '</rsc_defaults><op_defaults><meta_attributes id="od"><nvpair id="odt" '
+                            f'{pair("timeout", "5s")}/></meta_attributes></op_defaults>'),)),
     Ill("device-not-for-node", "fence-cmp-2", ((LIST_2, ""),),
         capable=("fence-cmp-1",), pcs=False, crm=False),
     Ill("unseen", "fence-cmp-2", ((LIST_2, ""),), pcs=False, crm=False),

@@ -141,7 +141,6 @@ def test_two_power_devices_without_levels_are_for_a_person_to_order() -> None:
     (['index="1" target="cmp-1" devices="fence-cmp-1,pdu-b"'], (("fence-cmp-1", "pdu-b", "fence-nova"),)),
     (['index="1" target="cmp-1" devices="pdu-b"', 'index="2" target="cmp-1" devices="fence-cmp-1"'],
      (("pdu-b", "fence-nova"), ("fence-cmp-1", "fence-nova"))),
-    (['index="1" target-pattern="cmp-." devices="fence-cmp-1"'], (("fence-cmp-1", "fence-nova"),)),
 ])
 def test_several_devices_keep_their_order_and_levels(found: list[str], wanted: object) -> None:
     has = read(BARE, *TWO, topology(*found))
@@ -150,8 +149,15 @@ def test_several_devices_keep_their_order_and_levels(found: list[str], wanted: o
     assert not level_fault([[agents[device] for device in devices] for devices in levels(has, "cmp-1")])
 
 
+def test_a_level_by_a_pattern_keeps_its_device() -> None:
+    by_pattern = topology('index="1" target-pattern="cmp-." devices="pdu-b"')
+    has = read(BARE, *TWO, ("cmp-7:4,5", "cmp-2:4,5"), by_pattern)
+    assert levels(has, "cmp-1") == levels(has, "cmp-2") == (("pdu-b", "fence-nova"),)
+
+
 def test_a_pattern_that_others_match_too_is_left_alone() -> None:
-    has = read(BARE, topology('index="1" target-pattern="c.*" devices="fence-cmp-1"'))
+    both = (LIST, LIST.replace("cmp-1", "cmp-1 cmp-2"))
+    has = read(BARE, both, topology('index="1" target-pattern="c.*" devices="fence-cmp-1"'))
     change = changes(propose(has, WISH), SetLevels)[0]
     assert isinstance(change, SetLevels) and change.before == [] and change.others == [Level(1, ("fence-cmp-1",), "c.*", PATTERN)]
 
@@ -460,4 +466,51 @@ def test_defaults_of_several_sets_get_one_more(more: str) -> None:
 def test_a_stickiness_by_the_time_of_day_is_left_alone() -> None:
     night = SECOND.format(NIGHT, "resource-stickiness")
     has = read(PROTECTED, (STICKINESS, ""), ("</rsc_defaults>", night))
+    assert propose(has, WISH) == Proposal()
+
+
+RIGHT = 'devices="fence-cmp-2,fence-nova" target="cmp-2"'
+WRONG = (RIGHT, RIGHT.replace("fence-cmp-2", "fence-cmp-1"))
+
+
+def test_a_power_device_of_another_host_in_a_level_is_refused() -> None:
+    """Its own list says that it cuts the power of another one."""
+    assert propose(read(PROTECTED, WRONG), WISH).faults == (
+        "cmp-2: fence-cmp-1 in its fencing level 1 fences other nodes: "
+        "put fence-cmp-2 in its place",)
+
+
+def test_a_pattern_that_matches_controllers_makes_no_compute_hosts_of_them() -> None:
+    pattern = (RIGHT, RIGHT.replace('target="cmp-2"', 'target-pattern=".*"'))
+    assert powering.fenced_as_computes(read(PROTECTED, pattern)) == ("cmp-1", "cmp-2")
+
+
+@pytest.mark.parametrize("index", ["01", "+1", "001"])
+def test_other_spellings_of_a_level(index: str) -> None:
+    has = read(PROTECTED, ('index="1"', f'index="{index}"'))
+    assert propose(has, WISH) == Proposal() and has.levels_of("cmp-2")[0].index == 1
+
+
+FOR_ACTIONS = ('</rsc_defaults><op_defaults><meta_attributes id="od"><nvpair id="o" name="{}" '
+               'value="{}"/></meta_attributes></op_defaults>')
+
+
+def test_an_action_that_is_not_there_gets_its_time_with_crmsh_too() -> None:
+    """crmsh has a command for monitors only."""
+    limit = (("</rsc_defaults>", FOR_ACTIONS.format("timeout", "600s")),
+             ('<op name="start" timeout="15" interval="0s" id="cmp-2-start-interval-0s"/>', ""))
+    (change,) = changes(propose(read(PROTECTED, *limit), WISH), Update)
+    assert isinstance(change, Update) and list(change.pcs()) == [
+        ["pcs", "resource", "update", "cmp-2", "op", "start", "timeout=15"]]
+    assert list(change.crm()) == [[
+        "cibadmin", "--modify", "--allow-create", "--xpath", "//primitive[@id='cmp-2']",
+        "--xml-text",
+        '<primitive id="cmp-2"><operations><op id="cmp-2-start-interval-0s" name="start" '
+        'interval="0s" timeout="15"/></operations></primitive>']]
+
+
+def test_words_in_capitals_and_options_by_default_need_no_change() -> None:
+    by_default = ((' on-fail="ignore"', ""),
+                  ("</rsc_defaults>", FOR_ACTIONS.format("on-fail", "ignore")))
+    has = read(PROTECTED, ('value="unfencing"', 'value="Unfencing"'), *by_default)
     assert propose(has, WISH) == Proposal()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from xml.sax.saxutils import quoteattr
 
 from ..configuration import ATTRIBUTE, NAME, PATTERN, Configuration, Level
 
@@ -95,6 +96,9 @@ class Update(Change):
             yield ["crm", "resource", "param", self.id, *(["set", name, value] if value else ["delete", name])]
         for action, options in self.operations.items():
             had = dict(self.had.get(action, {}))
+            if not had and action != "monitor":
+                yield self._new_operation(action, options)
+                continue
             if not had:
                 had = {name: options[name] for name in ("interval", "timeout")}
                 yield [*CRM_CONFIGURE, action, self.id, ":".join(had.values())]
@@ -103,6 +107,15 @@ class Update(Change):
                     yield [*CRM_CONFIGURE, "set", f"{self.id}.{action}.{name}", value]
         for name, value in self.meta.items():
             yield ["crm", "resource", "meta", self.id, "set", name, value]
+
+    def _new_operation(self, action: str, options: Mapping[str, str]) -> Words:
+        """Return what gives it an action that it has not: crmsh can add a monitor only."""
+        whole = {"interval": "0s", **options}
+        words = " ".join(f"{name}={quoteattr(value)}" for name, value in whole.items())
+        op = f'<op id="{self.id}-{action}-interval-{whole["interval"]}" name="{action}" {words}/>'
+        text = f'<primitive id="{self.id}"><operations>{op}</operations></primitive>'
+        return ["cibadmin", "--modify", "--allow-create", "--xpath",
+                f"//primitive[@id='{self.id}']", "--xml-text", text]
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,25 @@ from dataclasses import dataclass, field
 
 from ..booleans import boolean
 from ..configuration import NAME, Configuration, Level, Node, Resource
-from ..model import HELD, RECORD, RECORDERS, TRUE
+from ..model import HELD, RECORD, TRUE
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from . import holdback, identity
 from .banned import is_banned, is_left_out, is_shut_out, weight
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetLevels, SetProperties, Update, default
-from .powering import FENCE_NOVA, OLD, best_levels, devices_of, fault_of, fencers_of, has_list, host_list, host_map, names_node, wanted_levels
+from .powering import (
+    FENCE_NOVA,
+    OLD,
+    best_levels,
+    devices_of,
+    fault_of,
+    fenced_as_computes,
+    fencers_of,
+    has_list,
+    host_list,
+    host_map,
+    names_node,
+    wanted_levels,
+)
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
@@ -67,15 +80,6 @@ def propose(has: Configuration, wish: Wish) -> Proposal:
 def is_nova_compute(resource: Resource) -> bool:
     """Whether a resource starts nova-compute, under whatever unit's or agent's name."""
     return not resource.device and bool(re.search(r"nova[-_]?compute(?!.*wait)", resource.type, re.IGNORECASE))
-
-
-def fenced_as_computes(has: Configuration) -> tuple[str, ...]:
-    """Return the nodes that are fenced as compute hosts: those with a level that has an agent that
-    records fencings, and the remote ones that a device of fence_nova names."""
-    recorders = {one.id for one in has.resources.values() if one.device and one.type in RECORDERS}
-    names = {name for device in has.of_type(f"stonith:{FENCE_NOVA}") for name in (*host_list(device), *host_map(device))}
-    return tuple(sorted(name for name, node in has.nodes.items() if (node.remote and name in names)
-                        or any(recorders & set(level.devices) for levels in has.topologies_of(name) for level in levels)))
 
 
 def to_protect(has: Configuration, told: Iterable[str]) -> set[str]:
@@ -191,10 +195,11 @@ class _Proposer:
             if device.params.get("let_in") != AT_ONCE:
                 wanted["let_in"] = AT_ONCE
             meta = {} if device.forgets_failures else dict(FORGET)
-            if device.meta.get("provides") != "unfencing":
+            if device.meta.get("provides", "").lower() != "unfencing":
                 meta["provides"] = "unfencing"
             monitor = device.operations.get("monitor", {})
-            operations = {} if monitor.get("on-fail") == "ignore" else {"monitor": {**ONCE, **monitor, "on-fail": "ignore"}}
+            ignored = device.option("monitor", "on-fail") == "ignore"
+            operations = {} if ignored else {"monitor": {**ONCE, **monitor, "on-fail": "ignore"}}
             if wanted or meta or operations:
                 again = bool(wanted or "provides" in meta)
                 yield Step(f"{device.id} fences each of these hosts, several at once, unfences them, and is not banned when Nova is away"
@@ -258,7 +263,8 @@ class _Proposer:
             return
         rule = [ROLE, "ne", COMPUTE] if any(ROLE in self.has.nodes[name].attributes for name in self.others) else ["not_defined", ROLE]
         for resource in self.computes:
-            if (resource.meta.get("requires") or self.has.defaults.get("requires")) != "unfencing":
+            requires = resource.meta.get("requires") or self.has.defaults.get("requires") or ""
+            if requires.lower() != "unfencing":
                 yield Step(f"{resource.id} does not start on a host that is back before its old servers have been moved",
                            Update(resource.id, False, meta={"requires": "unfencing"}), True)
             if not resource.forgets_failures:

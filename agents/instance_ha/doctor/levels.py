@@ -177,6 +177,27 @@ def _controllers(scene: Scene) -> Iterator[Finding]:
             why = "is disabled" if own[0].disabled else "may run nowhere"
             what = f"{own[0].id}, which fences {name}, {why}"
             yield Finding("controller-no-power", name, what, mends[0])
+            continue
+        for levels in scene.has.topologies_of(name):
+            wrong = [_wrong(scene, level, name) for level in levels]
+            if all(wrong):
+                what = f"its fencing level names {wrong[0]}, which does not fence {name}"
+                yield Finding("controller-no-power", name, what, _level_of(scene, name, levels))
+
+
+def _wrong(scene: Scene, level: Level, node: str) -> str:
+    """Return the first device of a level that does not fence a node, "" for none."""
+    known = [scene.has.resources[one] for one in level.devices if one in scene.has.resources]
+    return next((one.id for one in known if scene.covers(one, node) is False), "")
+
+
+def _level_of(scene: Scene, node: str, levels: Sequence[Level]) -> Mend:
+    """Return what gives a controller a level of its own, which counts before one by a pattern."""
+    own = _covering(scene, node)
+    if len(own) != 1 or levels[0].kind == NAME:
+        return to_do(f"give {node} a level with devices that fence it; see: pcs stonith level")
+    line = f"pcs stonith level add 1 {node} {own[0]}"
+    return Mend((line,), (_topology(scene, {node: ((own[0],),)}),))
 
 
 def _unusable(scene: Scene, device: Resource) -> Mend | None:
@@ -208,12 +229,39 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
     missing = [node for node, answer in covered.items() if answer is False]
     unsure = [node for node, answer in covered.items() if answer is None]
     if missing:
-        yield Finding("device-not-for-node", device.id,
-                      f"a level of {some(missing)} names {device.id}, which fences {some(listed(device)) or 'other nodes'} only",
-                      _list_of(device, [*listed(device), *missing] if device not in scene.recorders else _hosts(scene, device)))
+        recorder = device in scene.recorders
+        mend = _list_of(device, _hosts(scene, device)) if recorder else _own(scene, device, missing)
+        what = (f"a level of {some(missing)} names {device.id}, which fences "
+                f"{some(listed(device)) or 'other nodes'} only")
+        yield Finding("device-not-for-node", device.id, what, mend)
     if unsure:
         yield Finding("unseen", device.id, f"whether {device.id} can fence {some(unsure)}: the fencer names no device for it",
                       to_do(f"stonith_admin --list {unsure[0]}"))
+
+
+def _own(scene: Scene, device: Resource, nodes: Sequence[str]) -> Mend:
+    """Return what puts each node's own power device in the place of one that is for others.
+
+    Where it has not one alone a person decides: told that it is for this node too, a device would
+    cut the power of another one.
+    """
+    owns = {node: _covering(scene, node) for node in nodes}
+    if any(len(own) != 1 for own in owns.values()):
+        return to_do(f"put the device that cuts its power into its level; {device.id} only where it "
+                     "does: then tell it so with pcmk_host_list, or pcmk_host_map")
+    wanted = {}
+    for node, (own,) in owns.items():
+        levels = best_levels(scene.has, node)
+        wanted[node] = tuple(_instead(level.devices, device.id, own) for level in levels)
+    mends = Mend()
+    for node in nodes:
+        mends += _replace(scene, node, wanted)
+    return Mend(mends.lines, (_topology(scene, wanted),))
+
+
+def _instead(devices: Sequence[str], wrong: str, right: str) -> tuple[str, ...]:
+    kept = [device for device in devices if device != right]
+    return tuple(right if device == wrong else device for device in kept)
 
 
 def _hosts(scene: Scene, device: Resource) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from ..configuration import REMOTE, Configuration, Level, Node, Resource
 from ..configuring.banned import is_banned, is_left_out
-from ..configuring.powering import FENCE_NOVA, has_list, host_list, host_map, names_node
-from ..configuring.provisioning import NOVA_EVACUATE, fenced_as_computes, is_converged, is_nova_compute
+from ..configuring.powering import FENCE_NOVA, fenced_as_computes, has_list, host_list, host_map, names_node
+from ..configuring.provisioning import NOVA_EVACUATE, is_converged, is_nova_compute
 from ..fence_agents import Effect, effect_of
 from ..model import HELD, RECORD, ClusterView, FenceEvent
 from ..params import boolean

@@ -54,11 +54,11 @@ def _because(finding: Finding, bare: Sequence[str]) -> Finding:
 
 
 def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
-    if device.meta.get("provides") != "unfencing":
+    if device.meta.get("provides", "").lower() != "unfencing":
         yield Finding("no-unfencing", device.id, f"{device.id} has not meta provides=unfencing", meta(device, "provides", "unfencing"))
     if device.params.get("pcmk_action_limit") != "-1":
         yield Finding("fencing-one-by-one", device.id, f"{device.id} has not pcmk_action_limit=-1", param(device, pcmk_action_limit="-1"))
-    if is_watched(device) and device.operations["monitor"].get("on-fail") != "ignore":
+    if is_watched(device) and device.option("monitor", "on-fail") != "ignore":
         yield Finding("monitor-on-fail", device.id, f"{device.id}'s monitor has not on-fail=ignore",
                       operation(device, "monitor", **{**ONCE, **device.operations["monitor"], "on-fail": "ignore"}))
     yield from failure_timeout(scene, device)
@@ -71,7 +71,7 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
 def _nova_compute(scene: Scene, resource: Resource) -> Iterator[Finding]:
     yield from failure_timeout(scene, resource)
     wanted = resource.meta.get("requires") or scene.has.defaults.get("requires", "")
-    if wanted not in HELD:
+    if wanted.lower() not in HELD:
         yield Finding("nova-compute-not-held", resource.id, f"{resource.id} requires {wanted}", meta(resource, "requires", "unfencing"))
     reached = scene.open_to(resource, scene.computes)
     kept_off = [name for name in scene.computes if name not in reached]
