@@ -98,7 +98,7 @@ def _start(environment: Mapping[str, str]) -> int:
     status = service.status()
     if status.running:
         return SUCCESS
-    left = "" if status.running is False else service.stop(1.0)
+    left = service.stop(1.0)     # also of a worker whose pid file is gone
     if left:
         return _fail(GENERIC, left)
     try:

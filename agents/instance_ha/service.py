@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # stop and the probe must work where lxml or keystoneauth1 ar
 HEARTBEAT_LIMIT = 120.0    # a worker that has written no heartbeat for so long is stuck
 ANSWERS = 10               # answers of Nova, each as late as can be, that one host's turn may wait for
 START_LIMIT, STOP_GRACE = 15.0, 5.0   # how long a new worker may take to its first heartbeat; between TERM and KILL
+FILES = Path("/proc/self/ns/mnt")     # which files this process sees
 HOOK_GRACE = 2.0           # for what the hook has started to end when it is killed
 LOG_ROOM = 8 << 20         # bytes of a log file, of which an older one is kept
 LOG_MODE = 0o640
@@ -142,8 +143,8 @@ class Service:
         """
         status = self.status()
         grace = max(0.5, min(STOP_GRACE, budget / 2))
-        damaged = status.running is None and not status.pid
-        pids = [status.pid] if status.running else self._unlisted() if damaged else []
+        # A pid file may have been taken away, or be damaged, while its worker lives.
+        pids = [status.pid] if status.running else self._unlisted()
         marks = [mark_of(pid) for pid in pids] + self._marks()
         left = [pid for pid in pids if not _end(pid, grace)]
         for mark in dict.fromkeys(marks):
@@ -164,13 +165,19 @@ class Service:
             return []
 
     def _unlisted(self) -> list[int]:
-        """This instance's workers by their command lines, for a pid file that cannot be read."""
-        found = []
+        """This instance's workers by their command lines, for a pid file that does not name one.
+
+        One that sees other files, as in a container, or has another folder is another node's.
+        """
+        found, words = [], ["-m", "instance_ha.service", self.instance]
+        folder = f"HA_RSCTMP={self.pidfile.parent}".encode()
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
-                if path.read_text(errors="replace").split("\0")[1:4] == ["-m", "instance_ha.service", self.instance]:
+                named = path.read_text(errors="replace").split("\0")[1:4] == words
+                ours = named and folder in path.with_name("environ").read_bytes().split(b"\0")
+                if ours and (path.parent / "ns/mnt").readlink() == FILES.readlink():
                     found.append(int(path.parent.name))
-        return found
+        return [pid for pid in found if start_time(pid) is not None]
 
 
 def _end(pid: int, grace: float) -> bool:

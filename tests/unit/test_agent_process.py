@@ -96,6 +96,26 @@ def test_stop_fails_while_its_worker_lives(
     assert call("stop") == ocf.SUCCESS and not lives(pid) and not list(folder.iterdir())
 
 
+@pytest.mark.parametrize("left", ["", "junk", "1 1"])
+@pytest.mark.parametrize("action", ["stop", "start"])
+def test_a_worker_whose_pid_file_is_gone_is_ended(
+    folder: Path, started: list[subprocess.Popen[bytes]], action: str, left: str
+) -> None:
+    """Else a second one is started beside it. Another node's, which has its own folder, is spared."""
+    (folder / "instance_ha.service").write_text("while :; do sleep 1; done\n")
+    for where in (folder, folder / "elsewhere"):
+        argv = ["/bin/sh", "-m", "instance_ha.service", "t1"]  # as the worker's command line begins
+        environment = {"PATH": "/usr/bin:/bin", "HA_RSCTMP": str(where)}
+        one = subprocess.Popen(argv, env=environment, cwd=folder, start_new_session=True)
+        started.append(one)
+    pidfile = folder / "NovaEvacuate-t1.pid"
+    if left:
+        pidfile.write_text(left)
+    expected = {"stop": ocf.SUCCESS, "start": ocf.GENERIC}  # no Pacemaker is here to start in
+    assert call(action, **AWAY) == expected[action]
+    assert not lives(started[0].pid) and lives(started[1].pid)
+
+
 def test_stop_ends_a_worker_that_does_not_listen_and_what_it_waits_for(
     folder: Path, started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
