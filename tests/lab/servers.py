@@ -28,7 +28,9 @@ Unanswered = exceptions.ClientException  # what every failed request raises
 MICROVERSION = CHOSEN.microversion
 EVACUATE_MICROVERSION = "2.73"
 REAL_BOOT = 3                           # times the limits, where a guest's boot takes a processor's time
-PLACING_TRIES, PLACING_PAUSE = 3, 2.0   # Nova finds no host while a compute host's first reports after its return are on their way
+# Nova finds no host while the first reports of one that has returned are on their way; and where its nova-compute
+# reports to Placement while it is enabled, Placement has it as disabled until the next report, a minute later.
+PLACING_LIMIT, PLACING_PAUSE = 150.0, 2.0
 
 
 @functools.cache
@@ -83,7 +85,8 @@ def boot(
     if wait is None:
         return ids
     wait *= REAL_BOOT if virt() == LIBVIRT else 1
-    for _ in range(PLACING_TRIES):
+    end = time.monotonic() + PLACING_LIMIT
+    while time.monotonic() < end:
         wait_for(lambda: all(server["status"] != "BUILD" for server in _these(ids)), f"{len(ids)} servers to be built", wait)
         misplaced = [n for n, server in enumerate(_these(ids)) if "No valid host" in str(server.get("fault", {}).get("message"))]
         if not misplaced:
