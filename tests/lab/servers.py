@@ -87,7 +87,7 @@ def boot(
     wait *= REAL_BOOT if virt() == LIBVIRT else 1
     end = time.monotonic() + PLACING_LIMIT
     while time.monotonic() < end:
-        wait_for(lambda: all(server["status"] != "BUILD" for server in _these(ids)), f"{len(ids)} servers to be built", wait)
+        wait_for(lambda: _are_built(ids), f"{len(ids)} servers to be built", wait)
         misplaced = [n for n, server in enumerate(_these(ids)) if "No valid host" in str(server.get("fault", {}).get("message"))]
         if not misplaced:
             break
@@ -101,6 +101,11 @@ def boot(
             action(uid, "os-stop")
         wait_status(ids, "SHUTOFF", wait)
     return ids
+
+
+def _are_built(ids: Sequence[str]) -> bool:
+    found = listed()
+    return all(uid in found and found[uid]["status"] != "BUILD" for uid in ids)
 
 
 def _these(ids: Sequence[str]) -> list[Server]:
@@ -218,11 +223,11 @@ def wait_status(ids: Sequence[str], status: str, seconds: float = 60) -> None:
 
     def there() -> bool:
         servers = listed()
-        wanted = [servers[uid] for uid in ids]
+        wanted = [servers[uid] for uid in ids if uid in servers]    # one that is being handed to its cell is in no list for a moment
         broken = [s for s in wanted if s["status"] == "ERROR" != status]
         if broken:
             raise LabError(f"server {broken[0]['name']} is in ERROR: {broken[0].get('fault', {}).get('message')}")
-        return all(s["status"] == status and not s["OS-EXT-STS:task_state"] for s in wanted)
+        return len(wanted) == len(ids) and all(s["status"] == status and not s["OS-EXT-STS:task_state"] for s in wanted)
 
     wait_for(there, f"{len(ids)} servers to be {status}", seconds)
 
