@@ -253,7 +253,7 @@ def test_a_request_that_a_conductor_has_begun_is_lost_only_with_the_conductor() 
 
 
 def test_a_request_that_no_scheduler_takes_keeps_the_others_waiting_only_for_a_while() -> None:
-    one, taken = server(task_state="rebuilding"), (row(1, "accepted"),)
+    one, taken = server(task_state="rebuilding"), (row(1, "pre-migrating"),)
     turn = Turns()
     assert [turn(one, rows=UNTAKEN, now=1000.0 + after).still for after in (0.0, places.STILL, places.STILL + 1)] == [False, False, True]
     assert not turn(one, rows=UNTAKEN, now=1100.0, control_up=False, control_whole=False).still, "nobody is there to take it"

@@ -135,7 +135,8 @@ def _followed(seen: Seen) -> Decision:
     attempt = max(seen.open, key=lambda one: (one.stage is Stage.BUILDING, one.started), default=None)
     alive = [row for row in seen.begun if row.destination not in seen.scene.dead_hosts]
     row = max(alive, key=lambda row: (row.destination is not None, row.id), default=None)
-    destination = (attempt.destination if attempt else "") or (row.destination if row else "") or ""
+    # An accepted row has the host that the POST named, which need not have begun.
+    destination = (attempt.destination if attempt else "") or (row.destination if row and row.status != "accepted" else "") or ""
     reason = _stand(attempt, row)
     if destination and destination in seen.scene.up_hosts:
         if _is_stuck(seen):
