@@ -13,7 +13,7 @@ from lxml import etree
 
 from .cib import parse_cib, read_cib, version_of
 from .errors import ClusterError, ConflictError, HostError
-from .incident import HISTORY, Incident, newest_first, parse_incident
+from .incident import HISTORY, HISTORY_MARK, Incident, newest_first, parse_incident
 from .model import DISMISSED, HELD, LEGACY_YES, RECORD, TRUE, ClusterView, FenceEvent, Record, clean, parse_record
 from .process import Outcome, run
 from .standing import Standing, read_standing
@@ -239,7 +239,7 @@ class Cluster:
         The history as it is then. Raises ClusterError, HostError."""
         key = _history_key(incident)
         properties = etree.Element("cluster_property_set", id=HISTORY)
-        etree.SubElement(properties, "nvpair", id=f"{HISTORY}-{key}", name=f"instance-ha-{key}", value=incident.text())
+        etree.SubElement(properties, "nvpair", id=f"{HISTORY}-{key}", name=HISTORY_MARK + key, value=incident.text())
         text = etree.tostring(properties, encoding="unicode")
         _must(["cibadmin", "--modify", "--allow-create", "--scope", "crm_config", "--xml-text", text])
         known = self.incidents()

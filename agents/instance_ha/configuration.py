@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .fence_agents import IMPLICIT_WATCHDOG
-from .nvpairs import Given, Sets
+from .nvpairs import Described, Given, Sets
 from .properties import FENCING_WATCHDOG_TIMEOUT, Properties
-from .rules import PROMOTED, About, ActionIs, AgentIs, Expression, Rule, read_rule
+from .rules import About, ActionIs, AgentIs, Expression, Rule, is_of_all, is_promoted, read_location_rule
 from .values import host_list, host_map, matches, seconds
 
 STONITH = "stonith:"
@@ -23,7 +23,7 @@ NAME, PATTERN, ATTRIBUTE = "name", "pattern", "attribute"    # how a fencing lev
 CONTAINERS = ("group", "clone", "master", "bundle")
 ACTIONS = ("start", "stop", "monitor")
 NO = ("false", "off", "no", "n", "0")
-INDEX = re.compile("[1-9]")           # Pacemaker takes no other level
+INDEX = re.compile(r"\+?0*[1-9]")     # Pacemaker takes no other level
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ class Location:
 @dataclass(frozen=True)
 class Node:
     """A node of the cluster and its permanent attributes. `marks` are all pairs of attribute and value
-    that are written for it, which is what the fencer looks at; `passing` its transient attributes.
+    that are written for it, which is what the fencer looks at; `passing` its transient attributes and
+    those that a rule may give.
     `guest`: a machine that Pacemaker itself runs, and fences by ending it."""
 
     name: str
@@ -133,7 +134,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Configuration:
-    """All of it. `defaults` are those of all resources' meta attributes; `ids` every id that is there."""
+    """All of it. `defaults` are the meta attributes of a resource that no rule names, `dated` those
+    that a rule may give besides, `default_sets` where they are; `ids` every id that is there."""
 
     nodes: Mapping[str, Node]
     resources: Mapping[str, Resource]
@@ -142,6 +144,8 @@ class Configuration:
     properties: Properties
     defaults: Mapping[str, str]
     ids: frozenset[str]
+    dated: frozenset[str] = frozenset()
+    default_sets: tuple[Described, ...] = ()
 
     def topologies_of(self, node: str) -> list[tuple[Level, ...]]:
         """Return what the fencer may use for a node: one list of levels, none, or several.
@@ -197,25 +201,23 @@ class Configuration:
 
 def read(root: Any) -> Configuration:
     """Return a CIB element as a Configuration."""
-    configuration = root.find("configuration")
-    if configuration is None:
-        configuration = root.makeelement("configuration")
+    configuration = next(root.iterfind("configuration"), root.makeelement("configuration"))
     sets = Sets(root)
     resources = {resource.id: resource for resource in _Resources(configuration, sets)}
     nodes = _nodes(root, configuration, sets, resources)
-    defaults = sets.read(_children(configuration, "rsc_defaults"), "meta_attributes", About()).values
+    properties = sets.properties(_children(configuration, "crm_config"))
+    given = _children(configuration, "rsc_defaults")
+    defaults = sets.read(given, "meta_attributes", About(agent=AgentIs("", "", "")))
     ids = frozenset(found for element in configuration.iter() if isinstance(element.tag, str) and (found := element.get("id")))
-    locations = tuple(_Locations(configuration, sets, resources))
-    return Configuration(nodes, resources, _levels(configuration), locations, _properties(configuration, sets), defaults, ids)
+    return Configuration(
+        nodes, resources, _levels(configuration), tuple(_Locations(configuration, sets, resources)),
+        Properties(properties.values, frozenset(properties.unsure)), defaults.values, ids,
+        frozenset(defaults.unsure), sets.described(given, "meta_attributes"))
 
 
 def _children(element: Any, name: str) -> list[Any]:
     found: list[Any] = element.findall(name)
     return found
-
-
-def _properties(configuration: Any, sets: Sets) -> Properties:
-    return Properties(sets.properties(_children(configuration, "crm_config")).values)
 
 
 def _nodes(root: Any, configuration: Any, sets: Sets, resources: Mapping[str, Resource]) -> dict[str, Node]:
@@ -231,10 +233,11 @@ def _nodes(root: Any, configuration: Any, sets: Sets, resources: Mapping[str, Re
         name = element.get("uname") or element.get("id") or ""
         remote = name in nodes and nodes[name].remote
         if remote or element.get("type") != "remote":  # else it was removed, and its attributes were left behind
-            given = sets.read([element], "instance_attributes", About()).values
+            given = sets.read([element], "instance_attributes", About())
             pairs = element.iterfind("instance_attributes/nvpair")
             marks = frozenset((pair.get("name") or "", pair.get("value") or "") for pair in pairs)
-            nodes[name] = Node(name, remote, given, marks, passing.get(name, frozenset()), name in guests)
+            changing = passing.get(name, frozenset()) | given.unsure
+            nodes[name] = Node(name, remote, given.values, marks, changing, name in guests)
     return nodes
 
 
@@ -310,8 +313,8 @@ class _Resources:
         return found, unsure
 
     def _written(self, element: Any) -> list[Any]:
-        ops = [self.sets.meant(op) for operations in element.iterfind("operations") for op in self.sets.meant(operations).iterfind("op")]
-        return ops
+        return [self.sets.meant(op) for operations in element.iterfind("operations")
+                for op in self.sets.meant(operations).iterfind("op")]
 
     def _key(self, op: Any) -> tuple[str, str]:
         """What an action is, to Pacemaker: of two that are the same, one of the template is left out."""
@@ -363,19 +366,20 @@ class _Locations:
 
     def __iter__(self) -> Iterator[Location]:
         for element in self.configuration.iterfind("constraints/rsc_location"):
-            if _is_promoted(element.get("role")):
+            if is_promoted(element.get("role")):
                 continue
             yield self._read(element)
 
     def _read(self, element: Any) -> Location:
         named = [element.get("rsc")] if element.get("rsc") else []
-        named += [ref.get("id") or "" for one in element.iterfind("resource_set") if not _is_promoted(one.get("role"))
+        named += [ref.get("id") or "" for one in element.iterfind("resource_set") if not is_promoted(one.get("role"))
                   for ref in self.sets.meant(one).iterfind("resource_ref")]
-        rules = [one for one in map(self.sets.meant, element.iterfind("rule")) if not _is_promoted(one.get("role"))]
-        node, score, read = element.get("node") or "", element.get("score"), tuple(map(read_rule, rules))
+        rules = [one for one in map(self.sets.meant, element.iterfind("rule")) if not is_promoted(one.get("role"))]
+        node, score, read = element.get("node") or "", element.get("score"), tuple(map(read_location_rule, rules))
         if not (node and score is not None):
             node, score = "", ""
-        if element.find("lifetime") is not None:    # what it depends on is not evaluated
+        # What these depend on is not evaluated.
+        if element.find("lifetime") is not None or not is_of_all(element.get("role"), "started"):
             if node:
                 read = (Rule(score, False, (Expression("#uname", "eq", node), None)),)
             else:
@@ -385,10 +389,12 @@ class _Locations:
                         element.get("resource-discovery") == "exclusive", element.get("id") or "")
 
     def _meant(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield the resources that names stand for, which may be those of templates or tags."""
+        """Yield the resources that names stand for, which may be those of templates or tags.
+
+        Pacemaker goes no further than the first that is not there.
+        """
         for name in names:
-            yield from [name] if name in self.known else self.several.get(name, [name])
-
-
-def _is_promoted(role: str | None) -> bool:
-    return (role or "").lower() in PROMOTED
+            for one in [name] if name in self.known else self.several.get(name, [name]):
+                if one not in self.known:
+                    return
+                yield one

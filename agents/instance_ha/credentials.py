@@ -50,6 +50,7 @@ _APPLICATION = {
     "application_credential_name": ("OS_APPLICATION_CREDENTIAL_NAME",),
     "application_credential_secret": ("OS_APPLICATION_CREDENTIAL_SECRET",),
 }
+_TEXTS = (*_USER, *_SCOPE, *_PROJECT_DOMAIN, *_APPLICATION, "password", "tenant_name", "tenant_id")
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
         import openstack.config
         from keystoneauth1.exceptions import ClientException
         from openstack.exceptions import ConfigException
-        from yaml import YAMLError, safe_load  # type: ignore[import-untyped]
+        from yaml import BaseLoader, YAMLError, load, safe_load  # type: ignore[import-untyped]
     except ImportError as error:
         raise HostError(f"openstacksdk is not installed for this Python: {error}") from None
     asked = f"the cloud {values['cloud']!r} cannot be used"
@@ -222,7 +223,11 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
         path = clouds_file()
         secure = secure_file(path)
         for one in filter(None, (path, secure)):   # openstacksdk passes over a file that it cannot read
-            safe_load(read_bytes(one).decode("utf-8"))
+            text = read_bytes(one).decode("utf-8")
+            read = safe_load(text)
+            written = load(text, BaseLoader)  # noqa: S506 - it makes texts of all values
+            _check_texts(one, _inside(read, "clouds", values["cloud"]),
+                         _inside(written, "clouds", values["cloud"], "auth"))
         config = openstack.config.OpenStackConfig(
             config_files=[path], secure_files=[secure] if secure else [], load_envvars=False,
             vendor_files=[os.path.join(os.path.dirname(path), "clouds-public" + suffix) for suffix in SUFFIXES])
@@ -235,6 +240,7 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
         region = config.get_one(
             cloud=values["cloud"], region_name=values["region_name"] or None, api_timeout=float(values["api_timeout"]),
             **({"verify": False} if values["insecure"] == "true" else {}), **({"cacert": values["cacert"]} if values["cacert"] else {}))
+        _check_login(path, region.config)
         session = region.get_session()
     except HostError as error:
         raise (error if str(error).startswith(asked) else HostError(f"{asked}: {error}")) from None
@@ -248,6 +254,40 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
     interface = region.config.get("interface") or values["endpoint_type"].replace("URL", "")
     data = {"auth_type": region.config.get("auth_type"), **(region.config.get("auth") or {})}
     return Login(session, interface, region.get_region_name() or "", elsewhere, data)
+
+
+def _inside(root: Any, *names: str) -> Mapping[str, Any]:
+    """Return the mapping below these names, {} where there is none."""
+    for name in names:
+        root = root.get(name) if isinstance(root, Mapping) else None
+    return root if isinstance(root, Mapping) else {}
+
+
+def _check_texts(path: str, cloud: Mapping[str, Any], written: Mapping[str, Any]) -> None:
+    """Raise HostError for a value that YAML takes for something else than what is written."""
+    auth = _inside(cloud, "auth")
+    if any(auth.get(name) for name in _APPLICATION) and not {"auth_type", "profile"} & {*cloud}:
+        raise HostError(f"{path} gives it an application credential, and no auth_type: that has to "
+                        f"be {_APPLICATION_TYPES[0]}")
+    for name in (name for name in _TEXTS if auth.get(name) is not None):
+        value = auth[name]
+        plain = isinstance(value, (str, int)) and not isinstance(value, bool)
+        if not plain or str(value) != written.get(name, str(value)):    # a merged key is not there
+            raise HostError(
+                f"{path}: YAML takes {name} for a value of the type {type(value).__name__}, which "
+                "is not what is written: put it in quotes")
+
+
+def _check_login(path: str, config: Mapping[str, Any]) -> None:
+    """Raise HostError where a login by a password lacks what keystoneauth misses late."""
+    auth, kind = config.get("auth") or {}, config.get("auth_type") or "password"
+    if kind not in _PASSWORD_TYPES:
+        return
+    needed = (("username",), ("username", "user_id")), (("password",), ("password",)), (
+        ("project_name",), tuple(_SCOPE))
+    missing = [words[0] for words, names in needed if not any(auth.get(name) for name in names)]
+    if auth.get("auth_url") and missing:
+        raise HostError(f"{path} gives it no {' and no '.join(missing)}")
 
 
 def _follow(login: Login, again: Callable[[], Login], clock: Callable[[], float] = time.monotonic) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 
 from .text import decode, encode, printable
 
+HISTORY_MARK = "instance-ha-"    # how the names in it begin
 HISTORY = "instance-ha-history"  # the id of a cluster_property_set of our own: what Pacemaker does not know in it, it leaves alone
 OPEN = ""                  # still on record
 IN_SERVICE = "in-service"  # its host is back

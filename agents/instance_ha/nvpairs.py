@@ -7,14 +7,22 @@ The set with the highest score counts first; of two with the same score the late
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from .incident import HISTORY
+from .incident import HISTORY_MARK
 from .rules import About, Rule, holds, read_rule
 from .values import score
 
 FIRST_SET = "cib-bootstrap-options"   # the set of properties that counts before every other
 DEFAULT = "#default"       # a value that takes those away that were found before it
+
+
+class Described(NamedTuple):
+    """A set by its id: whether a rule says when it counts, and the names in it."""
+
+    id: str
+    ruled: bool
+    names: frozenset[str]
 
 
 class Given:
@@ -50,11 +58,20 @@ class Sets:
         sets = [self.meant(one) for parent in parents for one in parent.iterfind(kind)]
         return self._read(sets, about, Given() if found is None else found)
 
+    def described(self, parents: Iterable[Any], kind: str) -> tuple[Described, ...]:
+        """Return what sets of a kind there are within some elements."""
+        return tuple(Described(one.get("id") or "", one.find("rule") is not None,
+                               frozenset(name for name, _ in self.pairs(one)))
+                     for parent in parents for one in parent.iterfind(kind))
+
     def properties(self, parents: Iterable[Any]) -> Given:
         """Return the cluster's properties, of which one set counts before all others."""
         sets = [one for parent in parents for one in parent.iterfind("cluster_property_set")]
         found = self._read([one for one in sets if one.get("id") == FIRST_SET], About(), Given())
-        return self._read([one for one in sets if one.get("id") not in (FIRST_SET, HISTORY)], About(), found)
+        found = self._read([one for one in sets if one.get("id") != FIRST_SET], About(), found)
+        for name in [name for name in found.values if name.startswith(HISTORY_MARK)]:
+            del found.values[name]     # our own words, in a set into which pcs may write a property
+        return found
 
     def _read(self, sets: Sequence[Any], about: About, found: Given) -> Given:
         for one in sorted(reversed(sets), key=lambda one: -score(one.get("score"))):

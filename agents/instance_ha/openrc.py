@@ -23,12 +23,23 @@ _COMMANDS = frozenset((
 _SPECIAL = re.compile(
     r"_|BASH.*|COMP_.*|DIRSTACK|E?UID|EPOCH.*|FUNCNAME|GROUPS|HIST.*|IFS|LC_.*|LANG|LINENO|OPT.*|PIPESTATUS"
     r"|POSIXLY_CORRECT|PPID|S?RANDOM|SECONDS|SHELLOPTS")
+# Of these the plain ones change nothing about how bash reads the file.
+_LOCALE = re.compile(r"LC_[A-Z]+|LANG")
+_PLAIN_LOCALE = re.compile(r"(C|POSIX|[A-Za-z_]+(?=\.))?(\.(UTF-8|utf-?8))?")
 # Kolla and TripleO begin their files with this line: it unsets every OS_ variable.
 _CLEARS = re.compile(
     r"""for key in \$\( *set *\| *awk '\{FS="="\} */\^OS_/ *\{print \$1\}' *\) *; *do +unset +\$key *; *done[ \t]*(?=\n|$)""")
 # Horizon writes this line after each domain: it unsets a variable that is empty.
 _UNSETS_EMPTY = re.compile(
     r"""if \[ -z "\$\{?(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}?" \] *; *then +unset +(?P=name) *; *fi[ \t]*(?=\n|$)""")
+# TripleO ends its files with these lines, which are about the prompt alone.
+_PROMPTS = re.compile(
+    r"""if \[ -z "\$\{CLOUDPROMPT_ENABLED:-\}" \]; then\n"""
+    r"""[ \t]*export PS1=\$\{PS1:-""\}\n"""
+    r"""[ \t]*export PS1=\\\$\{OS_CLOUDNAME:\+"\(\\\$OS_CLOUDNAME\)"\}\\ \$PS1\n"""
+    r"""[ \t]*export CLOUDPROMPT_ENABLED=1\n[ \t]*fi[ \t]*(?=\n|$)""")
+_PROMPT = ("PS1", "CLOUDPROMPT_ENABLED")
+_KNOWN_LINES = (_CLEARS, _UNSETS_EMPTY, _PROMPTS)
 
 
 def read(path: str) -> dict[str, str]:
@@ -66,7 +77,7 @@ class _Reader:
         if "\0" in self.text:
             raise self._refusal("a NUL byte", self.text.index("\0"))
         while self._next_command():
-            if not (self._known_line(_CLEARS) or self._known_line(_UNSETS_EMPTY)):
+            if not any(map(self._known_line, _KNOWN_LINES)):
                 self._command()
         return self.found
 
@@ -107,9 +118,10 @@ class _Reader:
         match = pattern.match(self.text, self.at)
         if not match:
             return False
-        names = [match["name"]] if "name" in pattern.groupindex else [n for n in self.found if n.startswith("OS_")]
+        begun = {_CLEARS: [name for name in self.found if name.startswith("OS_")], _PROMPTS: _PROMPT}
+        names = [match["name"]] if pattern is _UNSETS_EMPTY else begun[pattern]
         for name in names:
-            if pattern is _CLEARS or not self.found.get(name):
+            if pattern is not _UNSETS_EMPTY or not self.found.get(name):
                 self.found.pop(name, None)
         self.at = match.end()
         return True
@@ -158,14 +170,17 @@ class _Reader:
         return f"`{word}`" if word in _COMMANDS or [word] in _DECLARES else "a command"
 
     def _assign(self, match: re.Match[str], declared: bool) -> None:
-        name = match[1]
-        if _SPECIAL.fullmatch(name):
+        name, begin = match[1], self.at
+        locale = _LOCALE.fullmatch(name)
+        if _SPECIAL.fullmatch(name) and not locale:
             raise self._refusal(f"{name} has a meaning of its own for bash; take the line out")
         if declared and self.known is self.found:
             # Bash puts the values into all words of `export A=1 B=$A` before it sets A; with `A=1 B=$A` it sets A first.
             self.known = dict(self.found)
         self.at = match.end()
         self.found[name] = self._word(value=True, declared=declared)
+        if locale and not _PLAIN_LOCALE.fullmatch(self.found[name]):
+            raise self._refusal(f"{name} may change how bash reads this file; take it out", begin)
 
     def _word(self, value: bool = False, declared: bool = False) -> str:
         """Read to the end of a word. `value`: it stands behind NAME=, in a declaration where `declared`."""

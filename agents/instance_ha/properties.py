@@ -28,9 +28,11 @@ _FALSE = frozenset(("false", "off", "no", "n", "0"))
 
 @dataclass(frozen=True)
 class Properties:
-    """The properties of a cluster. `given` are those that are set, under the names that were used."""
+    """The properties of a cluster. `given` are those that are set, under the names that were used;
+    `unsure` those that a rule may set, such as by the time of day."""
 
     given: Mapping[str, str] = field(default_factory=dict)
+    unsure: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def version(self) -> tuple[int, ...]:

@@ -69,6 +69,24 @@ def read_rule(element: Any) -> Rule:
     return Rule(None if by_attribute else given or "", any_of, tuple(parts))
 
 
+def read_location_rule(element: Any) -> Rule:
+    """Return the rule of a constraint, as one that is not known where it is for one role alone.
+
+    Started in a rule is such a role to Pacemaker 2.1, unlike in the constraint itself.
+    """
+    rule = read_rule(element)
+    return rule if is_of_all(element.get("role")) else Rule(rule.score, False, (rule, None))
+
+
+def is_promoted(role: str | None) -> bool:
+    return (role or "").lower() in PROMOTED
+
+
+def is_of_all(role: str | None, *more: str) -> bool:
+    """Return whether each instance has to have a role before it can have any other."""
+    return (role or "").lower() in ("", "unpromoted", "slave", *more)
+
+
 def _part(element: Any) -> Part:
     if element.get("id-ref"):
         return None

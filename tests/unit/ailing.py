@@ -127,6 +127,22 @@ def disabled(resource: str, meta: str) -> tuple[str, str]:
     return meta, f'{meta}<nvpair id="z-{resource}" name="target-role" value="Stopped"/>'
 
 
+CTL_USER = '<nvpair id="fence-ctl-2-instance_attributes-username" name="username" value="admin"/>'
+OFF = ('<meta_attributes id="off"><nvpair id="off-role" name="target-role" value="Stopped"/>'
+       '</meta_attributes><instance_attributes id="more">')
+OPT_IN = (STONITH, STONITH + f'/><nvpair id="oi" {pair("symmetric-cluster", "false")}')
+
+
+def allowed(resource: str, *nodes: str) -> str:
+    """Constraints that let a resource run on nodes, and nowhere else in an opt-in cluster."""
+    return "".join(f'<rsc_location id="allow-{resource}-{node}" rsc="{resource}" node="{node}" '
+                   'score="0"/>' for node in nodes)
+
+
+def opt_in(*constraints: str) -> Changes:
+    return OPT_IN, ("</constraints>", "".join(constraints) + "</constraints>")
+
+
 PACEMAKER = (
     Ill("no-quorum", "cluster", (('have-quorum="1"', 'have-quorum="0"'),), pcs=False, crm=False),
     Ill("stonith-disabled", "cluster", ((STONITH, pair("stonith-enabled", "false")),)),
@@ -141,6 +157,15 @@ PACEMAKER = (
     Ill("no-host-list", "fence-nova", ((f'<nvpair id="fence-nova-instance_attributes-pcmk_host_list" {HOSTS}/>', ""),)),
     Ill("not-a-compute", "ctl-2", ((HOSTS, pair("pcmk_host_list", "cmp-1 cmp-2 ctl-2")),)),
     Ill("controller-no-power", "ctl-2", ((pair("pcmk_host_list", "ctl-2"), pair("pcmk_host_list", "ctl-1")),), pcs=False, crm=False),
+    Ill("controller-no-power", "ctl-2", ((CTL_USER, f"{CTL_USER}</instance_attributes>{OFF}"),)),
+    Ill("controller-no-power", "ctl-2", opt_in(allowed("fence-ctl-1", "ctl-2"))),
+    Ill("remote-nowhere", "cmp-2", opt_in(allowed("cmp-1", "ctl-1"))),
+    Ill("one-controller", "nova-evacuate", opt_in(allowed("nova-evacuate", "ctl-1"))),
+    Ill("one-controller", "fence-nova", opt_in(allowed("fence-nova", "ctl-1"))),
+    Ill("one-controller", "fence-cmp-2", (
+        ("</constraints>", '<rsc_location id="no" rsc="fence-cmp-2" node="ctl-2" '
+                           'score="-INFINITY"/></constraints>'),), pcs=False, crm=False),
+    Ill("nova-compute-kept-off", "nova-compute", opt_in(allowed("nova-compute-clone", "cmp-1"))),
     Ill("level-missing", "cmp-2", ((LEVEL, ""),)),
     Ill("level-no-power", "cmp-2", ((LEVEL_2, 'devices="fence-nova" target="cmp-2"'),)),
     Ill("level-no-power", "cmp-2", ((LEVEL_2, 'devices="fence-nova,fence-cmp-2" target="cmp-2"'),)),
@@ -159,6 +184,11 @@ PACEMAKER = (
     Ill("device-not-for-node", "fence-nova", ((HOSTS, pair("pcmk_host_list", "cmp-1")),)),
     Ill("device-not-for-node", "fence-nova", ((HOSTS, pair("pcmk_host_map", "cmp-1:cmp-1")),)),
     Ill("device-not-for-node", "fence-cmp-1", ((LEVEL_2, 'devices="fence-cmp-1,fence-nova" target="cmp-2"'),)),
+    Ill("controller-no-power", "ctl-2", (
+        (LEVEL_2, LEVEL_2.replace('target="cmp-2"', 'target-pattern=".*"')),)),
+    Ill("worker-limits", "nova-evacuate", (
+        ("</rsc_defaults>", '</rsc_defaults><op_defaults><meta_attributes id="od"><nvpair id="odt" '
+                            f'{pair("timeout", "5s")}/></meta_attributes></op_defaults>'),)),
     Ill("device-not-for-node", "fence-cmp-2", ((LIST_2, ""),),
         capable=("fence-cmp-1",), pcs=False, crm=False),
     Ill("unseen", "fence-cmp-2", ((LIST_2, ""),), pcs=False, crm=False),

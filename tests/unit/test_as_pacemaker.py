@@ -244,3 +244,38 @@ def test_where_constraints_keep_a_resource_away(text: str) -> None:
 def test_times_and_patterns_that_python_reads_otherwise() -> None:
     assert [seconds(text) for text in ("1.5s", "2H", "10 min", "-1", "abc", "PT5M", "250ms")] == [1, 7200, 600, None, None, 300, 0.25]
     assert matches("^cmp-[[:digit:]]+$", "cmp-12") and not matches(r"cmp-\d", "cmp-1") and matches("(", "x") is None
+
+
+def test_roles_of_constraints() -> None:
+    """What holds for one role alone is no ban. Started in a rule is such a role to Pacemaker 2.1."""
+    always = {True: ("Unpromoted", "Slave"), False: ("Started", "Unpromoted", "Slave")}
+    ban = '<rsc_location id="l" rsc="p0" {}</rsc_location>'
+    by_name = ban.format('role="{}" node="n1" score="-INFINITY">')
+    by_rule = ban.format('><rule id="r" role="{}" score="-INFINITY"><expression id="e" '
+                         'attribute="#uname" operation="eq" value="n1"/></rule>')
+    for role in ("Started", "Unpromoted", "Slave", "Stopped", "Promoted"):
+        for form in (by_name, by_rule):
+            has, pacemaker = asked(PLACED.format(form.format(role), ""))
+            banned = is_banned(has, has.resources["p0"], has.nodes["n1"])
+            assert banned is (role in always[form == by_rule]), form
+            assert not banned or pacemaker.simulate().scores["p0", "n1"] == -math.inf
+
+
+def test_a_tag_that_names_what_is_not_there() -> None:
+    """Pacemaker takes what stands before it, and nothing after it."""
+    refs = "".join(f'<obj_ref id="{name}"/>' for name in ("p0", "gone", "p1"))
+    ban = '<rsc_location id="l" rsc="t" node="n1" score="-INFINITY"/>'
+    has, pacemaker = asked(PLACED.format(ban, f'<tags><tag id="t">{refs}</tag></tags>'))
+    said, node = pacemaker.simulate().scores, has.nodes["n1"]
+    for name in ("p0", "p1"):
+        assert is_banned(has, has.resources[name], node) == (said[name, "n1"] == -math.inf), name
+
+
+PLACED = (
+    '<cib crm_feature_set="3.16.2" validate-with="none" epoch="9" num_updates="1" admin_epoch="0" '
+    'have-quorum="1" dc-uuid="1"><configuration><crm_config><cluster_property_set id="o">'
+    '<nvpair id="o1" name="stonith-enabled" value="false"/></cluster_property_set></crm_config>'
+    '<nodes><node id="1" uname="n1"/><node id="2" uname="n2"/></nodes><resources>'
+    f'<primitive id="p0" {AGENT[0]}/><primitive id="p1" {AGENT[0]}/></resources>'
+    "<constraints>{}</constraints>{}</configuration>"
+    f'<status>{IN_SERVICE.format(1)}{IN_SERVICE.format(2)}</status></cib>')

@@ -21,13 +21,57 @@ AUTH = "auth: {auth_url: 'http://127.0.0.1:1/v3', username: a, password: b, proj
 @pytest.mark.parametrize("text", [
     "", "clouds:\n", "clouds: [c]\n", "clouds:\n  c:\n", "clouds:\n  other: {}\n", "clouds: {c: {auth: }}\n", "clouds: {c: [1]}\n", "clouds: {c: {\n",
     "clouds: {c: {auth: {username: a, password: b}}}\n", "clouds: {c: {auth_type: v3nonsense, auth: {auth_url: x}}}\n",
-    "clouds: {c: {auth_type: v3applicationcredential, auth: {auth_url: x, application_credential_id: y}}}\n"])
+    "clouds: {c: {auth_type: v3applicationcredential, auth: {auth_url: x, application_credential_id: y}}}\n",
+    f"clouds: {{c: {{{AUTH.replace('password: b, ', '')}}}}}\n",
+    f"clouds: {{c: {{{AUTH.replace('password: b', 'password: ')}}}}}\n"])
 def test_what_is_wrong_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     file = tmp_path / "clouds.yaml"
     file.write_text(text)
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(file))
     with pytest.raises(HostError, match="the cloud 'c' cannot be used: "):
         credentials.connect(params.resolve(params.of(params.OCF), {"cloud": "c"}))
+
+
+@pytest.mark.parametrize(("old", "new", "said"), [
+    ("password: b, ", "", "gives it no password"),
+    ("password: b", "password: ", "gives it no password"),
+    ("username: a, ", "", "gives it no username"),
+    ("project_name: p, ", "", "gives it no project_name"),
+    ("password: b", "password: 0123", "YAML takes password for a value of the type int"),
+    ("password: b", "password: yes", "of the type bool"),
+    ("password: b", "password: 2026-01-01", "of the type date"),
+    ("password: b", "password: 1e3", ""), ("password: b", "password: 12345", ""),
+    ("password: b", "password: '0123'", ""), ("username: a", "user_id: a", ""),
+    ("project_name: p, user_domain_name: d, project_domain_name: d",
+     "user_domain_name: d, system_scope: all", ""),
+    ("username: a, password: b",
+     "application_credential_id: a, application_credential_secret: b",
+     "no auth_type: that has to be v3applicationcredential")])
+def test_a_login_that_is_not_what_is_written(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, said: str) -> None:
+    """keystoneauth tells it late, or not at all: of a missing password with a plain Exception."""
+    (tmp_path / "clouds.yaml").write_text(f"clouds: {{c: {{{AUTH.replace(old, new)}}}}}\n")
+    (tmp_path / "secure.yaml").write_text("")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    with pytest.raises(HostError, match=said) if said else contextlib.nullcontext():
+        credentials.connect(resolved(cloud="c"))
+
+
+def test_a_secure_file_is_held_to_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = AUTH.replace("password: b, ", "")
+    (tmp_path / "clouds.yaml").write_text(f"clouds: {{c: {{{without}}}}}\n")
+    (tmp_path / "secure.yaml").write_text("clouds: {c: {auth: {password: 007}}}\n")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    with pytest.raises(HostError, match=r"secure\.yaml: YAML takes password"):
+        credentials.connect(resolved(cloud="c"))
+
+
+def test_a_merged_key_is_no_other_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merged = AUTH.replace("username: a, password: b", "<<: *base")
+    (tmp_path / "clouds.yaml").write_text(
+        f"base: &base {{username: a, password: b}}\nclouds: {{c: {{{merged}}}}}\n")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    assert credentials.log_in(resolved(cloud="c")).data["password"] == "b"
 
 
 @pytest.mark.parametrize(("given", "verify"), [({}, "/its.pem"), ({"insecure": "true"}, False), ({"cacert": "/x.pem"}, "/x.pem")])

@@ -160,12 +160,13 @@ def test_no_cure_takes_the_need_of_a_power_device_away(
     ]
 
 
+@pytest.mark.parametrize("number", [0, 1], ids=["no device", "a disabled one"])
 def test_devices_that_start_nowhere_have_their_cause(
-    monkeypatch: pytest.MonkeyPatch, capsys: Said
+    monkeypatch: pytest.MonkeyPatch, capsys: Said, number: int
 ) -> None:
     """Pacemaker starts no device on a member that it cannot unfence."""
-    ill = {one.kind: one for one in PACEMAKER if one.on in ("ctl-2", "fence-cmp-2")}
-    cib = changed(WELL, *ill["controller-no-power"].cib)
+    ill = [one for one in PACEMAKER if one.kind == "controller-no-power"][number]
+    cib = changed(WELL, *ill.cib)
     _, rows = examined(monkeypatch, capsys, Tools(cib, changed(MONITOR, DOWN)))
     kinds = [row["Finding"] for row in rows]
     assert kinds.index("controller-no-power") < kinds.index("device-down")

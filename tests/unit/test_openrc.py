@@ -29,6 +29,11 @@ def by_bash(text: str, folder: Path) -> dict[str, str] | None:
     return dict(one.split("=", 1) for one in done.stdout[1:].decode().split("\0") if one)
 
 
+PROMPT = r"""if [ -z "${CLOUDPROMPT_ENABLED:-}" ]; then
+    export PS1=${PS1:-""}
+    export PS1=\${OS_CLOUDNAME:+"(\$OS_CLOUDNAME)"}\ $PS1
+    export CLOUDPROMPT_ENABLED=1
+fi"""
 LETTER = st.characters(exclude_categories=("Cs", "Cc"))
 ODD = st.sampled_from(list("#;'\"\\$`!~:={}*?[]()<>|&%^ \t\n@+-/.,_aA0é"))
 TEXT = st.text(st.one_of(ODD, LETTER), max_size=12)
@@ -46,7 +51,8 @@ BEGIN = st.sampled_from(["", "export ", "declare -x ", "typeset -x ", "export\t"
 COMMAND = st.one_of(
     st.tuples(BEGIN, st.lists(st.tuples(SET, BLANK).map("".join), min_size=1, max_size=3).map("".join)).map("".join),
     NAME.map(lambda n: f"unset {n}"), NAME.map(lambda n: f"export {n}"), TEXT.map(lambda t: "# " + t.replace("\n", "")),
-    st.sampled_from(["", "set -a", "set +a", 'if [ -z "$HOST" ]; then unset HOST; fi']))
+    st.sampled_from(["", "set -a", "set +a", 'if [ -z "$HOST" ]; then unset HOST; fi',
+                     "export LC_ALL=C", "LANG=C.UTF-8", PROMPT]))
 END = st.sampled_from(["\n", ";", " ; ", "\n\n", " # more\n"])
 FILE = st.lists(st.tuples(COMMAND, END).map("".join), max_size=5).map("".join)
 
@@ -82,6 +88,7 @@ def test_what_is_quoted_is_always_read(value: str, begin: str) -> None:
     ("export OS_PASSWORD=a; export OS_PASSWORD=b", "b"),
     ("OS_PASSWORD=old\nfor key in $( set | awk '{FS=\"=\"}  /^OS_/ {print $1}' ); do unset $key ; done\nOS_PASSWORD=new\n", "new"),
     ("OS_PASSWORD=old\nfor key in $( set | awk '{FS=\"=\"}  /^OS_/ {print $1}' ); do unset $key ; done\n", None),
+    (f"export LC_ALL=C\nLANG=de_DE.utf8\nOS_PASSWORD=secret\n# Add it\n{PROMPT}\n", "secret"),
     ('OS_PASSWORD=\nif [ -z "$OS_PASSWORD" ]; then unset OS_PASSWORD; fi\n', None),
 ])
 def test_data_is_read(tmp_path: Path, text: str, value: str | None) -> None:
@@ -101,6 +108,8 @@ def test_data_is_read(tmp_path: Path, text: str, value: str | None) -> None:
     ("OS_PASSWORD+=x", "a command would"), ("export -n OS_PASSWORD", "`export`"), ("; OS_PASSWORD=x", "without a command"),
     ("export 'OS_PASSWORD=x'", "a command with quotes"), ("export OS_PASSWORD={a,b}", "unquoted {"),
     ("export P=x OS_PASSWORD=$P", r"\$P is not set before"),
+    ("export LC_ALL=ja_JP.SJIS", "LC_ALL may change how bash reads this file"),
+    (f"{PROMPT}; OS_PASSWORD=secret", "`if`"), (PROMPT.replace("=1", "=$(x)"), "`if`"),
 ])
 def test_what_would_be_executed_is_refused_with_its_line(tmp_path: Path, line: str, what: str) -> None:
     (tmp_path / "openrc").write_text(f"# a file\nexport OS_USERNAME='a\nb'\n{line}\n")

@@ -141,7 +141,6 @@ def test_two_power_devices_without_levels_are_for_a_person_to_order() -> None:
     (['index="1" target="cmp-1" devices="fence-cmp-1,pdu-b"'], (("fence-cmp-1", "pdu-b", "fence-nova"),)),
     (['index="1" target="cmp-1" devices="pdu-b"', 'index="2" target="cmp-1" devices="fence-cmp-1"'],
      (("pdu-b", "fence-nova"), ("fence-cmp-1", "fence-nova"))),
-    (['index="1" target-pattern="cmp-." devices="fence-cmp-1"'], (("fence-cmp-1", "fence-nova"),)),
 ])
 def test_several_devices_keep_their_order_and_levels(found: list[str], wanted: object) -> None:
     has = read(BARE, *TWO, topology(*found))
@@ -150,8 +149,15 @@ def test_several_devices_keep_their_order_and_levels(found: list[str], wanted: o
     assert not level_fault([[agents[device] for device in devices] for devices in levels(has, "cmp-1")])
 
 
+def test_a_level_by_a_pattern_keeps_its_device() -> None:
+    by_pattern = topology('index="1" target-pattern="cmp-." devices="pdu-b"')
+    has = read(BARE, *TWO, ("cmp-7:4,5", "cmp-2:4,5"), by_pattern)
+    assert levels(has, "cmp-1") == levels(has, "cmp-2") == (("pdu-b", "fence-nova"),)
+
+
 def test_a_pattern_that_others_match_too_is_left_alone() -> None:
-    has = read(BARE, topology('index="1" target-pattern="c.*" devices="fence-cmp-1"'))
+    both = (LIST, LIST.replace("cmp-1", "cmp-1 cmp-2"))
+    has = read(BARE, both, topology('index="1" target-pattern="c.*" devices="fence-cmp-1"'))
     change = changes(propose(has, WISH), SetLevels)[0]
     assert isinstance(change, SetLevels) and change.before == [] and change.others == [Level(1, ("fence-cmp-1",), "c.*", PATTERN)]
 
@@ -377,8 +383,10 @@ OPT_IN = ('name="cluster-infrastructure" value="corosync"/>',
           '<nvpair id="oi" name="symmetric-cluster" value="false"/>')
 ALLOWED = "".join(
     f'<rsc_location id="a-{name}-{node}" rsc="{name}" node="{node}" score="0"/>'
-    for name, nodes in (("fence-nova", ("ctl-1", "ctl-2")), ("nova-evacuate", ("ctl-1", "ctl-2")),
-                        ("nova-compute-clone", ("cmp-1", "cmp-2"))) for node in nodes)
+    for name, nodes in (*((one, ("ctl-1", "ctl-2")) for one in (
+        "fence-nova", "nova-evacuate", "cmp-1", "cmp-2", "fence-cmp-1", "fence-cmp-2",
+        "fence-ctl-1", "fence-ctl-2")),
+        ("nova-compute-clone", ("cmp-1", "cmp-2"))) for node in nodes)
 
 
 PLACED = [("fence-nova", "0", "osprole ne compute"), ("nova-compute-clone", "0", "osprole eq compute"),
@@ -386,7 +394,7 @@ PLACED = [("fence-nova", "0", "osprole ne compute"), ("nova-compute-clone", "0",
 
 
 def test_in_an_opt_in_cluster_each_is_allowed_where_it_belongs() -> None:
-    assert rules(propose(read(PROTECTED, OPT_IN), WISH)) == PLACED
+    assert set(PLACED) < set(rules(propose(read(PROTECTED, OPT_IN), WISH)))
     assert rules(propose(read(FOLDER["opt-in-cluster"]), WISH)) == sorted([*PLACED, *HELD_BACK], key=lambda one: one[0])
     bare = propose(read(BARE, OPT_IN), WISH)
     assert set(PLACED) <= set(rules(bare)) and SetAttribute("cmp-1", "osprole", "compute") in changes(bare, SetAttribute)
@@ -395,6 +403,32 @@ def test_in_an_opt_in_cluster_each_is_allowed_where_it_belongs() -> None:
 def test_an_opt_in_cluster_that_allows_each_is_configured() -> None:
     allowed = ("    </constraints>", f"{ALLOWED}    </constraints>")
     assert propose(read(PROTECTED, OPT_IN, allowed), WISH) == Proposal()
+
+
+@pytest.mark.parametrize("name", ["fence-cmp-2", "fence-ctl-2", "cmp-2"])
+def test_what_fences_and_what_connects_is_allowed_too_in_an_opt_in_cluster(name: str) -> None:
+    """Else its level fails, or Pacemaker does not notice when it dies."""
+    others = re.sub(f'<rsc_location id="a-{name}-[^>]*>', "", ALLOWED)
+    has = read(PROTECTED, OPT_IN, ("    </constraints>", f"{others}    </constraints>"))
+    assert rules(propose(has, WISH)) == [(name, "0", "osprole ne compute")]
+
+
+def test_nova_compute_is_allowed_on_each_host_of_an_opt_in_cluster() -> None:
+    """A host that came later has no constraint of its own."""
+    first = re.sub(r'<rsc_location id="a-nova-compute-clone-cmp-2"[^>]*>', "", ALLOWED)
+    has = read(PROTECTED, OPT_IN, ("    </constraints>", f"{first}    </constraints>"))
+    assert rules(propose(has, WISH)) == [PLACED[1]]
+
+
+@pytest.mark.parametrize("name", ["fence-cmp-2", "fence-nova", "nova-evacuate", "cmp-2"])
+@pytest.mark.parametrize("more", [(), (OPT_IN,)])
+def test_what_constraints_keep_off_every_controller_is_refused(
+        name: str, more: tuple[tuple[str, str], ...]) -> None:
+    ban = '<rsc_location id="ban-{0}" rsc="{1}" node="{0}" score="-INFINITY"/>'
+    bans = "".join(ban.format(node, name) for node in ("ctl-1", "ctl-2"))
+    has = read(PROTECTED, ("    </constraints>", f"{bans}    </constraints>"), *more)
+    assert propose(has, WISH).faults == (
+        f"{name} may run on none of ctl-1, ctl-2: see its constraints: pcs constraint location",)
 
 
 @pytest.mark.parametrize("value", ["0", "0s", "", "nonsense"])
@@ -407,3 +441,76 @@ def test_a_failure_timeout_that_is_none_is_set(resource: str, value: str) -> Non
     has = read(PROTECTED, (was.group(0), re.sub('value="[^"]*"', f'value="{value}"', was.group(0))))
     (step,) = propose(has, ANY).steps
     assert isinstance(step.change, Update) and step.change.id == resource and step.change.meta == {"failure-timeout": "60s"}
+
+
+STICKINESS = ('<nvpair id="rsc_defaults-meta_attributes-resource-stickiness" '
+              'name="resource-stickiness" value="100"/>')
+NIGHT = ('<rule id="night" score="0"><date_expression id="n" operation="gt" start="2001-01-01"/>'
+         "</rule>")
+FOR_ADDRESSES = '<rule id="ip" score="0"><rsc_expression id="i" type="IPaddr2"/></rule>'
+SECOND = ('<meta_attributes id="second" score="2">{}<nvpair id="s" name="{}" value="1"/>'
+          "</meta_attributes></rsc_defaults>")
+
+
+@pytest.mark.parametrize("more", [
+    SECOND.format("", "priority"), SECOND.format(FOR_ADDRESSES, "resource-stickiness")])
+def test_defaults_of_several_sets_get_one_more(more: str) -> None:
+    """pcs changes none of several without its id, and the only one also where a rule is in it."""
+    wanted = [SetDefaults({"resource-stickiness": "100"}, None)]
+    several = read(PROTECTED, (STICKINESS, ""), ("</rsc_defaults>", more))
+    ruled = read(PROTECTED, (STICKINESS, FOR_ADDRESSES))
+    for has in (several, ruled):
+        assert changes(propose(has, WISH), SetDefaults) == wanted
+
+
+def test_a_stickiness_by_the_time_of_day_is_left_alone() -> None:
+    night = SECOND.format(NIGHT, "resource-stickiness")
+    has = read(PROTECTED, (STICKINESS, ""), ("</rsc_defaults>", night))
+    assert propose(has, WISH) == Proposal()
+
+
+RIGHT = 'devices="fence-cmp-2,fence-nova" target="cmp-2"'
+WRONG = (RIGHT, RIGHT.replace("fence-cmp-2", "fence-cmp-1"))
+
+
+def test_a_power_device_of_another_host_in_a_level_is_refused() -> None:
+    """Its own list says that it cuts the power of another one."""
+    assert propose(read(PROTECTED, WRONG), WISH).faults == (
+        "cmp-2: fence-cmp-1 in its fencing level 1 fences other nodes: "
+        "put fence-cmp-2 in its place",)
+
+
+def test_a_pattern_that_matches_controllers_makes_no_compute_hosts_of_them() -> None:
+    pattern = (RIGHT, RIGHT.replace('target="cmp-2"', 'target-pattern=".*"'))
+    assert powering.fenced_as_computes(read(PROTECTED, pattern)) == ("cmp-1", "cmp-2")
+
+
+@pytest.mark.parametrize("index", ["01", "+1", "001"])
+def test_other_spellings_of_a_level(index: str) -> None:
+    has = read(PROTECTED, ('index="1"', f'index="{index}"'))
+    assert propose(has, WISH) == Proposal() and has.levels_of("cmp-2")[0].index == 1
+
+
+FOR_ACTIONS = ('</rsc_defaults><op_defaults><meta_attributes id="od"><nvpair id="o" name="{}" '
+               'value="{}"/></meta_attributes></op_defaults>')
+
+
+def test_an_action_that_is_not_there_gets_its_time_with_crmsh_too() -> None:
+    """crmsh has a command for monitors only."""
+    limit = (("</rsc_defaults>", FOR_ACTIONS.format("timeout", "600s")),
+             ('<op name="start" timeout="15" interval="0s" id="cmp-2-start-interval-0s"/>', ""))
+    (change,) = changes(propose(read(PROTECTED, *limit), WISH), Update)
+    assert isinstance(change, Update) and list(change.pcs()) == [
+        ["pcs", "resource", "update", "cmp-2", "op", "start", "timeout=15"]]
+    assert list(change.crm()) == [[
+        "cibadmin", "--modify", "--allow-create", "--xpath", "//primitive[@id='cmp-2']",
+        "--xml-text",
+        '<primitive id="cmp-2"><operations><op id="cmp-2-start-interval-0s" name="start" '
+        'interval="0s" timeout="15"/></operations></primitive>']]
+
+
+def test_words_in_capitals_and_options_by_default_need_no_change() -> None:
+    by_default = ((' on-fail="ignore"', ""),
+                  ("</rsc_defaults>", FOR_ACTIONS.format("on-fail", "ignore")))
+    has = read(PROTECTED, ('value="unfencing"', 'value="Unfencing"'), *by_default)
+    assert propose(has, WISH) == Proposal()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..configuration import Configuration, Location, Node, Resource
 from ..rules import About, Rule, holds
@@ -21,7 +21,19 @@ def is_banned(has: Configuration, resource: Resource, node: Node) -> bool:
     chosen = [location for location, given in scores.items() if given]   # those that speak of this node, or may
     if any(location.exclusive for location in constraints) and not any(location.exclusive for location in chosen):
         return True
-    return not has.properties.is_true("symmetric-cluster") and not chosen
+    return is_left_out(has, resource, node)
+
+
+def is_left_out(has: Configuration, resource: Resource, node: Node) -> bool:
+    """Return whether nothing speaks of it and the node, in a cluster where that is a no."""
+    opt_in = not has.properties.is_true("symmetric-cluster")
+    return opt_in and not any(True for one in placed(has, resource) for _ in _scores(one, node))
+
+
+def is_shut_out(has: Configuration, resource: Resource, nodes: Sequence[Node]) -> bool:
+    """Return whether constraints keep it off all of these nodes, so that none that allows it helps."""
+    banned = all(is_banned(has, resource, node) for node in nodes)
+    return bool(nodes) and banned and not any(is_left_out(has, resource, node) for node in nodes)
 
 
 def is_never(given: str | None) -> bool:

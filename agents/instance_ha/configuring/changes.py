@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from xml.sax.saxutils import quoteattr
 
-from ..configuration import ATTRIBUTE, NAME, PATTERN, Level
+from ..configuration import ATTRIBUTE, NAME, PATTERN, Configuration, Level
 
 Words = list[str]
 # Forced: else crmsh refuses any change while crm_verify has a warning about something that was there before, an old spelling for one.
@@ -95,6 +96,9 @@ class Update(Change):
             yield ["crm", "resource", "param", self.id, *(["set", name, value] if value else ["delete", name])]
         for action, options in self.operations.items():
             had = dict(self.had.get(action, {}))
+            if not had and action != "monitor":
+                yield self._new_operation(action, options)
+                continue
             if not had:
                 had = {name: options[name] for name in ("interval", "timeout")}
                 yield [*CRM_CONFIGURE, action, self.id, ":".join(had.values())]
@@ -103,6 +107,15 @@ class Update(Change):
                     yield [*CRM_CONFIGURE, "set", f"{self.id}.{action}.{name}", value]
         for name, value in self.meta.items():
             yield ["crm", "resource", "meta", self.id, "set", name, value]
+
+    def _new_operation(self, action: str, options: Mapping[str, str]) -> Words:
+        """Return what gives it an action that it has not: crmsh can add a monitor only."""
+        whole = {"interval": "0s", **options}
+        words = " ".join(f"{name}={quoteattr(value)}" for name, value in whole.items())
+        op = f'<op id="{self.id}-{action}-interval-{whole["interval"]}" name="{action}" {words}/>'
+        text = f'<primitive id="{self.id}"><operations>{op}</operations></primitive>'
+        return ["cibadmin", "--modify", "--allow-create", "--xpath",
+                f"//primitive[@id='{self.id}']", "--xml-text", text]
 
 
 @dataclass(frozen=True)
@@ -149,15 +162,33 @@ class SetProperties(Change):
 
 @dataclass(frozen=True)
 class SetDefaults(Change):
-    """Defaults of the meta attributes of all resources."""
+    """Defaults of the meta attributes of all resources, in a set by its id; in a new one for None.
+
+    Without an id pcs takes the only set, also one with a rule, and takes none of several.
+    """
 
     values: Mapping[str, str]
+    into: str | None = ""
 
     def pcs(self) -> Iterator[Words]:
-        yield ["pcs", "resource", "defaults", "update", *_pairs(self.values)]
+        defaults = ["pcs", "resource", "defaults"]
+        if self.into == "":
+            yield [*defaults, "update", *_pairs(self.values)]
+        else:
+            where = ["create"] if self.into is None else ["update", self.into]
+            yield [*defaults, "set", *where, *_meta(self.values)]
 
     def crm(self) -> Iterator[Words]:
         yield [*CRM_CONFIGURE, "rsc_defaults", *_pairs(self.values)]
+
+
+def default(has: Configuration, name: str, value: str) -> SetDefaults:
+    """Return the change of one default, where it is set now or beside the sets that have rules."""
+    plain = [one.id for one in has.default_sets if not one.ruled]
+    holding = [one.id for one in has.default_sets if not one.ruled and name in one.names]
+    if not has.default_sets or (len(has.default_sets) == 1 and plain):
+        return SetDefaults({name: value})
+    return SetDefaults({name: value}, holding[0] if holding else None)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from ..configuration import Configuration, Level, Resource
+from ..configuration import NAME, Configuration, Level, Resource
 from ..fence_agents import Effect, effect_of, proves
 from ..model import RECORDERS
 
@@ -32,6 +32,12 @@ def has_list(device: Resource) -> bool:
     return bool(device.params.get("pcmk_host_list") or device.params.get("pcmk_host_map"))
 
 
+def is_for_others(device: Resource, node: str) -> bool:
+    """Return whether a device says of itself that it fences other nodes, and not this one."""
+    static = device.params.get("pcmk_host_check", "") in ("", "static-list")
+    return static and has_list(device) and not names_node(device, node)
+
+
 def devices_of(has: Configuration, node: str, capable: Mapping[str, Collection[str]]) -> list[str]:
     """The devices that cut a node's power: those that name it; where none does, those that the fencer has said can fence it."""
     devices = [resource for resource in has.resources.values() if resource.device]
@@ -40,9 +46,40 @@ def devices_of(has: Configuration, node: str, capable: Mapping[str, Collection[s
     return named or [device.id for device in power if device.id in capable.get(node, ()) and not has_list(device)]
 
 
+def fencers_of(has: Configuration, nodes: Collection[str],
+               capable: Mapping[str, Collection[str]]) -> list[Resource]:
+    """Return what Pacemaker has to run somewhere to watch nodes and to fence them: the devices of
+    their levels, or those that fence them where they have none, and the remote ones' connections."""
+    ids = {name for name in nodes if has.nodes[name].remote}
+    for name in nodes:
+        levels = best_levels(has, name)
+        ids |= {device for level in levels for device in level.devices}
+        ids |= set() if levels else {*devices_of(has, name, capable)}
+    return [one for one in has.resources.values() if one.id in ids]
+
+
 def unnamed(has: Configuration) -> list[str]:
     """The nodes that have no levels and that no power device names, so that the fencer has to be asked."""
     return [node for node in sorted(has.nodes) if not has.levels_of(node) and not devices_of(has, node, {})]
+
+
+def fenced_as_computes(has: Configuration) -> tuple[str, ...]:
+    """Return the nodes that are fenced as compute hosts: those with a level that has an agent that
+    records fencings, and the remote ones that a device of fence_nova names.
+
+    A pattern may match more than is meant: there the agent says itself whom it is for.
+    """
+    recorders = [one for one in has.resources.values() if one.device and one.type in RECORDERS]
+
+    def is_recorded(level: Level, node: str) -> bool:
+        return any(one.id in level.devices and (level.kind == NAME or not is_for_others(one, node))
+                   for one in recorders)
+
+    novas = has.of_type(f"stonith:{FENCE_NOVA}")
+    names = {name for device in novas for name in (*host_list(device), *host_map(device))}
+    return tuple(sorted(
+        name for name, node in has.nodes.items() if (node.remote and name in names)
+        or any(is_recorded(one, name) for levels in has.topologies_of(name) for one in levels)))
 
 
 def types_of(has: Configuration, level: Level) -> list[str]:
@@ -74,6 +111,11 @@ def fault_of(has: Configuration, node: str, capable: Mapping[str, Collection[str
                 return f"{node}: its fencing level {level.index} names {device}, which is not there: create it, or take it out of the level"
             if device in has.resources and has.resources[device].disabled and agent not in OLD:
                 return f"{node}: {device} in its fencing level {level.index} is disabled: pcs stonith enable {device}"
+            known = has.resources.get(device)
+            if known and agent not in RECORDERS and is_for_others(known, node):
+                own = ", ".join(devices_of(has, node, capable)) or "the one that cuts its power"
+                return (f"{node}: {device} in its fencing level {level.index} fences other nodes: "
+                        f"put {own} in its place")
             if agent in OLD and not migrate:
                 return f"{node}: {device} in its fencing level {level.index} is {agent}: --migrate puts fence_nova in its place"
         others = [agent for agent in types_of(has, level) if agent not in RECORDERS]

@@ -8,12 +8,25 @@ from dataclasses import dataclass, field
 
 from ..booleans import boolean
 from ..configuration import NAME, Configuration, Level, Node, Resource
-from ..model import HELD, RECORD, RECORDERS, TRUE
+from ..model import HELD, RECORD, TRUE
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from . import holdback, identity
-from .banned import is_banned, weight
-from .changes import Ban, Change, Create, Delete, SetAttribute, SetDefaults, SetLevels, SetProperties, Update
-from .powering import FENCE_NOVA, OLD, best_levels, devices_of, fault_of, has_list, host_list, host_map, names_node, wanted_levels
+from .banned import is_banned, is_left_out, is_shut_out, weight
+from .changes import Ban, Change, Create, Delete, SetAttribute, SetLevels, SetProperties, Update, default
+from .powering import (
+    FENCE_NOVA,
+    OLD,
+    best_levels,
+    devices_of,
+    fault_of,
+    fenced_as_computes,
+    fencers_of,
+    has_list,
+    host_list,
+    host_map,
+    names_node,
+    wanted_levels,
+)
 
 NOVA_EVACUATE = "ocf:openstack:NovaEvacuate"
 ROLE, COMPUTE = "osprole", "compute"
@@ -67,15 +80,6 @@ def propose(has: Configuration, wish: Wish) -> Proposal:
 def is_nova_compute(resource: Resource) -> bool:
     """Whether a resource starts nova-compute, under whatever unit's or agent's name."""
     return not resource.device and bool(re.search(r"nova[-_]?compute(?!.*wait)", resource.type, re.IGNORECASE))
-
-
-def fenced_as_computes(has: Configuration) -> tuple[str, ...]:
-    """Return the nodes that are fenced as compute hosts: those with a level that has an agent that
-    records fencings, and the remote ones that a device of fence_nova names."""
-    recorders = {one.id for one in has.resources.values() if one.device and one.type in RECORDERS}
-    names = {name for device in has.of_type(f"stonith:{FENCE_NOVA}") for name in (*host_list(device), *host_map(device))}
-    return tuple(sorted(name for name, node in has.nodes.items() if (node.remote and name in names)
-                        or any(recorders & set(level.devices) for levels in has.topologies_of(name) for level in levels)))
 
 
 def to_protect(has: Configuration, told: Iterable[str]) -> set[str]:
@@ -150,7 +154,16 @@ class _Proposer:
             yield "the only member is a compute host: when it dies, no NovaEvacuate is left: name those that are to be protected with --hosts"
         if not self.wish.nova_compute and self.computes:
             yield f"nova-compute is Pacemaker's here ({self.computes[0].id}): leave --no-nova-compute out, or delete that resource"
+        yield from self._shut_out()
         yield from identity.faults(self.novas, self.evacuates, self.wish.cloud, self.wish.migrate)
+
+    def _shut_out(self) -> Iterable[str]:
+        """Yield what constraints keep off every node on which it may be, which no step undoes."""
+        nodes = [self.marked[name] for name in self._controllers]
+        for resource in (*fencers_of(self.has, self.wish.hosts, self.wish.capable), *self.evacuates):
+            if resource not in self.old and is_shut_out(self.has, resource, nodes):
+                yield (f"{resource.id} may run on none of {', '.join(self._controllers)}: see its "
+                       "constraints: pcs constraint location")
 
     # The steps
 
@@ -161,9 +174,9 @@ class _Proposer:
         return wanted
 
     def _defaults(self) -> Iterable[Step]:
-        if "resource-stickiness" not in self.has.defaults:
+        if "resource-stickiness" not in {*self.has.defaults, *self.has.dated}:
             yield Step("without stickiness Pacemaker moves the worker and the remotes' connections when it places others anew",
-                       SetDefaults({"resource-stickiness": "100"}))
+                       default(self.has, "resource-stickiness", "100"))
 
     def _device(self) -> Iterable[Step]:
         if not self.novas:
@@ -182,10 +195,11 @@ class _Proposer:
             if device.params.get("let_in") != AT_ONCE:
                 wanted["let_in"] = AT_ONCE
             meta = {} if device.forgets_failures else dict(FORGET)
-            if device.meta.get("provides") != "unfencing":
+            if device.meta.get("provides", "").lower() != "unfencing":
                 meta["provides"] = "unfencing"
             monitor = device.operations.get("monitor", {})
-            operations = {} if monitor.get("on-fail") == "ignore" else {"monitor": {**ONCE, **monitor, "on-fail": "ignore"}}
+            ignored = device.option("monitor", "on-fail") == "ignore"
+            operations = {} if ignored else {"monitor": {**ONCE, **monitor, "on-fail": "ignore"}}
             if wanted or meta or operations:
                 again = bool(wanted or "provides" in meta)
                 yield Step(f"{device.id} fences each of these hosts, several at once, unfences them, and is not banned when Nova is away"
@@ -240,13 +254,17 @@ class _Proposer:
             if not self.converged:
                 yield from self._place(device, members, [ROLE, "eq", COMPUTE], f"{device.id} and its credentials stay off the compute hosts", True)
             yield from self._allow(device, self._controllers)
+        for resource in fencers_of(self.has, [*self.members, *self.wish.hosts], self.wish.capable):
+            if resource not in (*self.novas, *self.old):
+                yield from self._allow(resource, self._controllers)
 
     def _compute(self) -> Iterable[Step]:
         if self.elsewhere:
             return
         rule = [ROLE, "ne", COMPUTE] if any(ROLE in self.has.nodes[name].attributes for name in self.others) else ["not_defined", ROLE]
         for resource in self.computes:
-            if (resource.meta.get("requires") or self.has.defaults.get("requires")) != "unfencing":
+            requires = resource.meta.get("requires") or self.has.defaults.get("requires") or ""
+            if requires.lower() != "unfencing":
                 yield Step(f"{resource.id} does not start on a host that is back before its old servers have been moved",
                            Update(resource.id, False, meta={"requires": "unfencing"}), True)
             if not resource.forgets_failures:
@@ -313,7 +331,12 @@ class _Proposer:
 
     def _allow(self, resource: Resource, nodes: Sequence[str]) -> Iterable[Step]:
         """Let a resource run on nodes, where the cluster lets it run nowhere else."""
-        if not self.opt_in or not all(is_banned(self.has, resource, self.marked[name]) for name in nodes):
+        there = [self.marked[name] for name in nodes]
+        if not any(is_left_out(self.has, resource, node) for node in there):
+            return
+        # Of controllers one is enough, and a person's choice.
+        banned = all(is_banned(self.has, resource, node) for node in there)
+        if not banned and nodes is not self.wish.hosts:
             return
         if nodes is self.members:
             rule = ["#kind", "eq", "cluster"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from ..configuring.changes import SetAttribute, SetDefaults, SetProperties
+from ..configuring.changes import SetAttribute, SetProperties, default
 from ..engine.proof import OFF_ACTIONS
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
 from .finding import Finding, by, clean_up, meta, shell, some, to_do, tools
@@ -30,6 +30,10 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 def _by_rule(scene: Scene) -> Iterator[Finding]:
     """What a rule decides that cannot be evaluated here: by date, or by node."""
+    for name in sorted(scene.has.properties.unsure):
+        what = f"a rule decides the property {name}, and is not evaluated here"
+        yield Finding("unseen", "cluster", what,
+                      shell(f"crm_attribute --type crm_config --name {name} --query"))
     for resource in (*scene.workers, *scene.nova_computes, *scene.used, *scene.remotes):
         if resource.unsure:
             names = sorted(resource.unsure)
@@ -50,10 +54,11 @@ def _cluster(scene: Scene) -> Iterator[Finding]:
                       by(SetProperties({CONCURRENT_FENCING: "true"})))
     if not properties.value("load-threshold"):
         yield Finding("load-threshold", "cluster", "load-threshold is not set", by(SetProperties({"load-threshold": LOAD})))
-    if scene.has.defaults.get("resource-stickiness", "0") == "0":
+    stickiness = scene.has.defaults.get("resource-stickiness", "0")
+    if stickiness == "0" and "resource-stickiness" not in scene.has.dated:
         # crmsh would put it into a set of its own, beside one in which it is 0.
         yield Finding("stickiness", "cluster", "resource-stickiness is not set", tools(
-            shlex.join(next(SetDefaults({"resource-stickiness": STICKINESS}).pcs())),
+            shlex.join(next(default(scene.has, "resource-stickiness", STICKINESS).pcs())),
             f"crm_attribute --type rsc_defaults --name resource-stickiness --update {STICKINESS}"))
 
 
@@ -81,6 +86,12 @@ def _nodes(scene: Scene) -> Iterator[Finding]:
         stopped = name in scene.has.resources and scene.has.resources[name].disabled
         yield Finding("node-offline", name, f"{name} is offline and not on record", to_do("find out why, and start it") if not stopped
                       else to_do("its connection is disabled; when its planned work is done:") + shell(f"instance-ha maintenance off {name}"))
+    for remote in scene.remotes:
+        allowed = let_run(scene, remote, scene.controllers)
+        if allowed:
+            what = (f"the connection to {remote.id} may run nowhere: the cluster is opt-in "
+                    "(symmetric-cluster=false)")
+            yield Finding("remote-nowhere", remote.id, what, allowed)
 
 
 def _records(scene: Scene) -> Iterator[Finding]:

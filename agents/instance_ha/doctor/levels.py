@@ -16,6 +16,7 @@ from ..properties import FENCING_TIMEOUT
 from ..values import seconds
 from .finding import Finding, Mend, by, operation, param, some, start, to_do
 from .scene import Scene, is_watched, listed
+from .worker import SEE_CONSTRAINTS, let_run, one_controller
 
 FILE = "/root/instance-ha-levels.xml"   # the CIB holds passwords, and nobody else reads there
 BEFORE = "/root/instance-ha-before.xml"
@@ -36,6 +37,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     yield from _crossed(scene)
     for device in scene.used:
         yield from _device(scene, device)
+        yield from one_controller(scene, device)
         if device in scene.powers:
             yield from _power(scene, device)
         if effect_of(device.type) is Effect.UNKNOWN:
@@ -164,9 +166,49 @@ def _controllers(scene: Scene) -> Iterator[Finding]:
     if scene.has.has_watchdog:
         return                                 # its own watchdog may be what fences it
     for name, node in scene.has.nodes.items():
-        alone = all(scene.covers(device, name) is False for device in scene.fencers)
-        if not node.remote and name not in scene.computes and alone:
+        if node.remote or name in scene.computes:
+            continue
+        own = [device for device in scene.fencers if scene.covers(device, name) is not False]
+        if not own:
             yield Finding("controller-no-power", name, f"no power device fences {name}", _no_device(scene, name))
+            continue
+        mends = [_unusable(scene, device) for device in own]
+        if mends[0] and all(mends):
+            why = "is disabled" if own[0].disabled else "may run nowhere"
+            what = f"{own[0].id}, which fences {name}, {why}"
+            yield Finding("controller-no-power", name, what, mends[0])
+            continue
+        for levels in scene.has.topologies_of(name):
+            wrong = [_wrong(scene, level, name) for level in levels]
+            if all(wrong):
+                what = f"its fencing level names {wrong[0]}, which does not fence {name}"
+                yield Finding("controller-no-power", name, what, _level_of(scene, name, levels))
+
+
+def _wrong(scene: Scene, level: Level, node: str) -> str:
+    """Return the first device of a level that does not fence a node, "" for none."""
+    known = [scene.has.resources[one] for one in level.devices if one in scene.has.resources]
+    return next((one.id for one in known if scene.covers(one, node) is False), "")
+
+
+def _level_of(scene: Scene, node: str, levels: Sequence[Level]) -> Mend:
+    """Return what gives a controller a level of its own, which counts before one by a pattern."""
+    own = _covering(scene, node)
+    if len(own) != 1 or levels[0].kind == NAME:
+        return to_do(f"give {node} a level with devices that fence it; see: pcs stonith level")
+    line = f"pcs stonith level add 1 {node} {own[0]}"
+    return Mend((line,), (_topology(scene, {node: ((own[0],),)}),))
+
+
+def _unusable(scene: Scene, device: Resource) -> Mend | None:
+    """Return what makes a device usable that may run on no member, which Pacemaker does not fence
+    with; None for one that it may use."""
+    if device.disabled:
+        return start(device)
+    members = [name for name, node in scene.has.nodes.items() if not node.remote]
+    if scene.open_to(device, members):
+        return None
+    return let_run(scene, device, scene.controllers) or to_do(SEE_CONSTRAINTS)
 
 
 def _absent(scene: Scene) -> Iterator[Finding]:
@@ -187,12 +229,39 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
     missing = [node for node, answer in covered.items() if answer is False]
     unsure = [node for node, answer in covered.items() if answer is None]
     if missing:
-        yield Finding("device-not-for-node", device.id,
-                      f"a level of {some(missing)} names {device.id}, which fences {some(listed(device)) or 'other nodes'} only",
-                      _list_of(device, [*listed(device), *missing] if device not in scene.recorders else _hosts(scene, device)))
+        recorder = device in scene.recorders
+        mend = _list_of(device, _hosts(scene, device)) if recorder else _own(scene, device, missing)
+        what = (f"a level of {some(missing)} names {device.id}, which fences "
+                f"{some(listed(device)) or 'other nodes'} only")
+        yield Finding("device-not-for-node", device.id, what, mend)
     if unsure:
         yield Finding("unseen", device.id, f"whether {device.id} can fence {some(unsure)}: the fencer names no device for it",
                       to_do(f"stonith_admin --list {unsure[0]}"))
+
+
+def _own(scene: Scene, device: Resource, nodes: Sequence[str]) -> Mend:
+    """Return what puts each node's own power device in the place of one that is for others.
+
+    Where it has not one alone a person decides: told that it is for this node too, a device would
+    cut the power of another one.
+    """
+    owns = {node: _covering(scene, node) for node in nodes}
+    if any(len(own) != 1 for own in owns.values()):
+        return to_do(f"put the device that cuts its power into its level; {device.id} only where it "
+                     "does: then tell it so with pcmk_host_list, or pcmk_host_map")
+    wanted = {}
+    for node, (own,) in owns.items():
+        levels = best_levels(scene.has, node)
+        wanted[node] = tuple(_instead(level.devices, device.id, own) for level in levels)
+    mends = Mend()
+    for node in nodes:
+        mends += _replace(scene, node, wanted)
+    return Mend(mends.lines, (_topology(scene, wanted),))
+
+
+def _instead(devices: Sequence[str], wrong: str, right: str) -> tuple[str, ...]:
+    kept = [device for device in devices if device != right]
+    return tuple(right if device == wrong else device for device in kept)
 
 
 def _hosts(scene: Scene, device: Resource) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..configuration import REMOTE, Configuration, Level, Node, Resource
-from ..configuring.banned import is_banned
-from ..configuring.powering import FENCE_NOVA, has_list, host_list, host_map, names_node
-from ..configuring.provisioning import NOVA_EVACUATE, fenced_as_computes, is_converged, is_nova_compute
+from ..configuring.banned import is_banned, is_left_out
+from ..configuring.powering import FENCE_NOVA, fenced_as_computes, has_list, host_list, host_map, names_node
+from ..configuring.provisioning import NOVA_EVACUATE, is_converged, is_nova_compute
 from ..fence_agents import Effect, effect_of
 from ..model import HELD, RECORD, ClusterView, FenceEvent
 from ..params import boolean
@@ -114,6 +114,10 @@ class Scene:
     def open_to(self, resource: Resource, nodes: Sequence[str]) -> list[str]:
         """Return the nodes that no constraint keeps a resource off, whatever their state is."""
         return [name for name in nodes if not is_banned(self.has, resource, self.stateless(name))]
+
+    def left_out(self, resource: Resource, nodes: Sequence[str]) -> list[str]:
+        """Return the nodes that a resource may not run on since nothing says that it may."""
+        return [name for name in nodes if is_left_out(self.has, resource, self.stateless(name))]
 
     def nowhere(self, resource: Resource, nodes: Sequence[str]) -> bool:
         """Return whether a resource may run on none of these nodes, in a cluster in which it has to be said where."""

@@ -14,7 +14,7 @@ from ..model import RECORD
 from ..rules import Expression
 from .finding import Finding, Mend, by, meta, operation, param, some, to_do
 from .scene import Scene, is_watched
-from .worker import failure_timeout, keep_off, let_run
+from .worker import SEE_CONSTRAINTS, allow, failure_timeout, keep_off
 
 HELD = ("", "unfencing")     # meta requires: where it is not given, Pacemaker takes unfencing as soon as a device provides it
 NOWHERE = "runs nowhere"     # how device-down says that a device has failed nowhere either
@@ -54,11 +54,11 @@ def _because(finding: Finding, bare: Sequence[str]) -> Finding:
 
 
 def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
-    if device.meta.get("provides") != "unfencing":
+    if device.meta.get("provides", "").lower() != "unfencing":
         yield Finding("no-unfencing", device.id, f"{device.id} has not meta provides=unfencing", meta(device, "provides", "unfencing"))
     if device.params.get("pcmk_action_limit") != "-1":
         yield Finding("fencing-one-by-one", device.id, f"{device.id} has not pcmk_action_limit=-1", param(device, pcmk_action_limit="-1"))
-    if is_watched(device) and device.operations["monitor"].get("on-fail") != "ignore":
+    if is_watched(device) and device.option("monitor", "on-fail") != "ignore":
         yield Finding("monitor-on-fail", device.id, f"{device.id}'s monitor has not on-fail=ignore",
                       operation(device, "monitor", **{**ONCE, **device.operations["monitor"], "on-fail": "ignore"}))
     yield from failure_timeout(scene, device)
@@ -71,7 +71,7 @@ def _device(scene: Scene, device: Resource) -> Iterator[Finding]:
 def _nova_compute(scene: Scene, resource: Resource) -> Iterator[Finding]:
     yield from failure_timeout(scene, resource)
     wanted = resource.meta.get("requires") or scene.has.defaults.get("requires", "")
-    if wanted not in HELD:
+    if wanted.lower() not in HELD:
         yield Finding("nova-compute-not-held", resource.id, f"{resource.id} requires {wanted}", meta(resource, "requires", "unfencing"))
     reached = scene.open_to(resource, scene.computes)
     kept_off = [name for name in scene.computes if name not in reached]
@@ -84,9 +84,8 @@ def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
     """Return the commands that give hosts the attribute that a rule misses.
 
     Not where the attribute is a node's state, nor where a host has another value of it."""
-    allowed = let_run(scene, resource, scene.computes)
-    if allowed:
-        return allowed
+    if scene.left_out(resource, nodes):
+        return allow(scene, resource, scene.computes)
     for location in scene.has.locations:
         for rule in location.rules if location.resources & {resource.id, *resource.within} else ():
             part = rule.parts[0] if len(rule.parts) == 1 else None
@@ -97,7 +96,7 @@ def _let_on(scene: Scene, resource: Resource, nodes: list[str]) -> Mend:
             missing = all(is_true(rule, host) and part.attribute not in host.attributes for host in hosts)
             if part.operation in ("not_defined", "ne") and missing:
                 return by(*(SetAttribute(name, part.attribute, part.value or COMPUTE) for name in nodes))
-    return to_do("see its constraints: pcs constraint location")
+    return to_do(SEE_CONSTRAINTS)
 
 
 def _let_in(scene: Scene) -> Iterator[Finding]:

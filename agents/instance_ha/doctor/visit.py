@@ -10,7 +10,8 @@ from .. import configuration, credentials, params
 from ..cib import parse_cib, read_cib
 from ..cluster import Cluster
 from ..configuring.identity import listed_hosts
-from ..configuring.provisioning import NOVA_EVACUATE, fenced_as_computes, to_protect
+from ..configuring.powering import fenced_as_computes
+from ..configuring.provisioning import NOVA_EVACUATE, to_protect
 from ..engine.naming import is_listed
 from ..engine.selection import policy_from
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError, InstanceHaError

@@ -19,6 +19,7 @@ from .scene import ACTION_TIMEOUT, Scene, is_set, is_watched, option
 SHARED = ("evacuate_attribute", "quick_evacuate_level", "protect_hosts", "domain", "region_name")
 # Of each action: the least time in seconds, and what it should have.
 ACTIONS = (("start", START_LIMIT, "30s"), ("stop", 10.0, "30s"), ("monitor", 5.0, "20s"))
+SEE_CONSTRAINTS = "see its constraints: pcs constraint location"
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -67,13 +68,28 @@ def _place(scene: Scene, worker: Resource) -> Iterator[Finding]:
     open_to = scene.open_to(worker, scene.apart)
     if open_to:
         yield Finding("worker-on-compute", worker.id, f"nothing keeps {worker.id} off {', '.join(open_to)}", keep_off(scene, worker, open_to))
+    yield from one_controller(scene, worker)
+
+
+def one_controller(scene: Scene, resource: Resource) -> Iterator[Finding]:
+    """Of the worker, and of what fences compute hosts."""
+    open_to = scene.open_to(resource, scene.controllers)
+    if len(open_to) != 1 or len(scene.controllers) < 2:
+        return
+    left_out = scene.left_out(resource, scene.controllers)
+    mend = allow(scene, resource, left_out) if left_out else to_do(SEE_CONSTRAINTS)
+    what = f"{resource.id} may run on {open_to[0]} alone"
+    yield Finding("one-controller", resource.id, what, mend)
 
 
 def let_run(scene: Scene, resource: Resource, nodes: Sequence[str]) -> Mend | None:
     """Return the commands that let a resource run on nodes in a cluster in which nothing may run where nothing says so,
     None where that is not what is missing."""
-    if not scene.nowhere(resource, nodes):
-        return None
+    return allow(scene, resource, nodes) if scene.nowhere(resource, nodes) else None
+
+
+def allow(scene: Scene, resource: Resource, nodes: Sequence[str]) -> Mend:
+    """Return the commands that let a resource run on nodes that an opt-in cluster leaves out."""
     if scene.converged:
         return by(Ban(f"{resource.outermost}-allowed", resource.outermost, ["#kind", "eq", "cluster"], True, "0"))
     sets = [SetAttribute(name, ROLE, COMPUTE) for name in scene.computes if ROLE not in scene.has.nodes[name].attributes]
