@@ -77,6 +77,7 @@ check:
 	@$(LAB) install
 	@$(LABVENV)/bin/ruff check agents tests setup.py
 	@$(LABVENV)/bin/mypy
+	@$(LABVENV)/bin/python -m tests.lab.audit
 	@$(LABVENV)/bin/python -m pytest tests/unit
 endif
 

@@ -35,7 +35,7 @@ class Resource:
     action as they are written, of the first of several, or of the first monitor that recurs;
     `usual` what op_defaults give the action besides. `unsure` names what a rule may give that cannot
     be evaluated: parameters, meta attributes, and options as "op ACTION NAME". `own` are the
-    meta attributes that it does not take from the defaults.
+    meta attributes that it does not take from the defaults. `templated`: its agent is its template's.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Resource:
     usual: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False)
     unsure: frozenset[str] = field(default=frozenset(), compare=False)
     own: Mapping[str, str] = field(default_factory=dict, compare=False)
+    templated: bool = field(default=False, compare=False)
 
     @property
     def type(self) -> str:
@@ -177,6 +178,11 @@ class Configuration:
         """Return whether Pacemaker does not say which of several lists of levels it uses for a node."""
         return len(self.topologies_of(node)) > 1
 
+    def forced(self, devices: Iterable[str]) -> tuple[str, ...]:
+        """Return the word without which pcs refuses these devices in a level: it does not see that one of a template is a device."""
+        known = (self.resources.get(device) for device in devices)
+        return ("--force",) if any(one is not None and one.templated for one in known) else ()
+
     def agent_of(self, device: str) -> str:
         """Return the fence agent of a device, "" where there is no such device.
 
@@ -292,7 +298,8 @@ class _Resources:
             usual[action] = given.values
             unsure |= {f"op {action} {name}" for name in given.unsure if name not in operations.get(action, {})}
         return Resource(primitive.get("id"), ":".join(filter(None, agent)), params.values, meta.values, operations,
-                        tuple(one.get("id") for one in around), usual, frozenset(params.unsure | meta.unsure | unsure), own)
+                        tuple(one.get("id") for one in around), usual, frozenset(params.unsure | meta.unsure | unsure), own,
+                        template is not None)
 
     def _operations(self, primitive: Any, template: Any) -> tuple[dict[str, Mapping[str, str]], set[str]]:
         """Return the options of each action, and those that a rule may give."""

@@ -22,6 +22,9 @@ STARTED_BY = "INSTANCE_HA_WORKER"    # variable of what `tell` starts: the mark 
 SAID_ROOM = 10000     # bytes of what somebody else's command says that are looked at
 
 
+PCS_GIVES_UP = "Error: Errors have occurred, therefore pcs is unable to continue"
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command did: its exit code and its output as text."""
@@ -32,8 +35,8 @@ class Outcome:
 
     @property
     def sentence(self) -> str:
-        """The last line it said, for an error message."""
-        lines = (self.err.strip() or self.out.strip()).splitlines()
+        """The last line it said, for an error message; not the one in which pcs says only that it gives up."""
+        lines = [line for line in (self.err.strip() or self.out.strip()).splitlines() if not line.startswith(PCS_GIVES_UP)]
         return lines[-1].strip() if lines else "it said nothing"
 
 

@@ -28,7 +28,9 @@ Unanswered = exceptions.ClientException  # what every failed request raises
 MICROVERSION = CHOSEN.microversion
 EVACUATE_MICROVERSION = "2.73"
 REAL_BOOT = 3                           # times the limits, where a guest's boot takes a processor's time
-PLACING_TRIES, PLACING_PAUSE = 3, 2.0   # Nova finds no host while a compute host's first reports after its return are on their way
+# Nova finds no host while the first reports of one that has returned are on their way; and where its nova-compute
+# reports to Placement while it is enabled, Placement has it as disabled until the next report, a minute later.
+PLACING_LIMIT, PLACING_PAUSE = 150.0, 2.0
 
 
 @functools.cache
@@ -83,8 +85,9 @@ def boot(
     if wait is None:
         return ids
     wait *= REAL_BOOT if virt() == LIBVIRT else 1
-    for _ in range(PLACING_TRIES):
-        wait_for(lambda: all(server["status"] != "BUILD" for server in _these(ids)), f"{len(ids)} servers to be built", wait)
+    end = time.monotonic() + PLACING_LIMIT
+    while time.monotonic() < end:
+        wait_for(lambda: _are_built(ids), f"{len(ids)} servers to be built", wait)
         misplaced = [n for n, server in enumerate(_these(ids)) if "No valid host" in str(server.get("fault", {}).get("message"))]
         if not misplaced:
             break
@@ -98,6 +101,11 @@ def boot(
             action(uid, "os-stop")
         wait_status(ids, "SHUTOFF", wait)
     return ids
+
+
+def _are_built(ids: Sequence[str]) -> bool:
+    found = listed()
+    return all(uid in found and found[uid]["status"] != "BUILD" for uid in ids)
 
 
 def _these(ids: Sequence[str]) -> list[Server]:
@@ -215,11 +223,11 @@ def wait_status(ids: Sequence[str], status: str, seconds: float = 60) -> None:
 
     def there() -> bool:
         servers = listed()
-        wanted = [servers[uid] for uid in ids]
+        wanted = [servers[uid] for uid in ids if uid in servers]    # one that is being handed to its cell is in no list for a moment
         broken = [s for s in wanted if s["status"] == "ERROR" != status]
         if broken:
             raise LabError(f"server {broken[0]['name']} is in ERROR: {broken[0].get('fault', {}).get('message')}")
-        return all(s["status"] == status and not s["OS-EXT-STS:task_state"] for s in wanted)
+        return len(wanted) == len(ids) and all(s["status"] == status and not s["OS-EXT-STS:task_state"] for s in wanted)
 
     wait_for(there, f"{len(ids)} servers to be {status}", seconds)
 

@@ -52,6 +52,9 @@ LEVELS = SetLevels([Level(1, ("a", "b"), "cmp-1")], [Level(1, ("a", "b", "n"), "
      ["crm -F configure delete fencing_topology",
       "crm -F configure fencing_topology 'pattern:ctl-.*' d attr:rack=1 e ctl-1: f cmp-1: a,b,n c,n"]),
     (SetLevels([], [Level(1, ("a", "n"), "cmp-1")]), ["pcs stonith level add 1 cmp-1 a n"], ["crm -F configure fencing_topology cmp-1: a,n"]),
+    # pcs 0.11 says of a device of a template that it does not exist.
+    (SetLevels([], [Level(1, ("a", "n"), "cmp-1")], forced=("--force",)),
+     ["pcs stonith level add 1 cmp-1 a n --force"], ["crm -F configure fencing_topology cmp-1: a,n"]),
 ])
 def test_each_change_in_both_tongues(change: Change, pcs: list[str], crm: list[str]) -> None:
     assert [shlex.join(words) for words in change.pcs()] == pcs

@@ -253,7 +253,7 @@ def test_a_request_that_a_conductor_has_begun_is_lost_only_with_the_conductor() 
 
 
 def test_a_request_that_no_scheduler_takes_keeps_the_others_waiting_only_for_a_while() -> None:
-    one, taken = server(task_state="rebuilding"), (row(1, "accepted"),)
+    one, taken = server(task_state="rebuilding"), (row(1, "pre-migrating"),)
     turn = Turns()
     assert [turn(one, rows=UNTAKEN, now=1000.0 + after).still for after in (0.0, places.STILL, places.STILL + 1)] == [False, False, True]
     assert not turn(one, rows=UNTAKEN, now=1100.0, control_up=False, control_whole=False).still, "nobody is there to take it"
@@ -546,7 +546,8 @@ def test_only_a_broken_off_live_migration_says_where_to_go() -> None:
 
 @pytest.mark.parametrize(("attempts", "again"), [
     ((attempt(1, Stage.SUSPECT),), RESET), ((attempt(1, Stage.CLEAN, None), attempt(2, Stage.SUSPECT)), RESET),
-    ((attempt(1, Stage.CLEAN, "cmp-3"), attempt(2, Stage.SUSPECT)), LEFT), (None, LEFT)])
+    ((attempt(1, Stage.CLEAN, "cmp-3"), attempt(2, Stage.SUSPECT)), LEFT), (None, LEFT),
+    ((attempt(1, Stage.SUSPECT, "cmp-3"),), LEFT), ((attempt(1, Stage.SUSPECT), attempt(2, Stage.SENT, None)), LEFT)])
 def test_what_nova_could_not_write_down_to_the_end_is_set_right_once(attempts: Any, again: str) -> None:
     """Seen on 2026-11-26: the conductor died as the guest ran on its new host; not where another try may have left a guest elsewhere."""
     one, turn = server(host="cmp-2", vm_state="error", fault="MessagingTimeout", locked=True, locked_reason=CLAIM.text()), Turns()
@@ -554,6 +555,14 @@ def test_what_nova_could_not_write_down_to_the_end_is_set_right_once(attempts: A
     assert [turn(one, rows=rows, attempts=attempts).action for _ in range(2)] == [again, LEFT]
     assert verdict(replace(one, locked=False, locked_reason=""), rows=rows, attempts=attempts).action == LEFT
     assert turn(replace(one, vm_state="active"), rows=rows, attempts=attempts).action == UNLOCK
+
+
+@pytest.mark.parametrize(("known", "again"), [((row(1, "completed"), row(2, "done")), RESET), ((row(2, "done"),), LEFT), ((), LEFT)])
+def test_it_is_not_set_right_where_no_list_shows_when_its_incident_began(known: tuple[Migration, ...], again: str) -> None:
+    """An evacuation of an earlier incident is none of this one's."""
+    one = server(host="cmp-2", vm_state="error", fault="MessagingTimeout", locked=True, locked_reason=CLAIM.text())
+    tried = (attempt(1, Stage.DONE, "cmp-1"), attempt(2, Stage.SUSPECT))
+    assert verdict(one, rows=known, attempts=tried, baseline=1).action == again
 
 
 def test_a_server_in_error_is_reset_only_if_its_guest_runs(fake: Fake) -> None:

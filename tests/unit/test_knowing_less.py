@@ -278,9 +278,10 @@ def _truth(world: World, stages: list[Stage], off: set[str]) -> Truth:
         and NOW - memory.quiet > POLICY.stuck_timeout
         and not any(since > AT % (1, 0) for since in scene.fallen.values())
     )
-    # Which row is whose nothing says: as many of them have to show that nobody has begun.
-    unbegun = sum(row.status == "accepted" and not row.destination for row in scene.migrations)
-    waiting = sum(stage in (Stage.QUEUED, Stage.SENT, Stage.SCHEDULING) for stage in stages[ended:])
+    # Which row is whose nothing says: as many of them have to show that nobody has begun, and that
+    # of a request which another has superseded may be taken for a newer one's.
+    unbegun = sum(row.status == "accepted" for row in scene.migrations)
+    waiting = sum(stage in (Stage.QUEUED, Stage.SENT, Stage.SCHEDULING) for stage in stages)
     at_work = at_work and unbegun >= waiting
     for stage, (action, steps) in list(zip(stages, world.record or ()))[ended:]:
         host = steps[-1].host if steps else ""

@@ -631,11 +631,18 @@ def test_the_metric_counts_them(world: World, tmp_path: Any) -> None:
     assert samples["instance_ha_servers_left_off", (("node", "cmp-1"),)] == 1
 
 
-def test_a_silence_is_told_from_the_usual_pauses() -> None:
+def reported(*stamps: int) -> Silence:
+    """A nova-compute that has reported at these times, looked at every five seconds."""
     silence = Silence()
-    for second in (0, 10, 20, 30, 130, 140):
-        silence.look(when(second))
-    silence.look("no time")
+    for first, following in zip(stamps, (*stamps[1:], stamps[-1] + 5)):
+        for now in range(first, following, 5):
+            silence.look(when(first), float(now))
+    return silence
+
+
+def test_a_silence_is_told_from_the_usual_pauses() -> None:
+    silence = reported(0, 10, 20, 30, 130, 140)
+    silence.look("no time", 150.0)
     assert (
         silence.is_clear
         and silence.is_after(when(125))
@@ -643,17 +650,13 @@ def test_a_silence_is_told_from_the_usual_pauses() -> None:
         and silence.is_before(when(35))
     )
     assert not silence.is_after("") and not silence.is_before("")
-    regular = Silence()
-    for second in range(0, 600, 60):
-        regular.look(when(second))
+    regular = reported(*range(0, 600, 60))
     assert (
         not regular.is_clear and not regular.is_after(when(1000)) and not regular.is_before(when(0))
     )
 
 
-SURE = Silence()
-for second in (-20, -10, 100, 110):
-    SURE.look(when(second))
+SURE = reported(-20, -10, 100, 110)
 WEB = Server("s1", "web", "cmp-1", "stopped", None, 4, False)
 DONE = [
     Action("stop", "", when(105), "", by_nova=True),

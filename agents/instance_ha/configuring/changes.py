@@ -228,17 +228,19 @@ class DeleteConstraint(Change):
 
 @dataclass(frozen=True)
 class SetLevels(Change):
-    """The fencing levels of nodes by name, in place of those they have by name. `others` are all levels of other targets."""
+    """The fencing levels of nodes by name, in place of those they have by name. `others` are all levels of other targets, `forced` is
+    what pcs needs for these devices."""
 
     before: Sequence[Level]
     after: Sequence[Level]
     others: Sequence[Level] = ()
+    forced: Sequence[str] = ()
 
     def pcs(self) -> Iterator[Words]:
         for level in self.before:
             yield ["pcs", "stonith", "level", "delete", str(level.index), "target", level.target]
         for level in self.after:
-            yield ["pcs", "stonith", "level", "add", str(level.index), level.target, *level.devices]
+            yield ["pcs", "stonith", "level", "add", str(level.index), level.target, *level.devices, *self.forced]
 
     def crm(self) -> Iterator[Words]:
         """crmsh has the topology as one object, which it does not change but make anew."""

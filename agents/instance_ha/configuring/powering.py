@@ -112,7 +112,7 @@ def fault_of(has: Configuration, node: str, capable: Mapping[str, Collection[str
             if device in has.resources and has.resources[device].disabled and agent not in OLD:
                 return f"{node}: {device} in its fencing level {level.index} is disabled: pcs stonith enable {device}"
             known = has.resources.get(device)
-            if known and agent not in RECORDERS and is_for_others(known, node):
+            if known and proves(agent) and is_for_others(known, node):
                 own = ", ".join(devices_of(has, node, capable)) or "the one that cuts its power"
                 return (f"{node}: {device} in its fencing level {level.index} fences other nodes: "
                         f"put {own} in its place")

@@ -237,7 +237,9 @@ class _Proposer:
                 after += wanted
         if hosts:
             others = [level for level in self.has.levels if level not in before]
-            yield Step(f"{', '.join(hosts)}: the power device first, then fence_nova, which cuts no power", SetLevels(before, after, others))
+            forced = self.has.forced(device for level in after for device in level.devices)
+            yield Step(f"{', '.join(hosts)}: the power device first, then fence_nova, which cuts no power",
+                       SetLevels(before, after, others, forced))
 
     def _properties(self) -> Iterable[Step]:
         have = self.has.properties

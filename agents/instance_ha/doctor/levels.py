@@ -128,7 +128,8 @@ def _replace(scene: Scene, node: str, wanted: Mapping[str, Levels]) -> Mend:
     meanwhile stays."""
     before = best_levels(scene.has, node)
     indexes = [level.index for level in before] or [1]
-    adds = [f"stonith level add {index} {node} {' '.join(devices)}" for index, devices in zip(indexes, wanted[node])]
+    adds = [" ".join((f"stonith level add {index} {node}", *devices, *scene.has.forced(devices)))
+            for index, devices in zip(indexes, wanted[node])]
     deletes = [f"stonith level delete {level.index} target {node}" for level in before if (level.kind, level.target) == (NAME, node)]
     if not deletes:
         return Mend(tuple(f"pcs {add}" for add in adds), (_topology(scene, wanted),))
@@ -196,7 +197,7 @@ def _level_of(scene: Scene, node: str, levels: Sequence[Level]) -> Mend:
     own = _covering(scene, node)
     if len(own) != 1 or levels[0].kind == NAME:
         return to_do(f"give {node} a level with devices that fence it; see: pcs stonith level")
-    line = f"pcs stonith level add 1 {node} {own[0]}"
+    line = " ".join((f"pcs stonith level add 1 {node} {own[0]}", *scene.has.forced(own)))
     return Mend((line,), (_topology(scene, {node: ((own[0],),)}),))
 
 

@@ -14,7 +14,7 @@ from ..model import RECORD
 from ..rules import Expression
 from .finding import Finding, Mend, by, meta, operation, param, some, to_do
 from .scene import Scene, is_watched
-from .worker import SEE_CONSTRAINTS, allow, failure_timeout, keep_off
+from .worker import CONFIGURE, SEE_CONSTRAINTS, allow, failure_timeout, keep_off
 
 HELD = ("", "unfencing")     # meta requires: where it is not given, Pacemaker takes unfencing as soon as a device provides it
 NOWHERE = "runs nowhere"     # how device-down says that a device has failed nowhere either
@@ -24,9 +24,9 @@ EVACUATED = "evacuated"      # let_in, as it is by default
 def check(scene: Scene) -> Iterator[Finding]:
     """All of them."""
     if not scene.recorders:
-        yield Finding("no-fence-nova", "cluster", "there is no device of fence_nova", to_do(
-            f"pcs stonith create fence-nova fence_nova cloud=NAME pcmk_host_list='{' '.join(scene.computes)}' pcmk_action_limit=-1 let_in=at_once "
-            "op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s"))
+        yield Finding("no-fence-nova", "cluster", "there is no device of fence_nova", to_do(CONFIGURE) + to_do(
+            f"or: pcs stonith create fence-nova fence_nova cloud=NAME pcmk_host_list='{' '.join(scene.computes)}' pcmk_action_limit=-1 "
+            "let_in=at_once op monitor interval=60s timeout=30s on-fail=ignore meta provides=unfencing failure-timeout=60s"))
     for device in scene.recorders:
         yield from _device(scene, device)
     for resource in scene.nova_computes:

@@ -42,9 +42,12 @@ def agents(scene: Scene) -> list[tuple[Resource, str]]:
     return [*((worker, params.OCF) for worker in scene.workers), *((device, params.FENCE) for device in scene.recorders)]
 
 
+CONFIGURE = "instance-ha configure --cloud NAME shows what is missing here; with --apply it does that"
+
+
 def _number(scene: Scene) -> Iterator[Finding]:
     if not scene.workers:
-        yield Finding("no-worker", "cluster", f"there is no resource of {NOVA_EVACUATE}", to_do("create it, as docs/install.md says"))
+        yield Finding("no-worker", "cluster", f"there is no resource of {NOVA_EVACUATE}", to_do(CONFIGURE))
     for worker in scene.workers[1:]:
         names = ", ".join(one.id for one in scene.workers)
         yield Finding("several-workers", worker.id, f"{names} are all NovaEvacuate", by(Delete(worker.id, False)))

@@ -135,7 +135,8 @@ def _followed(seen: Seen) -> Decision:
     attempt = max(seen.open, key=lambda one: (one.stage is Stage.BUILDING, one.started), default=None)
     alive = [row for row in seen.begun if row.destination not in seen.scene.dead_hosts]
     row = max(alive, key=lambda row: (row.destination is not None, row.id), default=None)
-    destination = (attempt.destination if attempt else "") or (row.destination if row else "") or ""
+    # An accepted row has the host that the POST named, which need not have begun.
+    destination = (attempt.destination if attempt else "") or (row.destination if row and row.status != "accepted" else "") or ""
     reason = _stand(attempt, row)
     if destination and destination in seen.scene.up_hosts:
         if _is_stuck(seen):
@@ -299,12 +300,10 @@ def _has_task_of_ours(seen: Seen) -> bool:
 
 
 def _one_begun(seen: Seen) -> bool:
-    """Whether one attempt alone ever reached a destination, by its own record."""
-    return seen.case.attempts is not None and sum(1 for one in seen.case.attempts if one.destination and one.started >= _first(seen)) == 1
-
-
-def _first(seen: Seen) -> str:
-    return min((row.created for row in seen.rows), default="")
+    """Whether one attempt alone of this incident may have reached a destination, by its own record, and that is where the server is.
+    Where the incident's beginning is not known, neither is that."""
+    begun = [one.destination for one in seen.asked if one.destination or one.stage is not Stage.CLEAN]
+    return seen.begin is not None and begun == [seen.server.host]
 
 
 EVACUABLE = (
@@ -342,7 +341,7 @@ RULES: dict[Place, tuple[Rule, ...]] = {
              lambda s: _asked(s, START, f"on {s.server.host}; its user was starting it")),
         Rule("it runs, and was paused before", PAUSE, lambda s: s.server.vm_state == "active" and s.case.was == PAUSED_BEFORE,
              lambda s: _asked(s, PAUSE, f"on {s.server.host}; it was paused before")),
-        Rule("it is in ERROR, carries our claim, and one request alone ever reached a destination", RESET,
+        Rule("it is in ERROR, carries our claim, and one request alone of this incident may have reached a destination: this one", RESET,
              lambda s: s.server.vm_state == "error" and s.case.is_ours and s.memory.chore is None and _one_begun(s), _reset_once),
         Rule("it is in ERROR", LEFT, lambda s: s.server.vm_state == "error", lambda s: _left(s, _in_error(s), final=True, person=True)),
         Rule("its new host is down", WAIT, lambda s: s.server.host not in s.scene.up_hosts,

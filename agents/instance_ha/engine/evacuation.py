@@ -276,9 +276,13 @@ class Evacuation:
         if place.hindrance:
             self._refused(server, place.hindrance, short=True)
             return True
+        if time.monotonic() - read > FRESH:    # choosing its place took long, as for a large group
+            read, again = time.monotonic(), self._decide_again(verdict, look, None if owned else claim)
+            if again is None or again.target not in (None, place.host):
+                return True
         self.nova.pace.take()              # before the last questions, whose answers have to be as new as the request
         if time.monotonic() - read > STALE:
-            LOG.warning("%s (%s): not evacuated now: OpenStack's limit of requests left what was read of it behind", server.name, server.id)
+            self._unsent(server, "what was read of it was too old: OpenStack is slow, or limits requests")
             return False
         began = time.monotonic()
         if not permit() or time.monotonic() - began > SEND_DEADLINE:

@@ -41,6 +41,7 @@ class Ahead:
         """Return those that were read ahead, if they are fresh, else new ones. Each are taken once."""
         lists, self._lists = self._lists, None
         if lists is None or lists.baseline != baseline or self._clock() - lists.began > AHEAD:
-            self.read(baseline)
-            return self.take(baseline)
+            self.read(baseline)                # however long that took: whoever acts looks at the server itself once more
+            lists, self._lists = self._lists, None
+        assert lists is not None
         return lists

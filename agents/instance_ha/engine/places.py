@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cached_property
 
 from ..model import FAILED, Migration, Server, claim_of, mark_of_request
-from .attempts import Attempt, Stage, since_the_last_arrival
+from .attempts import NO_HOST, Attempt, Stage, since_the_last_arrival
 from .pulse import long_before
 from .scene import Case, HostScene, Memory
 from .selection import Policy
@@ -40,6 +40,13 @@ class Place(Enum):
     UNANSWERED = "the answer to a request was lost, and Nova shows nothing of it yet"
     FAILED = "each request has come to an end, and it is still on the dead host"
     UNTOUCHED = "nothing was asked of it"
+
+
+# Of what has begun, what its row may be of. The start of the dead host's nova-compute completes what is done or under way.
+STAGES_OF: dict[str, tuple[Stage, ...]] = {
+    "accepted": (), "done": (Stage.DONE,), "completed": (Stage.DONE, Stage.BUILDING),
+    "failed": (Stage.CLEAN, Stage.SUSPECT), "error": (Stage.CLEAN, Stage.SUSPECT),
+}
 
 
 @dataclass(frozen=True)
@@ -126,10 +133,24 @@ class Seen:
 
     @cached_property
     def unbegun(self) -> bool:
-        """Whether a list shows a row that is as the API made it for each request that, by the server's record, no destination has
-        begun. Which row belongs to which request nothing says: a conductor takes any of them."""
-        rows = [row for row in self.case.rows if row.status == "accepted" and not row.destination]
-        return len(rows) >= sum(1 for one in self.attempts if one.is_open and one.stage is not Stage.BUILDING)
+        """Whether lists show a row that is as the API made it for each request that, by the server's record, no destination has begun,
+        superseded ones too, and of each other row the record shows which request it is of. Which is whose nothing else says: a
+        conductor takes any that is as the API made it, also a much older one."""
+        known = self.tries
+        if any(_may_leave_a_row(one) for one in self.case.attempts or () if one not in known):
+            return False
+        since = min((one.started for one in known), default="")
+        rows = [row for row in self.case.rows if row.created >= since]
+        if len(rows) < len(known) or any(_is_unused(row) or row.updated >= since for row in self.case.rows if row.created < since):
+            return False                       # the list has lost some; or an old one may have been taken
+        rest = [*known]
+        for row in rows:
+            own = next((one for one in rest if _is_of(row, one)), None)
+            if own is not None:
+                rest.remove(own)
+            elif not _is_unused(row):
+                return False
+        return sum(map(_is_unused, rows)) >= sum(1 for one in known if one.is_open and one.stage is not Stage.BUILDING)
 
     def lost(self, attempt: Attempt) -> str:
         """Return why an open attempt will not be carried out any more, "" where it may be.
@@ -156,6 +177,23 @@ class Seen:
             over = restarted or attempt.conductor in self.scene.dead_hosts or _is_old(attempt.started, self.scene.nova_now)
             return f"Nova lost it: the conductor on {attempt.conductor} died with it" if over and quiet else ""
         return ""
+
+
+def _is_unused(row: Migration) -> bool:
+    """Whether a row is as the API made it, which writes a destination only where the request names one."""
+    return row.status == "accepted"
+
+
+def _may_leave_a_row(attempt: Attempt) -> bool:
+    """Whether the row of a request may still be as the API made it."""
+    return attempt.is_open or not (attempt.destination or NO_HOST in attempt.why)
+
+
+def _is_of(row: Migration, attempt: Attempt) -> bool:
+    """Whether a row that a conductor or a destination has changed may be of a request, by what the server's own record says of it."""
+    if row.status == "error" and attempt.stage is Stage.CLEAN and not attempt.destination:
+        return True                            # no host was found for it
+    return attempt.stage in STAGES_OF.get(row.status, (Stage.BUILDING,)) and attempt.destination == (row.destination or "")
 
 
 def is_rebuilding(server: Server) -> bool:

@@ -20,6 +20,9 @@ STOP = "stop"
 # Seconds before the last report of nova-compute: what went off then the shutdown may have stopped.
 SOON = 300.0
 LEAD = 10.0  # seconds that nova-compute may work before its first report
+FIRST_COMPARED = 90.0  # seconds after that in which it has compared once (periodic_fuzzy_delay, 60 s)
+# Nova's names of what may have taken a guest to another host, but for evacuations, whose own record is read
+MOVES = frozenset(("live-migration", "migrate", "resize", "revertResize"))
 # Nova's names of what leaves a server running, and of what leaves it as it was.
 RUNS = frozenset(("create", "start", "reboot", "resume", "unpause", "unrescue", "unshelve"))
 SAME = frozenset(
@@ -63,26 +66,36 @@ class Silence:
         self.before: float | None = None
         self.after: float | None = None
         self.usual: float | None = None
+        self._silent = 0.0                     # seconds for which it was seen to last
+        self._first = 0.0                      # the earliest time of the first report after it
         self._last: float | None = None
+        self._since = self._until = 0.0        # the first and the last look that showed the same report
 
-    def look(self, stamp: str) -> None:
-        """Take one more look at Nova's text of the last report."""
+    def look(self, stamp: str, now: float) -> None:
+        """Take one more look at Nova's text of the last report. `now` is the worker's clock.
+
+        Only what was seen counts: reports between two looks far apart show as one.
+        """
         when = nova_time(stamp)
-        if when is None or when == self._last:
+        if when is None:
+            return
+        if when == self._last:
+            self._until = now
             return
         if self._last is not None:
-            pause = when - self._last
+            pause, silent = when - self._last, self._until - self._since
             self.usual = pause if self.usual is None else min(self.usual, pause)
-            if self.before is None or self.after is None or pause > self.after - self.before:
-                self.before, self.after = self._last, when
-        self._last = when
+            if silent > self._silent:
+                self.before, self.after, self._silent = self._last, when, silent
+                self._first = when - (now - self._until)
+        self._last, self._since, self._until = when, now, now
 
     @property
     def is_clear(self) -> bool:
         """Return True if it is long enough to tell what was before it from what came after it."""
         if self.before is None or self.after is None or self.usual is None:
             return False
-        return self.usual > 0 and self.after - self.before > self.usual + 2 * LEAD
+        return self.usual > 0 and self._silent > self.usual + 2 * LEAD
 
     def is_after(self, started: str) -> bool:
         """Return True if something was begun after it, for certain."""
@@ -101,8 +114,13 @@ class Silence:
             when is not None
             and self.after is not None
             and self.is_clear
-            and when <= self.after - LEAD
+            and when <= self._first - LEAD
         )
+
+    def is_soon_after(self, started: str) -> bool:
+        """Return True if something was begun when nova-compute compared for the first time after it, or earlier."""
+        when = nova_time(started)
+        return when is not None and self.after is not None and when <= self.after + FIRST_COMPARED
 
 
 def was_stopped_by_nova(actions: Sequence[Action], silence: Silence) -> bool:
@@ -180,9 +198,16 @@ def to_start(one: LeftOff) -> tuple[tuple[bool, str], ...]:
         (ran(actions), "it was not running before"),
         (not one.vague, "its hypervisor does not tell whether it ran when its host was back"),
         (not any(move.in_progress for move in one.moves), "a move of it is under way"),
+        (_last_move_has_ended(one), "how its last move ended no list shows"),
         (not one.doubt, one.doubt or "it may run elsewhere"),
         (one.protected is True, "it is not protected"),
     )
+
+
+def _last_move_has_ended(one: LeftOff) -> bool:
+    """Whether a row shows the end of its last move: a list of Nova leaves out rows without a word."""
+    last = next((action for action in one.actions if action.name in MOVES), None)
+    return last is None or any(not move.in_progress and move.created >= last.started for move in one.moves)
 
 
 def why_not_start(one: LeftOff) -> str:

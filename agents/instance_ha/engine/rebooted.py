@@ -5,14 +5,16 @@ They are told, and started where that is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import CloudError, CloudRefused, ClusterError, HostError
 from ..model import ClusterNode, ClusterView, Server, Service
 from .context import Context
 from .evacuation import Evacuation
+from .looked import Look
 from .naming import host_of
 from .pulse import SURE, Reports
 from .reboot import LeftOff, Silence, was_stopped_by_nova, why_not_start, why_not_there
@@ -130,8 +132,9 @@ class Rebooted:
             service = self._service(view, node.name, self.context.services_known)
             if service is None or not self.context.protects(node.name, service.host):
                 return
-            absence = self._absences[node.name] = _Absence(now, off=absence.off if absence else {})
-            absence.silence.look(service.updated)
+            before = absence or _Absence(now)
+            absence = self._absences[node.name] = _Absence(now, marked=before.marked, vague=before.vague, off=before.off)
+            absence.silence.look(service.updated, now)
         absence.marked = absence.marked or bool(node.mark)
 
     def _service(self, view: ClusterView, node: str, services: Sequence[Service]) -> Service | None:
@@ -144,7 +147,7 @@ class Rebooted:
         absence, service = self._absences[node], self._service(view, node, services)
         if service is None or not service.known:
             return
-        absence.silence.look(service.updated)
+        absence.silence.look(service.updated, self.context.clock())
         if (
             absence.back is None
             or absence.reports.look(service) < SURE
@@ -173,16 +176,32 @@ class Rebooted:
             absence.began, absence.unseen = now, {*here} - {*absence.off}
         if now - absence.began > SETTLES:
             absence.unseen.clear()
-        for key in sorted(absence.unseen):
-            if self.context.clock() - now >= SHARE:
+        for key in sorted(absence.unseen, key=lambda key: (key in absence.vague, key)):
+            if self._is_over(now):
                 return
-            self.context.alive()
-            self._judge(absence, here.get(key))
+            with self._skipped(key):
+                self._judge(absence, here.get(key))
         for key, off in [*absence.off.items()]:
-            self.context.alive()
-            server = here.get(key) or nova.server(key)  # a list may leave one out
-            if server is None or not self._is_off(absence, server, off):
-                del absence.off[key]
+            if self._is_over(now):
+                return
+            absence.off[key] = absence.off.pop(key)  # the others first the next time
+            with self._skipped(key):
+                server = here.get(key) or nova.server(key)  # a list may leave one out
+                if server is None or not self._is_off(absence, server, off):
+                    del absence.off[key]
+
+    def _is_over(self, since: float) -> bool:
+        """Whether one host's share of a turn is over."""
+        self.context.alive()
+        return self.context.clock() - since >= SHARE
+
+    @contextlib.contextmanager
+    def _skipped(self, key: str) -> Iterator[None]:
+        """What Nova does not tell of one server says nothing of the others."""
+        try:
+            yield
+        except CloudError as error:
+            LOG.info("server %s: whether it is off is not known: %s", key, error)
 
     def _judge(self, absence: _Absence, server: Server | None) -> None:
         """Note whether a server is off. One of which nobody can tell is looked at again."""
@@ -195,10 +214,12 @@ class Rebooted:
                 return
             if not runs:
                 absence.off[server.id] = _Off(server)
-        elif server.vm_state == "stopped" and was_stopped_by_nova(
-            self.context.nova.actions(server.id), absence.silence
-        ):
-            absence.off[server.id] = _Off(server)
+        elif server.vm_state == "stopped":
+            actions = self.context.nova.actions(server.id)
+            if was_stopped_by_nova(actions, absence.silence):
+                absence.off[server.id] = _Off(server)
+                if not absence.silence.is_soon_after(actions[0].started):
+                    absence.vague.add(server.id)  # it may have run for a while before
         absence.unseen.discard(server.id)
 
     def _is_off(self, absence: _Absence, server: Server, off: _Off) -> bool:
@@ -217,7 +238,7 @@ class Rebooted:
         if server.task_state or server.vm_state is None:
             return True
         if server.vm_state == "active":
-            return self._runs(server) is False
+            return self._runs(server) is not True
         if server.vm_state != "stopped":
             return False
         return known or was_stopped_by_nova(self.context.nova.actions(server.id), absence.silence)
@@ -254,36 +275,45 @@ class Rebooted:
         )
         engine.records.deep = True
         look = engine.look(services, Terms(0, starts=False, dead=context.dead_hosts(services)))
+        began = context.clock()
         for off in wanted:
-            context.alive()
-            case = engine.cases.get(off.server.id)
-            if case is None:
-                off.why = "Nova's list does not show it"
-                continue
-            ruling, doubt = case.ruling, engine.why_not_restore(case, look)
-            nova, key = context.nova, off.server.id
-            protected = None if ruling is None else ruling.protected or ruling.stays
-            known = LeftOff(
-                service.host,
-                nova.server(key),
-                nova.actions(key),
-                nova.migrations_of(key),
-                absence.silence,
-                doubt,
-                protected,
-                key in absence.vague,
+            if self._is_over(began):
+                return
+            key = off.server.id
+            absence.off[key] = absence.off.pop(key)
+            with self._skipped(key):
+                self._start_one(view, node, absence, off, (engine, look, service))
+
+    def _start_one(self, view: ClusterView, node: str, absence: _Absence, off: _Off, seen: tuple[Evacuation, Look, Service]) -> None:
+        """Start one of them, or say why not. Raises CloudError."""
+        engine, look, service = seen
+        case, nova, key = engine.cases.get(off.server.id), self.context.nova, off.server.id
+        if case is None:
+            off.why = "Nova's list does not show it"
+            return
+        ruling, doubt = case.ruling, engine.why_not_restore(case, look)
+        protected = None if ruling is None else ruling.protected or ruling.stays
+        known = LeftOff(
+            service.host,
+            nova.server(key),
+            nova.actions(key),
+            nova.migrations_of(key),
+            absence.silence,
+            doubt,
+            protected,
+            key in absence.vague,
+        )
+        off.why = why_not_start(known) or self._why_not_now(view, node)
+        if not off.why:
+            self._ask(node, off)
+        else:
+            LOG.info(
+                "%s (%s): off since %s was away, and not started: %s",
+                off.server.name,
+                key,
+                node,
+                off.why,
             )
-            off.why = why_not_start(known) or self._why_not_now(view, node)
-            if not off.why:
-                self._ask(node, off)
-            else:
-                LOG.info(
-                    "%s (%s): off since %s was away, and not started: %s",
-                    off.server.name,
-                    key,
-                    node,
-                    off.why,
-                )
 
     def _ask(self, node: str, off: _Off) -> None:
         LOG.warning(

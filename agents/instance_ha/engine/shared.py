@@ -20,6 +20,7 @@ class Shared(Generic[Seen]):
         self._one = threading.Lock()
         self._begun = self._done = 0    # reads: their number, and that of the newest which succeeded
         self._seen: Seen
+        self._error: Exception | None = None
 
     def look(self) -> Seen:
         """Return what a read that began after this call has seen. Raises what `read` raises."""
@@ -27,6 +28,12 @@ class Shared(Generic[Seen]):
         with self._one:
             if self._done <= asked:
                 self._begun += 1
-                self._seen = self._read()
+                self._error = None
+                try:
+                    self._seen = self._read()
+                except Exception as error:
+                    self._error = error        # of all who had asked before: each on its own would wait as long again
                 self._done = self._begun
+            if self._error is not None:
+                raise self._error
             return self._seen
