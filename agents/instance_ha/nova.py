@@ -12,7 +12,7 @@ from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable, To
 from .events import pairs
 from .model import UNREADABLE, Action, Aggregate, Group, Migration, Server, Service, Step
 from .pace import Pace
-from .questions import Question, ask, ask_json, guarded
+from .questions import READ_TRIES, Question, ask, ask_json, guarded
 from .rows import (
     OddRow,
     Rows,
@@ -219,17 +219,37 @@ class Nova:
 
     def groups(self) -> list[Group]:
         """Every server group, of all projects."""
-        found: list[Any] = []
-        before: list[Any] = []
-        while True:
-            query = {"all_projects": "true", "limit": str(PAGE), "offset": str(len(found))}
-            rows = items(self._get("/os-server-groups", query), "server_groups")
-            if not rows:     # Nova's own limit of a page may be below ours, and it gives no link
+        for _ in range(READ_TRIES):
+            found = self._all_groups()
+            if found is not None:
                 return self._named("server groups", read_all(found, group_of_row))
-            if rows == before or len(found) > MOST_ROWS:
-                raise CloudUnreachable("GET /os-server-groups has no end: its pages do not lead on")
-            before = rows
+        raise CloudUnreachable("GET /os-server-groups has no end, or changes again and again: its "
+                               "pages do not lead on")
+
+    def _all_groups(self) -> list[Any] | None:
+        """Return the rows of all groups; None where the list has moved while it was read.
+
+        Nova counts them. A group that its user deletes would hide another one, on the next page: so
+        each page begins with the last row of the one before.
+        """
+        found: list[Any] = []
+        while len(found) < MOST_ROWS:
+            rows = self._group_page(max(len(found) - 1, 0))
+            if found:
+                if not rows or marker_of(rows[0]) != marker_of(found[-1]):
+                    return None
+                # Nova's own limit of a page may be below ours, even 1, and it gives no link.
+                rows = rows[1:] or self._group_page(len(found))
+                if rows and marker_of(rows[0]) == marker_of(found[-1]):
+                    return None
+            if not rows:
+                return found
             found += rows
+        return None
+
+    def _group_page(self, offset: int) -> list[Any]:
+        query = {"all_projects": "true", "limit": str(PAGE), "offset": str(offset)}
+        return list(items(self._get("/os-server-groups", query), "server_groups"))
 
     def pinned_zones(self, host: str) -> Mapping[str, str] | None:
         """The zone that each server of a host is pinned to, "" for none, by its id; None where Nova is too old to tell."""

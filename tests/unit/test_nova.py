@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -117,18 +118,34 @@ def test_groups_of_all_projects_page_by_page(fake: Fake, monkeypatch: pytest.Mon
     monkeypatch.setattr("instance_ha.nova.PAGE", 2)
     row = {"id": "g1", "name": "apart", "policy": "anti-affinity", "rules": {"max_server_per_host": 2}, "members": ["a1"],
            "project_id": "p", "user_id": "u"}
-    fake.says(200, {"server_groups": [row, {**row, "id": "g2", "rules": {}}]})
-    fake.says(200, {"server_groups": [{**row, "id": "g3", "policy": "affinity", "rules": {}, "members": []}]})
-    fake.says(200, {"server_groups": []})
+    second = {**row, "id": "g2", "rules": {}}
+    third = {**row, "id": "g3", "policy": "affinity", "rules": {}, "members": []}
+    for rows in ([row, second], [second, third], [third], []):
+        fake.says(200, {"server_groups": rows})
     assert [(group.id, group.policy, group.most) for group in fake.nova.groups()] == [
         ("g1", "anti-affinity", 2), ("g2", "anti-affinity", 1), ("g3", "affinity", 1)]
-    assert [path for _, path, _, _ in fake.asked] == [f"/os-server-groups?all_projects=true&limit=2&offset={n}" for n in (0, 2, 3)]
+    assert [path for _, path, _, _ in fake.asked] == [f"/os-server-groups?all_projects=true&limit=2&offset={n}" for n in (0, 1, 2, 3)]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_group_that_is_deleted_meanwhile_hides_no_other(fake: Fake, times: int) -> None:
+    """Nova counts groups: without the first one the page after two begins with the fourth."""
+    g1, g2, g3, g4 = ({"id": f"g{n}", "name": "x", "policy": "affinity", "rules": {}, "members": []}
+                      for n in range(1, 5))
+    for _ in range(times):
+        for rows in ([g1, g2], [g3, g4]):
+            fake.says(200, {"server_groups": rows})
+    for rows in ([g2, g3, g4], [g4], []) if times == 1 else ():
+        fake.says(200, {"server_groups": rows})
+    with pytest.raises(CloudUnreachable) if times == 3 else contextlib.nullcontext():
+        assert [one.id for one in fake.nova.groups()] == ["g2", "g3", "g4"]
 
 
 def test_pages_are_followed_where_nova_has_a_lower_limit_than_ours(fake: Fake) -> None:
     """[api]max_limit: of server groups Nova gives no link to the next page, of hypervisors it does."""
     group = {"id": "g1", "name": "apart", "policy": "affinity", "rules": {}, "members": ["a1"]}
-    for rows in ([group], [{**group, "id": "g2"}], []):
+    second = {**group, "id": "g2"}
+    for rows in ([group], [group], [second], [second], []):     # with a limit of 1
         fake.says(200, {"server_groups": rows})
     assert [one.id for one in fake.nova.groups()] == ["g1", "g2"]
     for number in (1, 2):

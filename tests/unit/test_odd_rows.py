@@ -92,6 +92,7 @@ def test_odd_aggregates_groups_and_hypervisors(fake: Fake) -> None:
     fake.says(200, {"aggregates": [None, {**good, "hosts": "cmp-1"}, {**good, "metadata": {"a": 1}}, good]})
     assert [one.name for one in fake.nova.aggregates()] == ["rack"]
     fake.says(200, {"server_groups": [7, {"id": "g", "members": "abc"}, {"id": "g1", "policy": "affinity"}]})
+    fake.says(200, {"server_groups": [{"id": "g1", "policy": "affinity"}]})
     fake.says(200, {"server_groups": []})
     assert [one.id for one in fake.nova.groups()] == ["g1"]
     fake.says(200, {"hypervisors": [None, {"id": "r"}, {"id": "r", "service": None}, {"id": "r1", "service": {"host": "cmp-1"}}]})
