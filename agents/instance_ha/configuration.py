@@ -178,11 +178,6 @@ class Configuration:
         """Return whether Pacemaker does not say which of several lists of levels it uses for a node."""
         return len(self.topologies_of(node)) > 1
 
-    def forced(self, devices: Iterable[str]) -> tuple[str, ...]:
-        """Return the word without which pcs refuses these devices in a level: it does not see that one of a template is a device."""
-        known = (self.resources.get(device) for device in devices)
-        return ("--force",) if any(one is not None and one.templated for one in known) else ()
-
     def agent_of(self, device: str) -> str:
         """Return the fence agent of a device, "" where there is no such device.
 

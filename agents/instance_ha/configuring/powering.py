@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from ..configuration import NAME, Configuration, Level, Resource
 from ..fence_agents import Effect, effect_of, proves
@@ -36,6 +36,12 @@ def is_for_others(device: Resource, node: str) -> bool:
     """Return whether a device says of itself that it fences other nodes, and not this one."""
     static = device.params.get("pcmk_host_check", "") in ("", "static-list")
     return static and has_list(device) and not names_node(device, node)
+
+
+def forced(has: Configuration, devices: Iterable[str]) -> tuple[str, ...]:
+    """Return the word without which pcs refuses these devices in a level: it does not see that one of a template is a device."""
+    known = (has.resources.get(device) for device in devices)
+    return ("--force",) if any(one is not None and one.templated for one in known) else ()
 
 
 def devices_of(has: Configuration, node: str, capable: Mapping[str, Collection[str]]) -> list[str]:

@@ -21,6 +21,7 @@ from .powering import (
     fault_of,
     fenced_as_computes,
     fencers_of,
+    forced,
     has_list,
     host_list,
     host_map,
@@ -237,9 +238,9 @@ class _Proposer:
                 after += wanted
         if hosts:
             others = [level for level in self.has.levels if level not in before]
-            forced = self.has.forced(device for level in after for device in level.devices)
+            words = forced(self.has, (device for level in after for device in level.devices))
             yield Step(f"{', '.join(hosts)}: the power device first, then fence_nova, which cuts no power",
-                       SetLevels(before, after, others, forced))
+                       SetLevels(before, after, others, words))
 
     def _properties(self) -> Iterable[Step]:
         have = self.has.properties

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..configuration import ATTRIBUTE, NAME, PATTERN, Configuration, Level, Resource
 from ..configuring.changes import SetProperties
-from ..configuring.powering import best_levels, host_list, host_map, names_node
+from ..configuring.powering import best_levels, forced, host_list, host_map, names_node
 from ..engine.naming import crossed_with
 from ..fence_agents import Effect, effect_of, level_fault, proves
 from ..model import RECORDERS
@@ -128,7 +128,7 @@ def _replace(scene: Scene, node: str, wanted: Mapping[str, Levels]) -> Mend:
     meanwhile stays."""
     before = best_levels(scene.has, node)
     indexes = [level.index for level in before] or [1]
-    adds = [" ".join((f"stonith level add {index} {node}", *devices, *scene.has.forced(devices)))
+    adds = [" ".join((f"stonith level add {index} {node}", *devices, *forced(scene.has, devices)))
             for index, devices in zip(indexes, wanted[node])]
     deletes = [f"stonith level delete {level.index} target {node}" for level in before if (level.kind, level.target) == (NAME, node)]
     if not deletes:
@@ -197,7 +197,7 @@ def _level_of(scene: Scene, node: str, levels: Sequence[Level]) -> Mend:
     own = _covering(scene, node)
     if len(own) != 1 or levels[0].kind == NAME:
         return to_do(f"give {node} a level with devices that fence it; see: pcs stonith level")
-    line = " ".join((f"pcs stonith level add 1 {node} {own[0]}", *scene.has.forced(own)))
+    line = " ".join((f"pcs stonith level add 1 {node} {own[0]}", *forced(scene.has, own)))
     return Mend((line,), (_topology(scene, {node: ((own[0],),)}),))
 
 
