@@ -166,8 +166,8 @@ class Configuration:
         if level.kind == PATTERN:
             return matches(level.target, node) is True
         if level.kind == ATTRIBUTE:
-            known = self.nodes.get(node)
-            return known is not None and tuple(level.target.split("=", 1)) in known.marks
+            marks = self.nodes[node].marks if node in self.nodes else frozenset()
+            return tuple(level.target.split("=", 1)) in marks
         return level.target.lower() == node.lower()
 
     def levels_of(self, node: str) -> tuple[Level, ...]:
@@ -217,8 +217,7 @@ def read(root: Any) -> Configuration:
 
 
 def _children(element: Any, name: str) -> list[Any]:
-    found: list[Any] = element.findall(name)
-    return found
+    return list(element.findall(name))
 
 
 def _nodes(root: Any, configuration: Any, sets: Sets, resources: Mapping[str, Resource]) -> dict[str, Node]:
@@ -391,10 +390,7 @@ class _Locations:
                         element.get("resource-discovery") == "exclusive", element.get("id") or "")
 
     def _meant(self, names: Iterable[str]) -> Iterator[str]:
-        """Yield the resources that names stand for, which may be those of templates or tags.
-
-        Pacemaker goes no further than the first that is not there.
-        """
+        """Yield what names stand for, also templates and tags, up to the first that is missing."""
         for name in names:
             for one in [name] if name in self.known else self.several.get(name, [name]):
                 if one not in self.known:
