@@ -8,6 +8,7 @@ import pytest
 from instance_ha import configuration
 from instance_ha.cib import read_cib
 from instance_ha.configuration import Level
+from instance_ha.configuring.banned import is_banned
 from instance_ha.configuring.changes import SetLevels
 from instance_ha.configuring.provisioning import Wish, propose
 from instance_ha.engine.proof import level_fault
@@ -91,3 +92,26 @@ def test_levels_of_which_pacemaker_may_take_either(monkeypatch: pytest.MonkeyPat
         steps = [step.change for step in propose(has, Wish(("cmp-1", "cmp-2"))).steps]
         assert [one.after for one in steps if isinstance(one, SetLevels)] == (
             [[Level(1, ("fence-cmp-2", "fence-nova"), "cmp-2")]] if cure else [])
+
+
+def test_a_property_in_the_set_of_our_history_counts() -> None:
+    """pcs writes into the first set that is there; our own words in it are no properties."""
+    usual = '<nvpair id="cib-bootstrap-options-stonith-enabled" name="stonith-enabled" value="true"/>'
+    history = ('<cluster_property_set id="instance-ha-history"><nvpair id="h1" name="instance-ha-1" '
+               'value="x"/><nvpair id="h2" name="stonith-enabled" value="false"/>'
+               "</cluster_property_set></crm_config>")
+    has = configuration.read(tree(changed(WELL, (usual, ""), ("</crm_config>", history))))
+    assert not has.properties.is_true("fencing-enabled")
+    assert "instance-ha-1" not in has.properties.given
+
+
+def test_a_node_attribute_by_the_time_of_day_is_not_known() -> None:
+    """A constraint that goes by it keeps nothing off for certain."""
+    role = '<nvpair id="nodes-cmp-2-osprole" name="osprole" value="compute"/>'
+    night = ('<rule id="n" score="0"><date_expression id="d" operation="gt" start="2001-01-01"/>'
+             "</rule>")
+    has = configuration.read(tree(changed(WELL, (role, night + role))))
+    worker, compute = has.resources["nova-evacuate"], has.resources["nova-compute"]
+    assert is_banned(has, worker, has.nodes["cmp-1"])
+    assert not is_banned(has, worker, has.nodes["cmp-2"])
+    assert not is_banned(has, compute, has.nodes["cmp-2"])
