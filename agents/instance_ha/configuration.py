@@ -190,8 +190,7 @@ class Configuration:
 
     @property
     def has_watchdog(self) -> bool:
-        """Return whether Pacemaker has a watchdog device of its own. A negative time, such as -1, is
-        SBD's own doubled."""
+        """Return whether Pacemaker has a watchdog device. A negative time is SBD's own doubled."""
         text = self.properties.value(FENCING_WATCHDOG_TIMEOUT)
         return bool(text) and seconds(text) != 0
 
@@ -292,8 +291,7 @@ class _Resources:
             usual[action] = given.values
             unsure |= {f"op {action} {name}" for name in given.unsure if name not in operations.get(action, {})}
         return Resource(primitive.get("id"), ":".join(filter(None, agent)), params.values, meta.values, operations,
-                        tuple(one.get("id") for one in around), usual, frozenset(params.unsure | meta.unsure | unsure), own,
-                        template is not None)
+                        tuple(one.get("id") for one in around), usual, frozenset(params.unsure | meta.unsure | unsure), own, template is not None)
 
     def _operations(self, primitive: Any, template: Any) -> tuple[dict[str, Mapping[str, str]], set[str]]:
         """Return the options of each action, and those that a rule may give."""
