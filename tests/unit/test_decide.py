@@ -574,6 +574,17 @@ def test_a_server_in_error_is_reset_only_if_its_guest_runs(fake: Fake) -> None:
     assert [next(iter(body)) for method, _, body, _ in fake.asked if method == "POST"] == ["os-resetState"]
 
 
+def test_a_try_for_which_there_was_no_room_uses_up_none_of_the_few() -> None:
+    """A host away for days without room: when there is room, a failure is the first one."""
+    missing = tuple(row(number, "error", None) for number in range(1, 31))
+    for more, wanted in (((row(31, "failed"),), EVACUATE),
+                         (tuple(row(number, "failed") for number in range(31, 36)), LEFT)):
+        turns, failed = Turns(), server(host="cmp-1", task_state=None, vm_state="error")
+        turns(failed, rows=missing + more)
+        found = turns(failed, rows=missing + more, now=5000.0)
+        assert found.action == wanted and ("failed 5 times" in found.reason) is (wanted == LEFT)
+
+
 SUSPECT, CLEAN = Stage.SUSPECT, Stage.CLEAN
 IN_ERROR = server(vm_state="error", fault="its fault", locked=True, locked_reason=CLAIM.text())
 

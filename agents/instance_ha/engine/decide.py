@@ -209,8 +209,9 @@ def _try(seen: Seen) -> Decision:
         return _left(seen, f"{why}; its guest may be on {' or '.join(sorted(seen.suspects))}: look there", final=True, person=True)
     if seen.suspects:
         why += f"{'; ' if why else ''}its guest may be on {min(seen.suspects)}, so that it may only go there"
-    if ends and not no_room and not died and len(ends) >= policy.max_attempts:
-        return _left(seen, f"failed {len(ends)} times: {why}", final=True)
+    began = sum(1 for one in ends if one.destination)     # one for which there was no room uses up none of the few
+    if ends and not no_room and not died and began >= policy.max_attempts:
+        return _left(seen, f"failed {began} times: {why}", final=True)
     if memory.refusals >= policy.max_attempts and not memory.short:
         return _left(seen, why, final=True)
     if not seen.scene.starts:
