@@ -1,0 +1,213 @@
+"""The commands: exit codes that are not true, signals in the middle, and success where nobody knows."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from instance_ha import cluster as door
+from instance_ha.cli import assurance, common, evacuate, main, maintenance
+from instance_ha.process import Outcome
+
+from tests.unit.little_cloud import PASSWORD, LittleCloud
+from tests.unit.test_by_hand import Machine
+
+Said = pytest.CaptureFixture[str]
+CIB = """<cib have-quorum="{quorum}"><configuration><resources><primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>
+<primitive id="cmp-2" class="ocf" type="remote" provider="pacemaker"/></resources><nodes>{nodes}</nodes></configuration><status>
+<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="{online}" node_fenced="0"/>
+<node_state remote_node="true" id="cmp-2" uname="cmp-2" in_ccm="true" node_fenced="0"/></status></cib>"""
+NODE = ('<node type="remote" id="{0}" uname="{0}"><instance_attributes id="nodes-{0}"><nvpair id="nodes-{0}-evacuate" '
+        'name="evacuate" value="{1}"/></instance_attributes></node>')
+HELD = {"cmp-1": "confirmed;id=a1", "cmp-2": "confirmed;id=b2"}
+
+
+class Pacemaker:
+    """Its tools on a CIB with records, which are changed as cibadmin changes them. `refuses` are tools that fail."""
+
+    def __init__(self, **records: str) -> None:
+        self.records = {name.replace("_", "-"): text for name, text in records.items()}
+        self.quorum, self.online, self.refuses, self.changes = "1", "false", set[str](), list[str]()
+        self.before = lambda: None      # called before each change of a record
+
+    def text(self) -> str:
+        nodes = "".join(NODE.format(name, text) for name, text in self.records.items())
+        return CIB.format(quorum=self.quorum, online=self.online, nodes=nodes)
+
+    def __call__(self, argv: list[str], timeout: float) -> Outcome:
+        if argv[0] in self.refuses:
+            return Outcome(102, "", "Could not connect to controller: Transport endpoint is not connected")
+        if argv[:2] == ["cibadmin", "--query"]:
+            text = self.text()
+            return Outcome(0, text[text.index("<nodes>"):text.index("</nodes>") + 8] if "--scope" in argv else text, "")
+        if argv[0] == "crm_mon":
+            return Outcome(0, "<pacemaker-result/>", "")
+        self.changes.append(" ".join(argv))
+        if argv[:2] == ["cibadmin", "--modify"]:
+            self.before()
+            node, old = re.findall(r"@uname='([^']*)'|@value='([^']*)'", argv[-1])
+            if self.records.get(node[0]) != old[1]:
+                return Outcome(105, "", "No such device or address")
+            found = re.search('value="([^"]*)"', argv[argv.index("--xml-text") + 1])
+            assert found
+            self.records[node[0]] = found.group(1)
+        return Outcome(0, "", "")
+
+
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> Pacemaker:
+    one = Pacemaker()
+    monkeypatch.setattr(common, "run", one)
+    monkeypatch.setattr(door, "run", one)
+    monkeypatch.setattr("shutil.which", lambda name, path: f"/usr/sbin/{name}")
+    return one
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleCloud]:
+    one = LittleCloud()
+    for name, value in {"AUTH_URL": f"{one.url}/v3", "USERNAME": "instance-ha", "PASSWORD": PASSWORD, "PROJECT_NAME": "service"}.items():
+        monkeypatch.setenv(f"OS_{name}", value)
+    monkeypatch.setattr(maintenance, "LOOK", 0.01)
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+# release, dismiss
+
+
+def test_release_goes_on_where_the_worker_changes_a_record_meanwhile(tools: Pacemaker, capsys: Said) -> None:
+    """As it does with each server that has arrived. What is held stays held, and nobody said that it is."""
+    tools.records = dict(HELD)
+
+    def worker() -> None:
+        tools.records["cmp-2"] = "confirmed;id=b2;left=1"
+        tools.before = lambda: None
+
+    tools.before = worker
+    assert main(["release"]) == 0, capsys.readouterr()
+    assert all("released=1" in text for text in tools.records.values())
+
+
+def test_release_says_not_that_nothing_was_tried_where_something_is_done(tools: Pacemaker, capsys: Said) -> None:
+    tools.records = dict(HELD)
+    count = iter(range(100))
+    tools.before = lambda: tools.records.update({"cmp-2": f"confirmed;id=b2;left={next(count)}"})
+    code = main(["release"])
+    assert "cmp-1: released" in capsys.readouterr().out and code == 1
+
+
+@pytest.mark.parametrize("argv", [["release"], ["dismiss", "cmp-1"]], ids=str)
+def test_a_part_without_quorum_says_not_that_it_has_done_it(tools: Pacemaker, capsys: Said, argv: list[str]) -> None:
+    """What is written there the other part does not see, which is where the worker is."""
+    tools.records, tools.quorum = dict(HELD), "0"
+    assert main(argv) == 2 and not tools.changes and "quorum" in capsys.readouterr().err
+
+
+# maintenance
+
+
+def test_maintenance_says_not_that_nothing_was_tried_when_the_host_is_disabled(tools: Pacemaker, cloud: LittleCloud, capsys: Said) -> None:
+    tools.online, tools.refuses = "true", {"crm_resource"}
+    assert main(["maintenance", "on", "cmp-1"]) == 1
+    assert cloud.service("cmp-1")["status"] == "disabled"
+
+
+def test_maintenance_says_not_that_a_host_is_out_of_service_of_which_nova_tells_nothing(
+    tools: Pacemaker, cloud: LittleCloud, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    """Its nova-compute is a unit of its own, and runs; then the database of its cell goes away."""
+    real = cloud.answer
+
+    def answer(method: str, path: str, body: object, request: str) -> tuple[int, object]:
+        service = cloud.service("cmp-1")
+        if service.get("status") == "disabled" and method == "GET" and path == "/os-services":
+            service.clear()
+            service.update(binary="nova-compute", host="cmp-1", status="UNKNOWN")
+        return real(method, path, body, request)
+
+    monkeypatch.setattr(cloud, "answer", answer)
+    code = main(["maintenance", "on", "cmp-1", "--timeout", "0.3"])
+    said = capsys.readouterr()
+    assert code == 1 and "out of service" not in said.out
+
+
+def test_maintenance_is_not_begun_by_a_part_without_quorum(tools: Pacemaker, cloud: LittleCloud) -> None:
+    tools.quorum, tools.online = "0", "true"
+    assert main(["maintenance", "on", "cmp-1", "--timeout", "0.3"]) == 2
+    assert cloud.service("cmp-1")["status"] == "enabled" and not tools.changes
+
+
+# by hand
+
+
+@pytest.fixture
+def dead(cloud: LittleCloud, monkeypatch: pytest.MonkeyPatch) -> LittleCloud:
+    machine = Machine()
+    monkeypatch.setattr(common, "run", machine)
+    monkeypatch.setattr(door, "run", machine)
+    monkeypatch.setattr("shutil.which", lambda name, path: f"/usr/sbin/{name}")
+    monkeypatch.setattr(assurance, "WATCH", 0.0)
+    monkeypatch.setattr(evacuate, "POLL", 0.01)
+    cloud.service("cmp-1").update(host="nova-a", state="down")
+    cloud.boot("s1", "web", "nova-a")
+    return cloud
+
+
+def test_without_pyyaml_nothing_is_evacuated_and_then_called_not_tried(
+    dead: LittleCloud, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    code = main(["host-evacuate", "nova-a", "--host-is-off", "--timeout", "0.3", "-f", "yaml"])
+    tried = [line for line in dead.asked if line.startswith("PUT") or line.endswith("/action")]
+    assert (code, tried) == (2, []) or code == 1, f"exit code {code}, and {tried}"
+
+
+def test_a_password_that_is_no_text_is_one_sentence(dead: LittleCloud, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"s\xe9cret\n"), encoding="utf-8"))
+    assert main(["host-evacuate", "nova-a", "--host-is-off", "--password", "-"]) == 2
+    assert "password" in capsys.readouterr().err and not dead.migrations
+
+
+def test_a_host_is_not_evacuated_to_itself(dead: LittleCloud, capsys: Said) -> None:
+    """Nova has not noticed yet that it is dead."""
+    dead.service("nova-a").update(state="up")
+    assert main(["host-evacuate", "nova-a", "--host-is-off", "--target", "nova-a", "--timeout", "0.3"]) == 2
+    assert not dead.service("nova-a")["forced_down"] and not dead.servers["s1"]["locked"]
+
+
+def test_a_server_may_be_called_detail(dead: LittleCloud, capsys: Said) -> None:
+    """GET /servers/detail is Nova's list."""
+    dead.boot("s2", "detail", "nova-a")
+    main(["evacuate", "detail", "--host-is-off", "--timeout", "0.3"])
+    assert "is that Nova's address?" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP], ids=str)
+def test_a_signal_gives_back_what_was_not_sent(cloud: LittleCloud, how: signal.Signals) -> None:
+    """As Ctrl-C does: of a terminal that is closed, or of timeout(1). Else its owner finds the server locked, by nobody."""
+    cloud.service("cmp-1").update(state="down")
+    cloud.boot("s1", "web", "cmp-1")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", "import sys; from instance_ha.cli import main; sys.exit(main())", "host-evacuate", "cmp-1",
+            "--host-is-off", "--without-cluster"]
+    one = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        end = time.monotonic() + 30
+        while not cloud.servers["s1"]["locked"]:
+            assert time.monotonic() < end and one.poll() is None, one.communicate()
+            time.sleep(0.01)
+        one.send_signal(how)
+        out, err = one.communicate(timeout=30)
+    finally:
+        one.kill()
+    assert not cloud.migrations, "sent already: the test came too late"
+    assert not cloud.servers["s1"]["locked"] and one.returncode == 1, (one.returncode, out, err)
