@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from instance_ha import cluster as door
-from instance_ha import credentials, params
+from instance_ha import credentials, params, process
 from instance_ha.cib import parse_cib, read_cib
 from instance_ha.fence import Agent
 
@@ -115,3 +116,11 @@ def test_what_crm_attribute_itself_writes_there_is_seen(tmp_path: Path, entries:
     subprocess.run(argv, env={"PATH": PATH, "CIB_file": str(path)}, check=True, timeout=30)
     assert "fenced;id=3f9c" in path.read_text()
     assert set(read_cib(parse_cib(path.read_text()), "evacuate").records) == {"cmp-1"}
+
+
+def test_a_child_that_no_signal_ends_does_not_hold_off_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It hangs in the kernel, at the disk that its clouds.yaml is on. The fencing's timeout would end `off` then, and fail it."""
+    monkeypatch.setattr(os, "kill", lambda pid, how: None)
+    began = time.monotonic()
+    assert not process.within(0.1, lambda: time.sleep(8))
+    assert time.monotonic() - began < 4
