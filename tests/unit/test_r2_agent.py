@@ -172,3 +172,19 @@ sys.exit(9)
     own.pidfile.write_text(f"{os.getpid()} {start_time(os.getpid())}")
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
     assert done.returncode == 0
+
+
+def test_a_probe_finds_a_worker_whose_pid_file_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else Pacemaker starts a second one on another node: of a damaged file the probe does so already."""
+    monkeypatch.setenv("HA_RSCTMP", str(tmp_path))
+    (tmp_path / "instance_ha.service").write_text("while :; do sleep 1; done\n")
+    argv = ["/bin/sh", "-m", "instance_ha.service", "x"]
+    environment = {"PATH": "/usr/bin:/bin", "HA_RSCTMP": str(tmp_path)}
+    one = subprocess.Popen(argv, env=environment, cwd=tmp_path, start_new_session=True)
+    try:
+        time.sleep(0.2)
+        code = ocf.main(["NovaEvacuate", "monitor"], {"OCF_RESOURCE_INSTANCE": "x", "OCF_RESKEY_CRM_meta_interval": "0"})
+        assert code != ocf.NOT_RUNNING or start_time(one.pid) is None
+    finally:
+        one.kill()
+        one.wait()

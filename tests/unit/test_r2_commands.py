@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from instance_ha import cluster as door
@@ -211,3 +212,57 @@ def test_a_signal_gives_back_what_was_not_sent(cloud: LittleCloud, how: signal.S
         one.kill()
     assert not cloud.migrations, "sent already: the test came too late"
     assert not cloud.servers["s1"]["locked"] and one.returncode == 1, (one.returncode, out, err)
+
+
+def test_an_interruption_of_the_first_claim_gives_it_back(dead: LittleCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while Nova locks the server."""
+    real = dead.answer
+
+    def answer(method: str, path: str, body: object, request: str) -> tuple[int, object]:
+        done = real(method, path, body, request)
+        if isinstance(body, dict) and "lock" in body:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        return done
+
+    monkeypatch.setattr(dead, "answer", answer)
+    assert main(["host-evacuate", "nova-a", "--host-is-off", "--timeout", "5"]) == 1
+    assert not dead.migrations and not dead.servers["s1"]["locked"]
+
+
+@pytest.mark.parametrize("name", ["web+1", "web (old)", "web[1]", "web(1", "a.b"], ids=str)
+def test_a_server_is_found_by_its_name_whatever_is_in_it(dead: LittleCloud, monkeypatch: pytest.MonkeyPatch, capsys: Said, name: str) -> None:
+    """Nova takes what is asked for as a regular expression (its schema's format is regex, MySQL's operator REGEXP)."""
+    dead.boot("s2", name, "nova-a")
+    real = dead.answer
+
+    def answer(method: str, path: str, body: object, request: str) -> tuple[int, object]:
+        code, said = real(method, path, body, request)
+        wanted = parse_qs(urlsplit(path).query).get("name")
+        if wanted:
+            try:
+                found = re.compile(wanted[0], re.IGNORECASE)
+            except re.error:
+                return 400, {"badRequest": {"code": 400, "message": f"Invalid input for query parameters name. Value: {wanted[0]}. "
+                                            f"'{wanted[0]}' is not a 'regex'"}}
+            said = {"servers": [one for one in dead.servers.values() if found.search(one["name"])]}
+        return code, said
+
+    monkeypatch.setattr(dead, "answer", answer)
+    main(["evacuate", name, "--host-is-off", "--timeout", "0.2"])
+    assert f"| s2     | {name}" in capsys.readouterr().out
+
+
+def test_dismiss_says_not_that_nothing_was_tried_when_it_is_done(tools: Pacemaker, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    """The second of its two changes fails."""
+    tools.records = dict(HELD)
+
+    def run(argv: list[str], timeout: float) -> Outcome:
+        if argv[:2] == ["cibadmin", "--delete"]:
+            return Outcome(102, "", "Transport endpoint is not connected")
+        if argv[0] == "crm_attribute":
+            tools.records["cmp-1"] = argv[-1]
+        return tools(argv, timeout)
+
+    monkeypatch.setattr(door, "run", run)
+    assert main(["dismiss", "cmp-1"]) != 2 and tools.records["cmp-1"] == "no"
