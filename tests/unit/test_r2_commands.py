@@ -266,3 +266,20 @@ def test_dismiss_says_not_that_nothing_was_tried_when_it_is_done(tools: Pacemake
 
     monkeypatch.setattr(door, "run", run)
     assert main(["dismiss", "cmp-1"]) != 2 and tools.records["cmp-1"] == "no"
+
+
+@pytest.mark.parametrize("what", ["on", "off"])
+@pytest.mark.parametrize("host", ["cmp-1", "cmp-2"])
+def test_maintenance_does_not_take_the_node_of_another_host(
+    tools: Pacemaker, cloud: LittleCloud, monkeypatch: pytest.MonkeyPatch, capsys: Said, host: str, what: str
+) -> None:
+    """pcmk_host_map gives cmp-1 the host of cmp-2 too. Its servers would run on, unprotected, and it be switched off."""
+    crossed = ('<primitive id="fence-nova" class="stonith" type="fence_nova"><instance_attributes id="f">'
+               '<nvpair id="m" name="pcmk_host_map" value="cmp-1:cmp-2"/></instance_attributes></primitive></resources>')
+    tools.online = "true"
+    real = tools.text
+    monkeypatch.setattr(tools, "text", lambda: real().replace("</resources>", crossed))
+    cloud.boot("s1", "web", "cmp-1")
+    assert main(["maintenance", what, host, "--timeout", "0.1"]) == 2
+    assert not tools.changes and cloud.service("cmp-2")["status"] == "enabled"
+    assert "correct" in capsys.readouterr().err
