@@ -280,6 +280,7 @@ def test_maintenance_does_not_take_the_node_of_another_host(
     real = tools.text
     monkeypatch.setattr(tools, "text", lambda: real().replace("</resources>", crossed))
     cloud.boot("s1", "web", "cmp-1")
-    assert main(["maintenance", what, host, "--timeout", "0.1"]) == 2
+    code = main(["maintenance", what, host, "--timeout", "0.1"])
+    assert code == 2, tools.changes
     assert not tools.changes and cloud.service("cmp-2")["status"] == "enabled"
     assert "correct" in capsys.readouterr().err
