@@ -15,9 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from instance_ha import cluster as door
 from instance_ha.cli import assurance, common, evacuate, main, maintenance
+from instance_ha.engine import evacuation
 from instance_ha.process import Outcome
 
-from tests.unit.little_cloud import PASSWORD, LittleCloud
+from tests.unit.little_cloud import PASSWORD, LittleCloud, stamp
 from tests.unit.test_by_hand import Machine
 
 Said = pytest.CaptureFixture[str]
@@ -48,7 +49,7 @@ class Pacemaker:
         if argv[:2] == ["cibadmin", "--query"]:
             text = self.text()
             return Outcome(0, text[text.index("<nodes>"):text.index("</nodes>") + 8] if "--scope" in argv else text, "")
-        if argv[0] == "crm_mon":
+        if argv[0] in ("crm_mon", "stonith_admin"):
             return Outcome(0, "<pacemaker-result/>", "")
         self.changes.append(" ".join(argv))
         if argv[:2] == ["cibadmin", "--modify"]:
@@ -284,3 +285,29 @@ def test_maintenance_does_not_take_the_node_of_another_host(
     assert code == 2, tools.changes
     assert not tools.changes and cloud.service("cmp-2")["status"] == "enabled"
     assert "correct" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["host-evacuate", "cmp-1.b.example.com"], ["evacuate", "s2"]], ids=str)
+def test_what_is_proven_of_a_node_is_not_proven_of_a_living_namesake_of_its_host(
+    tools: Pacemaker, cloud: LittleCloud, monkeypatch: pytest.MonkeyPatch, capsys: Said, argv: list[str]
+) -> None:
+    """Nova has cmp-1.a, which is the node cmp-1 and was fenced, and cmp-1.b of another site, which is up and runs its servers."""
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.setattr(evacuate, "POLL", 0.01)
+    monkeypatch.setattr(evacuation, "TAKEOVER", 0.0)     # it reports more rarely than that
+    dead = cloud.service("cmp-1")
+    dead.update(host="cmp-1.a.example.com", state="down", forced_down=True, status="disabled",
+                disabled_reason="instance-ha: fenced by Pacemaker (a1)", updated_at=stamp(-300))
+    cloud.services.append({**cloud.service("cmp-2"), "id": "s-b", "host": "cmp-1.b.example.com", "updated_at": stamp(-1)})
+    cloud.boot("s1", "web", "cmp-1.a.example.com")
+    cloud.boot("s2", "db", "cmp-1.b.example.com")
+    tools.records = {"cmp-1": "confirmed;id=a1;proof=node_fenced:5;baseline=0;host=cmp-1.a.example.com"}
+    real = tools.text
+    monkeypatch.setattr(tools, "text", lambda: real().replace('in_ccm="false" node_fenced="0"', 'in_ccm="false" node_fenced="5"'))
+    for host in ("cmp-1", None):     # the record names its host, or does not tell yet
+        if host is None:
+            tools.records = {"cmp-1": "fenced;id=a1"}
+        code = main([*argv, "--timeout", "1"])
+        assert not cloud.migrations, f"a living host's server is evacuated, exit code {code}"
+        assert code == 2, capsys.readouterr()
+        assert not cloud.service("cmp-1.b.example.com")["forced_down"] and not cloud.servers["s2"]["locked"]
