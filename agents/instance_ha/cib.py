@@ -64,12 +64,17 @@ def read_cib(root: Any, attribute: str, resource: str = "") -> ClusterView:
 
 def _written(root: Any) -> dict[str, dict[str, str]]:
     """Return the permanent attributes of each node as they are written, of several the last, whatever
-    is configured besides: a record counts also where its node is gone."""
+    is configured besides: a record counts also where its node is gone.
+
+    Of two entries of one node, as of a full member that was made a remote node, the first counts:
+    crm_attribute writes there.
+    """
     found: dict[str, dict[str, str]] = {}
     for element in root.iterfind("configuration/nodes/node"):
         pairs = element.iterfind("instance_attributes/nvpair")
         given = {pair.get("name") or "": pair.get("value") or "" for pair in pairs}
-        found[element.get("uname") or element.get("id") or ""] = given
+        name = element.get("uname") or element.get("id") or ""
+        found[name] = {**given, **found.get(name, {})}
     return found
 
 

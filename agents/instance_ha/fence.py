@@ -13,7 +13,7 @@ from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
 from .engine.naming import crossed_with, doubles_of, host_of, is_listed, is_ours
-from .errors import CloudError, ConfigurationError, InstanceHaError
+from .errors import CellAway, CloudError, ConfigurationError, InstanceHaError
 from .logs import clean_handlers
 from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, ClusterView, Record, Service
 from .process import within
@@ -84,6 +84,10 @@ def _text(value: Any) -> str:
     return "1" if value in ("", None) else str(value)
 
 
+def _status(service: Service) -> str:
+    return "UNKNOWN" if not service.known else "ON" if service.up and not service.forced_down else "OFF"
+
+
 class Agent:
     """The actions of fence_nova on one plug. `values` are resolved parameters."""
 
@@ -100,7 +104,7 @@ class Agent:
         other = crossed_with(view, node, self.plug or node)
         if other:
             raise ConfigurationError(f"{node} is not recorded: {self.plug} is the host of {other}, which is another node; correct pcmk_host_map")
-        if not is_listed(self.values["protect_hosts"].replace(",", " ").split(), node, self.plug):
+        if not self._is_protected(node):
             logging.warning("%s is not recorded: protect_hosts does not name it", node)
             return OK
         seen = [e.completed for e in self.cluster.history(node) if e.action in proof.OFF_ACTIONS and e.completed]
@@ -118,9 +122,22 @@ class Agent:
         if params.boolean(self.values["record_only"]) or self.values["quick_evacuate_level"] == NOVA_NOTICES:
             return OK
         limit = float(self.values["nova_timeout"])
-        if not within(limit, lambda: self._mark_down(record)):
+        try:
+            late = not within(limit, lambda: self._mark_down(record))
+        except OSError as error:      # no room for another process
+            logging.warning(LEFT, node, error.strerror)
+            return OK
+        if late:
             logging.warning(LEFT, node, f"Nova took longer than {limit:g} s (nova_timeout)")
         return OK
+
+    def _is_protected(self, node: str) -> bool:
+        """Whether protect_hosts may name it. Nova's domain is known for certain to the worker only, which has the last word:
+        of a short name the domain of a pattern does not count here."""
+        wanted = self.values["protect_hosts"].replace(",", " ").split()
+        if "." not in node and "." not in self.plug:
+            wanted += [pattern.partition(".")[0] for pattern in wanted]
+        return is_listed(wanted, node, self.plug)
 
     def _mark_down(self, record: Record) -> None:
         try:
@@ -152,6 +169,8 @@ class Agent:
     def status(self) -> int:
         """0 when Nova has the service up and enabled, 2 when it is down, 1 when Nova cannot be asked."""
         service = self._service(self._services(), self.plug or self.nodename)
+        if not service.known:
+            raise CellAway(service.host)
         off = service.forced_down or not service.up
         print(f"Status: {'OFF' if off else 'ON'}")
         return OFF if off else OK
@@ -167,7 +186,7 @@ class Agent:
 
     def print_list_status(self) -> int:
         """Print the compute hosts and whether they are on."""
-        return self._print(lambda s: f"{s.host}{self.separator}{self.separator}{'ON' if s.up and not s.forced_down else 'OFF'}")
+        return self._print(lambda s: f"{s.host}{self.separator}{self.separator}{_status(s)}")
 
     def validate(self) -> int:
         """Whether the parameters are complete; nothing is contacted."""

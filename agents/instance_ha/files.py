@@ -13,7 +13,7 @@ from typing import IO
 
 from .errors import HostError
 
-PROBE = 4096      # bytes, more than what a heartbeat takes
+PROBE = 4096      # bytes
 MOST = 1 << 20    # bytes of a file that a person writes
 
 
@@ -68,11 +68,11 @@ def check_folder(path: Path) -> None:
         raise HostError(f"{path} may be written to by others than root, who could stop or forge the worker: chown root {path}; chmod 755 {path}")
 
 
-def why_unwritable(folder: Path) -> str:
-    """Return why nothing can be written to a folder, "" where it can: a full disk, or one that is read-only."""
+def why_unwritable(folder: Path, room: int = PROBE) -> str:
+    """Return why as many bytes cannot be written to a folder, "" where they can: a full disk, or one that is read-only."""
     probe = folder / f".instance-ha-{os.getpid()}.probe"
     try:
-        write_whole(probe, " " * PROBE, 0o600)
+        write_whole(probe, " " * max(PROBE, room), 0o600)
     except OSError as error:
         return error.strerror or type(error).__name__
     with contextlib.suppress(OSError):

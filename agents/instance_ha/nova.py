@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -114,7 +115,8 @@ class Nova:
 
     def find_server(self, name: str) -> list[Server]:
         """Servers with exactly this name, of all projects."""
-        return self._servers("servers of that name", {"name": name}, lambda server: server.name == name)
+        # Nova takes it for a regular expression.
+        return self._servers("servers of that name", {"name": re.escape(name)}, lambda server: server.name == name)
 
     def _servers(self, what: str, query: Mapping[str, str], wanted: Callable[[Server], bool]) -> Rows[Server]:
         rows = self._pages("servers", "/servers/detail", {"all_tenants": "1", **query})

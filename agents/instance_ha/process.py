@@ -157,7 +157,9 @@ def within(seconds: float, work: Callable[[], None]) -> bool:
             return True
         time.sleep(CHILD_PAUSE)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    limit = time.monotonic() + KILL_GRACE      # one that hangs in the kernel does not end
+    while not os.waitpid(child, os.WNOHANG)[0] and time.monotonic() < limit:
+        time.sleep(CHILD_PAUSE)
     return False
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import HostError, InstanceHaError
 from .files import check_folder, open_log, why_unwritable, write_whole
-from .logs import CLEAN, Lines
+from .logs import CLEAN, Lines, syslog
 from .process import end_started_by, mark_of, spawn_detached, start_time, state_of
 from .text import printable
 from .trail import TRAIL
@@ -87,7 +87,7 @@ class Service:
             words = json.loads(self.health.read_text())
             age = time.clock_gettime(time.CLOCK_BOOTTIME) - float(words["beat"])
             limit = float(words["limit"])
-            if age > limit and (why := why_unwritable(self.health.parent)):
+            if age > limit and (why := why_unwritable(self.health.parent, 2 * self.health.stat().st_size)):
                 # Its heartbeat cannot be seen, which is no sign that there is none: recovery needs no disk, and goes on.
                 return Status(True, pid, 0.0, words["sentence"], {"state-folder": f"{self.health.parent} cannot be written to: {why}; "
                               "the worker goes on, and whether it is stuck cannot be seen"}, limit)
@@ -133,7 +133,10 @@ class Service:
                 self.write_settings(values)
             except OSError as error:
                 raise HostError(f"{self.settings} cannot be written: {error.strerror}") from None
-            os.kill(status.pid, signal.SIGHUP)
+            try:
+                os.kill(status.pid, signal.SIGHUP)
+            except ProcessLookupError:
+                raise HostError("the worker has died; its log says why") from None
 
     def stop(self, budget: float) -> str:
         """End the worker and what its hook has started, KILL at last, and remove what they left.
@@ -222,10 +225,11 @@ def log_to_syslog(ident: str, level: str, path: Path | None = None, usual: Path 
     root = logging.getLogger()
     root.handlers.clear()
     root.setLevel(level.upper())
+    logging.raiseExceptions = False    # a traceback for each line of a log that cannot be written would fill /run
     logging.getLogger("keystoneauth").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # its pool being full is no news
     own = _file(path)
-    handler = own or _syslog() or _file(usual) or logging.NullHandler()
+    handler = own or syslog() or _file(usual) or logging.NullHandler()
     date = "%(asctime)s " if isinstance(handler, logging.FileHandler) else ""
     handler.addFilter(TRAIL)
     handler.addFilter(CLEAN)
@@ -233,13 +237,6 @@ def log_to_syslog(ident: str, level: str, path: Path | None = None, usual: Path 
     root.addHandler(handler)
     if path is not None and own is None:
         LOG.warning("log_file=%s cannot be written, or is no plain file: the log is elsewhere", path)
-
-
-def _syslog() -> logging.Handler | None:
-    try:
-        return logging.handlers.SysLogHandler("/dev/log", logging.handlers.SysLogHandler.LOG_DAEMON)
-    except OSError:
-        return None
 
 
 class _LogFile(logging.handlers.RotatingFileHandler):
@@ -345,10 +342,15 @@ def _take(service: Service, worker: Worker, before: Mapping[str, str], now: Mapp
     """Write down what has changed of the resource's parameters in the CIB. Whether they can be taken; else monitor says why."""
     from . import params
 
-    changed = {name: now.get(name, "") for name in {*before, *now} if before.get(name) != now.get(name)}
+    changed = {name for name in {*before, *now} if before.get(name) != now.get(name)}
     try:
-        values = {**json.loads(service.settings.read_text()), **changed}
-        service.write_settings(params.resolve(params.of(params.OCF), values))
+        values = json.loads(service.settings.read_text())
+        # By all names of a parameter: one that was given by another name stands in the settings by its own.
+        again = {param.name for param in params.of(params.OCF) if changed & {param.name, *param.aliases}}
+        values = {name: value for name, value in values.items() if name not in again}
+        given = {name: now[name] for name in now if {name} & {one for param in params.of(params.OCF) if param.name in again
+                                                           for one in (param.name, *param.aliases)}}
+        service.write_settings(params.resolve(params.of(params.OCF), {**values, **given}))
     except (InstanceHaError, OSError, ValueError) as error:
         _not_taken(worker, error)
         return False

@@ -6,7 +6,9 @@ import argparse
 import contextlib
 import io
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from .. import __version__
@@ -40,8 +42,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(argv)
 
 
+def _interrupt_at(*signals: signal.Signals) -> None:
+    """Have these end the command as Ctrl-C does: what was begun and not sent is given back."""
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        for one in signals:
+            if signal.getsignal(one) == signal.SIG_DFL:        # nohup ignores the end of its terminal
+                signal.signal(one, interrupt)
+
+
 def _run(argv: Sequence[str] | None) -> int:
     args = make_parser().parse_args(argv)
+    _interrupt_at(signal.SIGTERM, signal.SIGHUP)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO if args.debug else logging.ERROR, format="%(levelname)s: %(message)s")
     clean_handlers()
     try:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 
 from ..cluster import Cluster
 from ..engine import proof
-from ..engine.naming import crossed_with, host_of, same_name
+from ..engine.naming import crossed_with, host_of, namesakes_of, same_name
 from ..engine.pulse import Reports
 from ..errors import CellAway, ClusterError, ConfigurationError, HostError
 from ..model import CONFIRMED, RETURNING, ClusterNode, ClusterView, Record, Service
@@ -31,6 +32,8 @@ def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Servi
         raise ConfigurationError(f"{host} is the host of {other}, and pcmk_host_map gives it to {node.name}, too; correct the map. "
                                  "Nothing was evacuated")
     proven, online = _pacemaker(found, node, service)
+    if proven and found and node and _is_doubtful(found[1], node, host, nova.services()):
+        proven = False      # it is of the node, and which of Nova's hosts that is nobody knows
     if found and node is None:
         print(f"instance-ha: {host} is no node of this cluster: only Nova is asked about it", file=sys.stderr)
     if proven and node and same_name(node.name, host):
@@ -80,10 +83,10 @@ def _is_kept_out(record: Record | None) -> bool:
     return record is not None and record.state == CONFIRMED and bool(record.proof)
 
 
-def node_of(view: ClusterView, domain: str, host: str) -> ClusterNode | None:
-    """The cluster's node that is a compute host of Nova."""
-    named = [Service("", "nova-compute", host, True, False, False)]
-    return next((node for node in view.nodes.values() if host_of(view.named(node.name), domain, named) == host), None)
+def node_of(view: ClusterView, domain: str, host: str, services: Sequence[Service]) -> ClusterNode | None:
+    """The cluster's node that is a compute host of Nova, or may be, as far as `services` tell: of two with a node's short name
+    neither is it for certain."""
+    return next((node for node in view.nodes.values() if host_of(view.named(node.name), domain, services) == host), None)
 
 
 def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | None, service: Service) -> tuple[bool, str]:
@@ -103,6 +106,11 @@ def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | No
         return False, ""
     current = record.proof and proof.is_current(record, node, service)
     return bool(current or proof.proof_of_fencing(record, node, cluster.history(record.node))[0]), ""
+
+
+def _is_doubtful(view: ClusterView, node: ClusterNode, host: str, services: Sequence[Service]) -> bool:
+    """Whether the host of a node may be another one of the same short name: its record does not name it in full."""
+    return view.named(node.name).lower() != host.lower() and bool(namesakes_of(host, view, services))
 
 
 def _asked(host: str) -> bool:

@@ -165,6 +165,12 @@ def cluster_view(values: Mapping[str, str]) -> tuple[Cluster, ClusterView] | Non
         return None
 
 
+def must_have_quorum(view: ClusterView) -> None:
+    """Raise ClusterError in a part of the cluster without quorum: what is written there the worker does not see."""
+    if not view.quorate:
+        raise ClusterError("this part of the cluster has no quorum: run it on a controller that has")
+
+
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]], how: str) -> None:
     """Print rows on stdout as a table, JSON or YAML (a list of objects), or CSV."""
     if how in ("json", "yaml"):
@@ -185,15 +191,23 @@ def _of_csv(cell: object) -> object:
     return f"'{said}" if said[:1] in FORMULA and not _NUMBER.fullmatch(said) else said
 
 
+def check_format(how: str) -> None:
+    """Raise HostError where there is no PyYAML for YAML: before something is done whose outcome nobody would see."""
+    if how == "yaml":
+        try:
+            import yaml  # type: ignore[import-untyped]  # noqa: F401
+        except ImportError as error:
+            raise HostError(f"-f yaml needs PyYAML, which comes with openstacksdk: {error}") from None
+
+
 def print_value(value: object, how: str) -> None:
     """Print a value on stdout as JSON or YAML. Raises HostError where there is no PyYAML."""
     if how == "json":
         print(json.dumps(value, indent=1))
         return
-    try:
-        import yaml  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise HostError(f"-f yaml needs PyYAML, which comes with openstacksdk: {error}") from None
+    check_format(how)
+    import yaml
+
     said = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
     if not said.replace("\n", "").isprintable():
         said = yaml.safe_dump(value, sort_keys=False)     # with an escape for whatever is not ASCII

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 import secrets
 import socket
 import sys
@@ -31,6 +32,7 @@ from .common import (
     SOME_LEFT,
     add_format,
     aggregates,
+    check_format,
     connect,
     has_pacemaker,
     print_rows,
@@ -38,6 +40,7 @@ from .common import (
     seconds,
 )
 
+_ID = re.compile("(?!detail$)[0-9A-Za-z-]+")
 Found = tuple[Cluster, ClusterView]
 
 COLUMNS = ("Server", "Name", "Evacuated", "On", "Reason")
@@ -68,7 +71,8 @@ def add(commands: Any) -> None:
 
 def run_server(args: argparse.Namespace) -> int:
     nova, values, found = _connect(args)
-    server = nova.server(args.server) or _by_name(nova, args.server)
+    # "detail" and the like are Nova's own paths, and no ids.
+    server = (nova.server(args.server) if _ID.fullmatch(args.server) else None) or _by_name(nova, args.server)
     if not server.host:
         raise ConfigurationError(f"server {server.name} is on no host; there is nothing to evacuate it from")
     return _run(args, nova, values, found, (server.host, server.id))
@@ -109,13 +113,16 @@ def _by_name(nova: Nova, name: str) -> Server:
 def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Found | None, what: tuple[str, str | None]) -> int:
     """Evacuate a host, and of it one server or all: `what`."""
     host, only = what
+    check_format(args.format)
     services = nova.services()
     service = next((s for s in services if s.binary == "nova-compute" and s.host == host), None)
     if service is None:
         raise ConfigurationError(f"Nova knows no compute service on {host!r}")
+    if args.target == host:
+        raise ConfigurationError(f"{host} cannot be evacuated to itself; give another host, or none")
     if args.target and args.target not in {s.host for s in services if s.binary == "nova-compute" and s.up and s.enabled}:
         raise ConfigurationError(f"{args.target}: no such compute host is up and enabled; see: instance-ha hosts")
-    node = node_of(found[1], values["domain"], host) if found else None
+    node = node_of(found[1], values["domain"], host, [service]) if found else None
     if not is_off(nova, found, service, node, args.host_is_off):
         return NOTHING_TRIED
     password, racks = _password(args), aggregates(nova)
@@ -144,6 +151,8 @@ def _password(args: argparse.Namespace) -> Callable[[], str] | None:
             given = getpass.getpass("New password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
         except EOFError:
             given = ""
+        except UnicodeDecodeError:
+            raise ConfigurationError("the password is no text in this terminal's encoding; nothing was evacuated") from None
         if not given:
             raise ConfigurationError("no password was given; nothing was evacuated")
         return lambda: given
@@ -193,6 +202,7 @@ class Follower:
         new = [v for v in look.waiting if evacuation.unclaimed(v.server)]
         claimed = [v for v in look.waiting if v not in new]
         share = Share("", evacuation, look, claimed, [*look.chores, *new])
+        self._note(look)             # an interruption of what follows has to find what was claimed
         jobs = self._rounds.run([share], {"": look.in_window}, look.still,
                                 lambda job: evacuation.act(job[1], look, self.guard.permits))
         self._note(look)

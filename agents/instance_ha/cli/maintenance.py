@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..cluster import Cluster
-from ..engine.naming import host_of
+from ..engine.naming import crossed_with, host_of
 from ..errors import CloudError, ClusterError, ConfigurationError, HostError
 from ..model import MAINTENANCE, ClusterNode, Service
 from ..nova import Nova
 from .assurance import node_of
-from .common import ALL_DONE, SOME_LEFT, cluster_view, connect, seconds
+from .common import ALL_DONE, SOME_LEFT, cluster_view, connect, must_have_quorum, seconds
 
 STILL_RUNS = "its nova-compute still runs; where it is a unit of its own: systemctl stop nova-compute (openstack-nova-compute) on it, then again"
 LIMIT = 180.0                  # seconds for Pacemaker and nova-compute to follow
@@ -40,12 +40,16 @@ def run(args: argparse.Namespace) -> int:
     if found is None:
         raise ClusterError("this machine is on no running cluster: run it on a controller")
     cluster, view = found
+    must_have_quorum(view)
     services = nova.services()
     host = host_of(view.named(args.host), values["domain"], services)
     service = next((s for s in services if s.binary == "nova-compute" and s.host == host), None)
-    node = node_of(view, values["domain"], host) if host else None
+    node = node_of(view, values["domain"], host, services) if host else None
     if service is None or node is None:
         raise ConfigurationError(f"{args.host!r} is not both a compute host of Nova and a node of this cluster; see: instance-ha hosts")
+    other = crossed_with(view, node.name, service.host)
+    if other:
+        raise ConfigurationError(f"{service.host} is the host of {other}, and pcmk_host_map gives it to {node.name}, too; correct the map")
     if args.what == "on" and node.name in view.records:
         raise ConfigurationError(f"{node.name} is on record ({view.records[node.name].state}); see: instance-ha status {node.name}")
     if args.what == "on" and node.name in view.broken:
@@ -66,6 +70,14 @@ def _on(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNod
         who = os.environ.get("USER", "root")
         nova.disable(service, f"{MAINTENANCE} {args.reason} (since {since} by {who})")
     print(f"{service.host}: disabled in Nova")
+    try:
+        return _take_out(args, nova, cluster, node, service)
+    except (CloudError, ClusterError, HostError) as error:    # something is done: no error of "nothing was tried"
+        print(f"instance-ha: {service.host} stays disabled in Nova, and its node in service: {error}; then again", file=sys.stderr)
+        return SOME_LEFT
+
+
+def _take_out(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNode, service: Service) -> int:
     late = [] if args.keep_servers else nova.servers_on(service.host)
     if late:
         words = f"{late[0].name} came to {service.host} meanwhile ({len(late)} servers in all): move what is there, then again"
@@ -79,7 +91,7 @@ def _on(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNod
     def still() -> str:
         if node.remote and cluster.view().nodes[node.name].online:
             return "see crm_mon"
-        return STILL_RUNS if _is_up(nova, service) else ""
+        return _runs(nova, service)
 
     left = _wait(still, args.timeout)
     if left:
@@ -106,6 +118,14 @@ def _off(args: argparse.Namespace, nova: Nova, cluster: Cluster, node: ClusterNo
     else:
         print(f"{service.host}: back; in Nova it is {'enabled' if service.enabled else 'disabled: ' + (service.reason or 'no reason given')}")
     return ALL_DONE
+
+
+def _runs(nova: Nova, service: Service) -> str:
+    """Why its nova-compute may run still, "" when it does not. What Nova does not show is not known."""
+    now = [one for one in nova.services() if one.binary == service.binary and one.host == service.host]
+    if not now or not now[0].known:
+        return f"Nova does not say whether nova-compute of {service.host} runs"
+    return STILL_RUNS if now[0].up and not now[0].forced_down else ""
 
 
 def _is_up(nova: Nova, service: Service) -> bool:

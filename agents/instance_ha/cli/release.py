@@ -6,9 +6,12 @@ import argparse
 import sys
 from typing import Any
 
-from ..errors import ClusterError, ConfigurationError
+from ..cluster import Cluster
+from ..errors import ClusterError, ConfigurationError, ConflictError, HostError
 from ..model import RETURNING
-from .common import ALL_DONE, NOTHING_TRIED, cluster_view, resource_values
+from .common import ALL_DONE, NOTHING_TRIED, SOME_LEFT, cluster_view, must_have_quorum, resource_values
+
+TRIES = 5     # to change a record that the worker changes too
 
 
 def add(commands: Any) -> None:
@@ -27,10 +30,34 @@ def run(args: argparse.Namespace) -> int:
     unknown = [name for name in args.hosts if name not in view.records]
     if unknown:
         raise ConfigurationError(f"{', '.join(unknown)}: not on record; on record are {', '.join(view.records) or 'none'}")
-    released = [record for node, record in view.records.items() if (not args.hosts or node in args.hosts) and record.state != RETURNING]
-    for record in released:
-        cluster.replace(record.to(record.state, released=True))
-        print(f"{record.node}: released")
-    if not released:
+    must_have_quorum(view)
+    held = [node for node, record in view.records.items() if (not args.hosts or node in args.hosts) and record.state != RETURNING]
+    released, failed = 0, False
+    for node in held:
+        try:
+            if _release(cluster, node):
+                released += 1
+                print(f"{node}: released")
+        except (ClusterError, HostError) as error:
+            failed = True
+            print(f"instance-ha: {node} is not released: {error}", file=sys.stderr)
+    if not released and not failed:
         print("nothing is held" if view.records else "nothing is on record", file=sys.stderr)
-    return ALL_DONE if released else NOTHING_TRIED
+    if not released:
+        return NOTHING_TRIED
+    return SOME_LEFT if failed else ALL_DONE
+
+
+def _release(cluster: Cluster, node: str) -> bool:
+    """Whether there was something to release. The worker changes a record again and again while it evacuates. Raises ConflictError."""
+    for left in range(TRIES, 0, -1):
+        record = cluster.view().records.get(node)
+        if record is None or record.state == RETURNING:
+            return False
+        try:
+            cluster.replace(record.to(record.state, released=True))
+            return True
+        except ConflictError:
+            if left == 1:
+                raise
+    return False
