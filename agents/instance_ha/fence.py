@@ -12,10 +12,10 @@ from typing import Any
 from . import credentials, metadata, params
 from .cluster import Cluster
 from .engine import entry, proof
-from .engine.naming import crossed_with, doubles_of, host_of, is_listed, is_ours
+from .engine.naming import begin_of_mark, crossed_with, doubles_of, host_of, is_listed, is_ours
 from .errors import CellAway, CloudError, ConfigurationError, InstanceHaError
 from .logs import clean_handlers
-from .model import CONFIRMED, DISABLED_BY_US, FENCED, PARTLY, ClusterView, Record, Service
+from .model import CONFIRMED, FENCED, PARTLY, ClusterView, Record, Service
 from .process import within
 from .text import printable
 
@@ -153,7 +153,7 @@ class Agent:
             # Fenced again before it was back: the reason names the record that counts now.
             if service.enabled or (is_ours(service) and f"({record.id})" not in service.reason):
                 when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, recorded by {record.by} at {when} ({record.id})")
+                nova.disable(service, f"{begin_of_mark(service)} fenced by Pacemaker, recorded by {record.by} at {when} ({record.id})")
             logging.info("%s is marked down in Nova", service.host)
         except Exception as error:  # the record stands: nothing may make this fencing fail any more
             logging.warning(LEFT, record.node, error)

@@ -25,6 +25,7 @@ TOLD = "evacuation-"       # and the name of a node: what a worker tells of it i
 UNRECORDED = "no record; "  # how that begins for a node that is not on record
 
 DISABLED_BY_US = "instance-ha:"
+KEPT_OUT = f"{DISABLED_BY_US} kept out of service"      # how the reason begins of a host that a person has to enable
 MAINTENANCE = "maintenance:"   # how the reason begins that `instance-ha maintenance on` gives
 UNREADABLE = "unreadable"  # our own word for a migration whose row is odd: nobody knows that it has ended
 ARRIVED = frozenset(("done", "completed", "finished", "confirmed"))

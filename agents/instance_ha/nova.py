@@ -13,7 +13,7 @@ from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable, To
 from .events import pairs
 from .model import UNREADABLE, Action, Aggregate, Group, Migration, Server, Service, Step
 from .pace import Pace
-from .questions import READ_TRIES, Question, ask, ask_json, guarded
+from .questions import READ_TRIES, Hung, Question, ask, ask_json, guarded
 from .rows import (
     OddRow,
     Rows,
@@ -61,6 +61,7 @@ class Nova:
         self._placement = placement
         self.pace, self._page = Pace(), [PAGE]     # a copy for one incident shares them
         self._images: dict[str, Mapping[str, Any]] = {}
+        self._glance = Hung()
         self._incident = ""
         self._user: str | None = None
         self.unreadable: dict[str, str] = {}   # what could not be read in the newest answer to each question, as sentences
@@ -278,7 +279,9 @@ class Nova:
         """An image's properties and tags (Glance), remembered; empty for one that is gone."""
         if image not in self._images:
             try:
-                self._images[image] = _one(image_of, ask_json(Question("GET", f"/v2/images/{image}"), self._image), f"image {image}")
+                with self._glance.asked():
+                    answer = ask_json(Question("GET", f"/v2/images/{image}"), self._image)
+                self._images[image] = _one(image_of, answer, f"image {image}")
             except CloudRefused as error:
                 if error.status not in (403, 404):
                     raise

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from .pace import Pace
 
 READ_TRIES = 3
 QUICK = 1.0                       # seconds
+HUNG_PAUSE = 10.0                 # seconds for which what hung is not asked again
 BUSY_TRIES = 5                    # of a read that is answered "too many", each at its turn
 LOG = logging.getLogger(__name__)
 
@@ -27,6 +29,26 @@ class Question:
     body: Any = None
     query: Mapping[str, str] | None = None
     microversion: str | None = None
+
+
+class Hung:
+    """Something that takes long and then gives no answer: it is not asked again at once, so that many questions do not wait in turn."""
+
+    def __init__(self) -> None:
+        self._until = float("-inf")
+
+    @contextlib.contextmanager
+    def asked(self) -> Iterator[None]:
+        """Ask it inside. Raises CloudUnreachable, while it is left alone too."""
+        began = time.monotonic()
+        if began < self._until:
+            raise CloudUnreachable("no answer from OpenStack just now")
+        try:
+            yield
+        except CloudUnreachable:
+            now = time.monotonic()
+            self._until = now + HUNG_PAUSE if now - began > QUICK else self._until
+            raise
 
 
 def ask_json(question: Question, adapter: Any, pace: Pace | None = None) -> Any:

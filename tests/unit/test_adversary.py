@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from instance_ha.engine import decide, quarantine, reserve
+from instance_ha.engine import decide, reserve
 from instance_ha.engine.attempts import Attempt, Stage
 from instance_ha.engine.decide import EVACUATE, LEFT, WAIT
 from instance_ha.engine.evacuation import Evacuation
@@ -14,7 +14,7 @@ from instance_ha.engine.host import Host
 from instance_ha.engine.pulse import Pulse
 from instance_ha.engine.scene import Case, Memory, Task, Terms
 from instance_ha.engine.selection import Policy, Ruling
-from instance_ha.model import CONFIRMED, ClusterNode, Migration, Record, Server, Service
+from instance_ha.model import CONFIRMED, KEPT_OUT, ClusterNode, Migration, Record, Server, Service
 
 from tests.unit import test_down_cell as cell
 from tests.unit.little_nova import LittleNova
@@ -23,6 +23,7 @@ from tests.unit.test_model import server
 from tests.unit.test_several_hosts import worker_with
 
 DAY = 86400.0
+HEARD = {"ctl-1": "2026-11-25T04:02:05.000000"}     # it works before its first report
 
 
 @pytest.fixture
@@ -38,20 +39,21 @@ def little() -> Iterator[LittleNova]:
 def test_a_conductor_that_was_silent_before_it_had_a_request_may_still_have_it() -> None:
     """The database was away for 40 s as the host died; the request came after that, and its scheduler waits for Placement."""
     turn, one, earlier = Turns(), server(task_state="rebuilding"), {"ctl-1": 900.0}
-    assert turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=1000.0, gaps=earlier).action == WAIT
-    late = turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=1001.0 + LIMIT, gaps=earlier)
+    said = {"ctl-1": "2026-11-25T03:59:20.000000"}
+    assert turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=1000.0, gaps=earlier, heard=said).action == WAIT
+    late = turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=1001.0 + LIMIT, gaps=earlier, heard=said)
     assert "lost" not in late.reason
-    assert turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=1100.0 + LIMIT, gaps=earlier).action != EVACUATE
+    assert turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=1100.0 + LIMIT, gaps=earlier, heard=said).action != EVACUATE
 
 
 def test_a_conductor_that_took_a_request_from_its_queue_when_it_was_back_may_still_have_it() -> None:
     turn, one = Turns(), server(task_state="rebuilding")
     assert turn(one, rows=UNTAKEN, attempts=QUEUED, now=1000.0, control_whole=False).action == WAIT
     back = {"ctl-1": 1060.0}
-    assert turn(one, rows=UNTAKEN, attempts=QUEUED, now=1060.0, gaps=back, control_whole=False).action == WAIT
-    taken = (replace(SCHEDULING[0], started="2026-11-25T04:01:00.000000"),)
-    assert turn(one, rows=UNTAKEN, attempts=taken, now=1061.0, gaps=back).action == WAIT
-    assert "lost" not in turn(one, rows=UNTAKEN, attempts=taken, now=1062.0 + LIMIT, gaps=back).reason
+    assert turn(one, rows=UNTAKEN, attempts=QUEUED, now=1060.0, gaps=back, heard=HEARD, control_whole=False).action == WAIT
+    taken = (replace(SCHEDULING[0], taken="2026-11-25T04:02:01.000000"),)
+    assert turn(one, rows=UNTAKEN, attempts=taken, now=1061.0, gaps=back, heard=HEARD).action == WAIT
+    assert "lost" not in turn(one, rows=UNTAKEN, attempts=taken, now=1062.0 + LIMIT, gaps=back, heard=HEARD).reason
 
 
 def test_a_schedulers_silence_is_no_conductors() -> None:
@@ -196,10 +198,10 @@ def test_a_host_that_is_kept_out_stays_so_when_it_dies_once_more(little: LittleN
     """Its mark says that a person has to enable it; a day later its returns alone would not say so any more."""
     record = Record("cmp-1", CONFIRMED, "9999", proof="node_fenced:1", baseline=0, worker="me", host="cmp-1")
     little.service("cmp-1").update(status="disabled", state="down", forced_down=True,
-                                   disabled_reason=f"{quarantine.KEPT_OUT}: it failed 3 times within a day (3f9c)")
+                                   disabled_reason=f"{KEPT_OUT}: it failed 3 times within a day (3f9c)")
     worker = worker_with(little, record)
     host = worker.hosts["cmp-1"]
     for _ in range(3):
         service = next(one for one in little.nova.services() if one.host == "cmp-1")
         host._hindrance(service)
-    assert little.service("cmp-1")["disabled_reason"].startswith(quarantine.KEPT_OUT)
+    assert little.service("cmp-1")["disabled_reason"].startswith(KEPT_OUT)

@@ -52,7 +52,8 @@ def attempt(number: int, stage: Stage, destination: str | None = "cmp-2", why: s
     """What Nova's own record says of a request."""
     conductor = "" if stage is Stage.QUEUED else "ctl-1"
     begun = stage in (Stage.BUILDING, Stage.DONE, Stage.CLEAN, Stage.SUSPECT)
-    return Attempt(f"req-{number}", f"2026-11-25T04:{number:02d}:00.000000", stage, conductor, (destination or "") if begun else "", why)
+    at = f"2026-11-25T04:{number:02d}:00.000000"
+    return Attempt(f"req-{number}", at, stage, conductor, (destination or "") if begun else "", why, at if conductor else "")
 
 
 def record(rows: tuple[Migration, ...], why: str = "") -> tuple[Attempt, ...]:
@@ -244,9 +245,9 @@ def test_a_request_that_a_conductor_has_begun_is_lost_only_with_the_conductor() 
     for now in (1000.0, 1001.0 + LIMIT, 2500.0):
         found = turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=now)
         assert found.action in (WAIT, LEFT) and "lost" not in found.reason
-    heard = {"ctl-1": 2500.0}
-    assert turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=2501.0, gaps=heard).action in (WAIT, LEFT), "it may go on with it"
-    assert "the conductor on ctl-1 died with it" in turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=2501.0 + LIMIT, gaps=heard).reason
+    heard, more = {"ctl-1": 2500.0}, {"heard": {"ctl-1": "2026-11-25T04:25:00.000000"}}
+    assert turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=2501.0, gaps=heard, **more).action in (WAIT, LEFT), "it may go on with it"
+    assert "the conductor on ctl-1 died with it" in turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=2501.0 + LIMIT, gaps=heard, **more).reason
     assert "the conductor on ctl-1 died with it" in turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=2900.0, dead="cmp-1 ctl-1").reason
     late = turn(one, rows=UNTAKEN, attempts=SCHEDULING, now=3000.0, nova_now="2026-11-25T04:36:02.000000")
     assert "the conductor on ctl-1 died with it" in late.reason

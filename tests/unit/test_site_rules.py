@@ -16,7 +16,7 @@ from instance_ha.engine.selection import MIDDLE, Policy, Priorities, order_of, p
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import ConfigurationError
 from instance_ha.incident import IN_SERVICE, Incident
-from instance_ha.model import Aggregate
+from instance_ha.model import KEPT_OUT, Aggregate
 from instance_ha.process import Outcome
 
 from tests.unit.little_nova import LittleNova
@@ -84,7 +84,7 @@ def test_a_host_that_fails_again_and_again_is_kept_out_until_a_person_enables_it
         worker.turn()
         now[0] += 40
     service = cloud.service("cmp-1")
-    assert service["status"] == "disabled" and service["disabled_reason"] == f"{quarantine.KEPT_OUT}: it failed 1 times within a day (1)"
+    assert service["status"] == "disabled" and service["disabled_reason"] == f"{KEPT_OUT}: it failed 1 times within a day (1)"
     assert "openstack compute service set --enable cmp-1" in worker.context.health.problems["kept out cmp-1"]
     service.update(status="enabled", disabled_reason=None)
     for _ in range(2):

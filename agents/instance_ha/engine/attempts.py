@@ -62,6 +62,7 @@ class Attempt:
     conductor: str = ""
     destination: str = ""
     why: str = ""
+    taken: str = ""        # Nova's text of when its conductor began
 
     @property
     def is_open(self) -> bool:
@@ -77,19 +78,19 @@ def attempts_of(actions: Iterable[Action], steps: Mapping[str, Sequence[Step]]) 
 
 def _attempt(action: Action, steps: Sequence[Step]) -> Attempt:
     conductor, destination = _last(steps, AT_CONDUCTOR), _last(steps, AT_DESTINATION)
-    host = conductor.host if conductor else ""
+    host, taken = (conductor.host, conductor.started) if conductor else ("", "")
     if destination is not None:
         stage, why = _of_destination(destination), destination.why
-        return Attempt(action.request, action.started, stage, host, destination.host, why)
+        return Attempt(action.request, action.started, stage, host, destination.host, why, taken)
     if conductor is None:
         return Attempt(action.request, action.started, Stage.QUEUED)
     if not conductor.finished:
-        return Attempt(action.request, action.started, Stage.SCHEDULING, host)
+        return Attempt(action.request, action.started, Stage.SCHEDULING, host, taken=taken)
     if conductor.result == SUCCESS:
-        return Attempt(action.request, action.started, Stage.SENT, host)
+        return Attempt(action.request, action.started, Stage.SENT, host, taken=taken)
     # An error that is not the scheduling's may be that of the sending: then the message may be on its way.
     clean = NO_HOST in conductor.why or bool(_FRAMES_OF_SCHEDULING.search(conductor.trace))
-    return Attempt(action.request, action.started, Stage.CLEAN if clean else Stage.SENT, host, why=conductor.why)
+    return Attempt(action.request, action.started, Stage.CLEAN if clean else Stage.SENT, host, why=conductor.why, taken=taken)
 
 
 def _last(steps: Sequence[Step], name: str) -> Step | None:

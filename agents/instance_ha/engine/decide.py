@@ -66,8 +66,10 @@ def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] 
     place = place_of(seen)
     if place not in (Place.IN_PROGRESS, Place.UNANSWERED, Place.UNEXPLAINED) and seen.memory.sent is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, sent=None)))
-    if place not in (Place.UNEXPLAINED, Place.UNTOUCHED, Place.FAILED) and seen.memory.unexplained is not None:
+    if place not in (Place.UNEXPLAINED, Place.UNTOUCHED, Place.FAILED, Place.IN_PROGRESS) and seen.memory.unexplained is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
+    if place is not Place.UNEXPLAINED and seen.memory.unread is not None:
+        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unread=None)))
     for rule in RULES[place]:
         if rule.holds(seen):
             return rule.then(seen)
@@ -85,8 +87,7 @@ def _left(seen: Seen, reason: str, **more: object) -> Decision:
 
 
 def _given_up(seen: Seen, reason: str) -> Decision:
-    action = UNLOCK if seen.case.is_ours else LEFT
-    return Decision(Verdict(seen.server, action, reason, seen.case.was, final=True, protected=False), seen.memory)
+    return _unlocked(seen, reason, LEFT, protected=False)
 
 
 def _awaited(seen: Seen, reason: str) -> Decision:
@@ -121,8 +122,17 @@ def _reset_once(seen: Seen) -> Decision:
 
 
 def _arrived(seen: Seen) -> Decision:
-    action = UNLOCK if seen.case.is_ours else DONE
-    return Decision(Verdict(seen.server, action, f"arrived on {seen.server.host}", seen.case.was, final=True), seen.memory)
+    return _unlocked(seen, f"arrived on {seen.server.host}", DONE)
+
+
+def _unlocked(seen: Seen, reason: str, otherwise: str, protected: bool = True) -> Decision:
+    """Our claim is taken away where there is one; that Nova refuses it keeps no host out for ever."""
+    since = seen.memory.unlocking if seen.memory.unlocking is not None else seen.scene.now
+    if seen.case.is_ours and seen.scene.now - since > seen.policy.stuck_timeout:
+        return _left(seen, f"{reason}, and Nova does not take our lock away", final=True, person=True)
+    action = UNLOCK if seen.case.is_ours else otherwise
+    memory = replace(seen.memory, unlocking=since if seen.case.is_ours else None)
+    return Decision(Verdict(seen.server, action, reason, seen.case.was, final=True, protected=protected), memory)
 
 
 def _rebuilt_there(seen: Seen) -> bool:
@@ -138,6 +148,9 @@ def _followed(seen: Seen) -> Decision:
     # An accepted row has the host that the POST named, which need not have begun.
     destination = (attempt.destination if attempt else "") or (row.destination if row and row.status != "accepted" else "") or ""
     reason = _stand(attempt, row)
+    if attempt is not None and not destination and seen.never_closed(attempt):
+        return _not_known(seen, f"{reason}, and no list shows what became of it")
+    seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
     if destination and destination in seen.scene.up_hosts:
         if _is_stuck(seen):
             reason = f"slow: {reason}, for more than {seen.policy.stuck_timeout:g} s; its destination is at it"
@@ -169,7 +182,10 @@ def _unexplained(seen: Seen) -> Decision:
     """Its record that cannot be read is awaited. One that was read and does not say enough, since its owner has filled it, for one,
     is not waited for without a limit."""
     if seen.case.attempts is None:
-        return _wait(seen, "looking into Nova's own record of what was asked of it")
+        since = seen.memory.unread if seen.memory.unread is not None else seen.scene.now
+        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unread=since)))
+        slow = seen.scene.now - since > seen.policy.stuck_timeout
+        return _wait(seen, "looking into Nova's own record of what was asked of it", slow=slow)
     return _not_known(seen, "Nova's own record of it does not show what became of its evacuation")
 
 
@@ -316,7 +332,8 @@ EVACUABLE = (
     Rule("tries are left, no pause runs, nobody else's claim is on it, and nothing that has to be known is missing", EVACUATE, _always, _try),
 )
 RULES: dict[Place, tuple[Rule, ...]] = {
-    Place.HIDDEN: (),
+    Place.HIDDEN: (Rule("it is shelved and offloaded", UNLOCK, lambda s: s.server.vm_state == "shelved_offloaded",
+                        lambda s: _given_up(s, "it is shelved and offloaded, on no host")),),
     Place.PARTIAL: (Rule("always", WAIT, _always, lambda s: _wait(s, "Nova shows only part of it (a cell is down?)")),),
     Place.DELETED: (Rule("always", UNLOCK, _always, lambda s: _given_up(s, "its user is deleting it")),),
     Place.STRANGER: (Rule("always", LEFT, _always, lambda s: _left(s, "it is on another host, and nothing says that it was evacuated there",

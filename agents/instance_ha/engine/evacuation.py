@@ -159,7 +159,7 @@ class Evacuation:
             if len(away) > MANY:
                 away &= {server.id for server in self.nova.locked_servers()} | {*terms.kept}
             known |= away
-        for key, server in self._each(self.nova.server, known - {*found, *self.done}).items():
+        for key, server in self._each(self._shown, known - {*found, *self.done}).items():
             if server is not None:
                 found[key] = server
         self._swept = True
@@ -171,12 +171,18 @@ class Evacuation:
         """Return a server with the place in the order that operator and owner give it."""
         return replace(server, order=order_of(server, self.policy.priorities, aggregate_metadata(self.host, self.aggregates)))
 
+    def _shown(self, key: str) -> Server | None:
+        """A server as Nova shows it alone; one that it cannot show is waited for, and holds up no other."""
+        try:
+            return self.nova.server(key)
+        except CloudError as error:
+            LOG.warning("%s: Nova does not show it: %s", key, error)
+            return replace(self.cases[key].server, vm_state=None) if key in self.cases else Server(key, key, None, None, None, None, None)
+
     def _each(self, read: Callable[[str], Server | None], keys: Iterable[str]) -> dict[str, Server | None]:
-        """Ask for several servers at once. Raises what one of them raises."""
+        """Ask for several servers at once."""
         keys = sorted(keys)
-        if not keys:
-            return {}
-        with ThreadPoolExecutor(min(READS, len(keys))) as pool:
+        with ThreadPoolExecutor(min(READS, len(keys) or 1)) as pool:
             return dict(zip(keys, pool.map(read, keys)))
 
     def _scene(self, services: Sequence[Service], terms: Terms, migrations: Sequence[Migration], servers: Sequence[Server]) -> HostScene:
@@ -194,7 +200,7 @@ class Evacuation:
             control_whole=self._pulse.beats([s for s in control if s.host not in terms.dead], now, self._began), fallen=down,
             now=now, starts=terms.starts, last_row=migrations[-1].id if migrations else 0, kept=terms.kept,
             moving=self._broken_off(s.id for s in servers if state_of(s).was == MOVING),
-            gaps=dict(self._pulse.gaps), nova_now=nova_now, avoid=self.records.failing(now),
+            gaps=dict(self._pulse.gaps), heard=dict(self._pulse.heard), nova_now=nova_now, avoid=self.records.failing(now),
         )
 
     def _broken_off(self, moving: Iterable[str] = ()) -> dict[str, str]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from ..errors import CloudRefused
-from ..model import ARRIVED, EVACUATED, RETURNING, ClusterView, Migration, Record, Server, Service
+from ..model import ARRIVED, EVACUATED, KEPT_OUT, RETURNING, ClusterView, Migration, Record, Server, Service
 from ..nova import Nova
 from . import decide, quarantine, reserve
 from .context import Context
@@ -70,7 +70,7 @@ class Homecoming:
         if service.forced_down or not service.up:
             self._bring_up(record, service, alive)
             return BUSY_PAUSE
-        if is_ours(service) and not context.policy.leave_disabled and not service.reason.startswith(quarantine.KEPT_OUT):
+        if is_ours(service) and not context.policy.leave_disabled and not service.reason.startswith(KEPT_OUT):
             why = quarantine.reason_to_keep_out(context, record)
             if why:
                 context.nova.disable(service, why)
@@ -81,12 +81,14 @@ class Homecoming:
         engine = self._engine = self._follower(record, service.host, self._engine or engine)
         services = context.nova.services()
         look = self.look = engine.look(services, Terms(record.baseline or 0, record.kept, False, context.dead_hosts(services), record.broken))
-        if not self._followed(engine, look):
-            return REST_PAUSE
-        left = self._stayed.restore(engine, look)
+        followed = self._followed(engine, look)
+        left = self._stayed.restore(engine, look)    # none of them waits for one that has left
         if left and not self._stayed.doubtful:
             self._show(f"returning; {left}")
             return BUSY_PAUSE if self._stayed.cut else REST_PAUSE
+        if not followed:
+            self._show("returning; servers that left it are still looked at")
+            return REST_PAUSE
         if record.baseline is not None:
             mend(context.nova.about(record.id), service.host, record.baseline)
         if record.reserve:

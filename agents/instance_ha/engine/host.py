@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 
 from ..errors import CellAway
-from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
+from ..model import CONFIRMED, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
 from .context import Context
 from .doubt import Doubt, why_elsewhere
@@ -17,7 +17,7 @@ from .evidence import FAILS
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
-from .naming import crossed_with, doubles_of, host_of_record, is_ours, namesakes_of
+from .naming import begin_of_mark, crossed_with, doubles_of, host_of_record, is_ours, namesakes_of
 from .rounds import Share
 from .scene import Task, Terms
 from .stayed import NAMED
@@ -47,6 +47,7 @@ class Host:
         self.may_start = False                 # whether this turn may send anything
         self.under_way = 0                     # evacuations that Nova is at work on, as of the last look
         self.still = 0                         # those that it has accepted besides, and that show nothing any more
+        self._counted = float("-inf")          # when these were counted
         self.confirmed: Moment | None = None   # when this worker saw the proof
         self.asked: Moment | None = None       # when Nova had taken the first request of this worker
         self.paused = ""                       # why nothing may be begun now
@@ -65,6 +66,11 @@ class Host:
         self._next_look = context.clock()       # at a host of which nothing is under way
         self._prepare_at = context.clock()
         self._prepared: Prepared | None = None  # read while Pacemaker's confirmation was awaited
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether what it has under way was looked at of late: one whose cell is away takes no room of others without a limit."""
+        return self.context.clock() - self._counted <= self.context.policy.stuck_timeout
 
     @property
     def record(self) -> Record:
@@ -284,7 +290,7 @@ class Host:
                 self.context.cluster.replace(record.to(RETURNING))
                 return BUSY_PAUSE
         self.look, self.record, self.still = look, record, look.still
-        self.under_way = look.in_window
+        self.under_way, self._counted = look.in_window, self.context.clock()
         return BUSY_PAUSE
 
     def share(self) -> Share:
@@ -305,7 +311,7 @@ class Host:
         if service.up:
             return "waiting until Nova says it is down"
         if service.enabled or (is_ours(service) and f"({self.incident})" not in service.reason):
-            context.nova.disable(service, f"{DISABLED_BY_US} fenced by Pacemaker, being evacuated ({self.incident})")
+            context.nova.disable(service, f"{begin_of_mark(service)} fenced by Pacemaker, being evacuated ({self.incident})")
             return "disabling it in Nova"
         if self._taken_over is not None and now - self._taken_over < decide.TAKEOVER:
             return "taking over from another worker"

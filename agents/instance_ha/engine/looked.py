@@ -31,10 +31,11 @@ class Look:
 
     @property
     def in_window(self) -> int:
-        """How many of those take a place in the window. One that has moved takes none, whatever is still to happen to it."""
+        """How many of those take a place in the window. One that has moved takes none, whatever is still to happen to it, and
+        one that has shown nothing for long takes none for ever."""
         rows = self._newest_rows()
         moved = {v.server.id for v in self.under_way if v.server.id in rows and rows[v.server.id].has_brought(v.server)}
-        return sum(1 for v in self.under_way if not v.still and v.server.id not in moved)
+        return sum(1 for v in self.under_way if not v.still and not v.slow and v.server.id not in moved)
 
     def _newest_rows(self) -> dict[str, Migration]:
         return {row.server: row for row in self.scene.migrations}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, PARTLY, RETURNING, ClusterNode, ClusterView, Record, Service
+from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, KEPT_OUT, PARTLY, RETURNING, ClusterNode, ClusterView, Record, Service
 from ..rows import nova_time
 
 STALE = 3600.0     # seconds by which a row is heard earlier than another of its name to be stale
@@ -27,6 +27,11 @@ def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Map
     fenced = [node.name for node in nodes.values() if node.online is False and node.mark]
     control = {s.host for s in services if s.binary != "nova-compute" and not s.up and any(same_name(s.host, name) for name in fenced)}
     return frozenset(name for name in (confirmed | control) - back if name)
+
+
+def begin_of_mark(service: Service) -> str:
+    """Return how the reason begins with which a dead host is disabled: one that is kept out stays so until a person enables it."""
+    return f"{KEPT_OUT}:" if not service.enabled and service.reason.startswith(KEPT_OUT) else DISABLED_BY_US
 
 
 def is_ours(service: Service) -> bool:

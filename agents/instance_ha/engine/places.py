@@ -13,7 +13,7 @@ from functools import cached_property
 
 from ..model import FAILED, Migration, Server, claim_of, mark_of_request
 from .attempts import NO_HOST, Attempt, Stage, since_the_last_arrival
-from .pulse import long_before
+from .pulse import before_a_restart, long_before
 from .scene import Case, HostScene, Memory
 from .selection import Policy
 from .states import ELSEWHERE, LEAVE, MOVING, State, state_of
@@ -152,6 +152,13 @@ class Seen:
                 return False
         return sum(map(_is_unused, rows)) >= sum(1 for one in known if one.is_open and one.stage is not Stage.BUILDING)
 
+    def never_closed(self, attempt: Attempt) -> bool:
+        """Return True if all that may hold an open request has been at work for long enough, and the rows do not fit to say that it
+        is lost: no time will tell."""
+        quiet = self.memory.quiet is not None and self.scene.now - self.memory.quiet > self.policy.stuck_timeout
+        begun = attempt.stage is Stage.SCHEDULING and not _is_old(attempt.started, self.scene.nova_now)
+        return quiet and not attempt.destination and not begun and not self.unbegun
+
     def lost(self, attempt: Attempt) -> str:
         """Return why an open attempt will not be carried out any more, "" where it may be.
 
@@ -173,7 +180,7 @@ class Seen:
             return "Nova lost it: no destination took it" if quiet else ""
         if attempt.stage is Stage.SCHEDULING:
             heard = self.scene.gaps.get(attempt.conductor)
-            restarted = heard is not None and now - heard > patience
+            restarted = heard is not None and now - heard > patience and before_a_restart(attempt.taken, self.scene.heard.get(attempt.conductor, ""))
             over = restarted or attempt.conductor in self.scene.dead_hosts or _is_old(attempt.started, self.scene.nova_now)
             return f"Nova lost it: the conductor on {attempt.conductor} died with it" if over and quiet else ""
         return ""
@@ -252,8 +259,8 @@ def place_of(seen: Seen) -> Place:
         return _by_lists(seen)
     if seen.open:
         return Place.IN_PROGRESS
-    if seen.rows_too_many:
-        return Place.UNEXPLAINED
+    if seen.rows_too_many or (case.unlocked and len(case.rows) < case.memory.rows):
+        return Place.UNEXPLAINED           # what was before an unlock only lists show
     if seen.was_moved:
         return Place.NOT_MOVED
     if seen.memory.sent is not None and seen.scene.now - seen.memory.sent < SETTLE:

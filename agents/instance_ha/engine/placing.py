@@ -57,8 +57,9 @@ class Placer:
         try:
             room = [host for host in placement.hosts_with_room(self.nova, demand_of_group([server])) if host in left]
         except CloudError:
-            room = []
-        return Place(room[0] if room else min(left))
+            return Place(min(left))
+        # Where there is no room for it, others' failures elsewhere are no reason to send it there.
+        return Place(room[0]) if room else Place()
 
     def _together(self, server: Server, group: Group, scene: HostScene, services: list[Service]) -> Place:
         """Nova's scheduler pins a hard-affinity group to the hosts of its members: all on the dead one, there is no other for it."""
@@ -70,7 +71,7 @@ class Placer:
         home = self._home_under_way(group, scene) or self._chosen(group, scene)
         if home in scene.up_hosts and home not in scene.dead_hosts:
             return Place(home, force=True)
-        going = [s for s in here.values() if scene.rulings[s.id].protected] or [server]
+        going = [s for s in here.values() if s.id not in scene.rulings or scene.rulings[s.id].protected] or [server]
         # Past the scheduler no filter keeps a server off hosts that are for other projects, flavors or images.
         usable = _usable(services, self.host) - _set_apart(self.aggregates, self.host)
         room = placement.hosts_with_room(self.nova, demand_of_group(going))

@@ -11,6 +11,7 @@ from ..model import Service
 PULSE = 30.0          # a conductor or scheduler that has not reported for so long may hang; Nova's report_interval is 10 s by default
 MISSED = 3            # after so many of its usual reports are missing, a service was silent
 SHORTEST_GAP = 5.0    # seconds; less is no gap, however often it reports
+RESTART = timedelta(seconds=15)   # a conductor that is started works for some seconds before its first report
 GONE = timedelta(minutes=5)   # Nova's last word of a service may be so much older than its death
 SURE = 2              # reports of nova-compute after which it counts as running
 
@@ -26,6 +27,7 @@ class Pulse:
         self._since: dict[str, float] = {}              # and when that stamp was first seen
         self._looked = float("-inf")
         self.gaps: dict[str, float] = {}
+        self.heard: dict[str, str] = {}                 # Nova's text of that report, by host
 
     def beats(self, control: Sequence[Service], now: float, began: str = "") -> bool:
         """Whether nothing was missed since the last look. One that has been down since long before `began`, Nova's text of the time
@@ -48,10 +50,19 @@ class Pulse:
         """Note that a service was silent before this report: for `silent` seconds each look showed
         the same. `pause` is the time between the looks that showed something new."""
         usual = self._usual.get(service.id)
-        if silent > (PULSE if usual is None else min(PULSE, max(MISSED * usual, SHORTEST_GAP))):
-            self.gaps[service.host] = now
+        if service.binary == "nova-conductor" and silent > (PULSE if usual is None else min(PULSE, max(MISSED * usual, SHORTEST_GAP))):
+            self.gaps[service.host], self.heard[service.host] = now, service.updated
         if pause >= 1.0 and pause != float("inf"):
             self._usual[service.id] = min(usual or pause, pause)
+
+
+def before_a_restart(taken: str, heard: str) -> bool:
+    """Return True if a conductor that took a request at `taken` was started again after that: it was silent, and first heard
+    again at `heard`. Both are Nova's texts; what cannot be read is not certain."""
+    try:
+        return datetime.fromisoformat(taken) + RESTART <= datetime.fromisoformat(heard)
+    except (ValueError, TypeError):
+        return False
 
 
 def long_before(since: str, made: str) -> bool:

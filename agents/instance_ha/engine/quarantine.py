@@ -6,11 +6,10 @@ import time
 from collections.abc import Iterable
 
 from ..incident import IN_SERVICE, Incident
-from ..model import DISABLED_BY_US, Record, Service
+from ..model import DISABLED_BY_US, KEPT_OUT, Record, Service
 from .context import Context
 
 DAY = 86400.0
-KEPT_OUT = f"{DISABLED_BY_US} kept out of service"      # how the reason begins; the rest says why
 
 
 def returns(history: Iterable[Incident], node: str, now: float) -> int:

@@ -19,8 +19,8 @@ def call(context: Context, record: Record, host: Service, services: Sequence[Ser
     named = _service(services, record.reserve)
     taken = {other.reserve for node, other in context.records.items() if node != record.node}
     spare = named or reserve_for(host, [s for s in services if s.host not in taken], context.aggregates())
-    if spare is None:
-        return record
+    if spare is None or (record.reserve and not named):
+        return record                      # a list that lacks the one that was called is no reason to call another
     if not named:
         record = context.cluster.replace(record.to(CONFIRMED, reserve=spare.host))
     if is_reserved(spare):

@@ -22,7 +22,8 @@ class Memory:
     not sent. `confirming` is when a resize was confirmed, `foreign` when somebody else's claim was first seen, `chore` when a
     server that has left was first and last asked to take on the state it had, `until` when the wait ends that follows our own
     claim. `unruled` is since when nobody can say whether it is protected, `unexplained` since when its own record, which was
-    read, lacks what lists show. `rows` is how many of its evacuations a list
+    read, lacks what lists show, `unread` since when Nova does not tell that record, `unlocking` since when our
+    claim is to be taken away. `rows` is how many of its evacuations a list
     has shown at most.
     """
 
@@ -45,6 +46,8 @@ class Memory:
     until: float = 0.0
     unruled: float | None = None
     unexplained: float | None = None
+    unread: float | None = None
+    unlocking: float | None = None
     rows: int = 0
 
 
@@ -143,9 +146,9 @@ class HostScene:
     `dead_hosts` are known to be off: Pacemaker has proven it, and they are not back. `control_up`: a conductor and a scheduler
     are up; `control_whole`: all that may hold a request were at work since the last look. `fallen` are compute hosts that are
     down, and Nova's last word of each. `gaps` are the conductors that were silent for a while, by host, and when they were
-    heard again. `moving` are the destinations of the live migrations that the host's death broke off, by server, "" for
-    none chosen. `kept` is the
-    record's. `nova_now` is Nova's newest text of a time, of whatever kind. `last_row` is its highest migration of this host."""
+    heard again; `heard` is Nova's text of that report. `moving` are the destinations of the live
+    migrations that the host's death broke off, by server, "" for none chosen. `kept` is the record's.
+    `nova_now` is Nova's newest text of a time, of whatever kind. `last_row` is its highest migration of this host."""
 
     host: str
     incident: str
@@ -165,6 +168,7 @@ class HostScene:
     moving: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     gaps: Mapping[str, float] = field(default_factory=dict)
+    heard: Mapping[str, str] = field(default_factory=dict)
     nova_now: str = ""
     down_hosts: frozenset[str] = frozenset()
     avoid: frozenset[str] = frozenset()   # destinations that have failed several servers

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from ..errors import CloudError
 from ..model import Server
 from ..nova import Nova
 from . import places
@@ -28,6 +29,7 @@ class Stayed:
         self._tasks: dict[str, float] = {}     # since when a server that is to be restored was seen with a task, whichever
         self._unseen: set[str] | None = None   # those that were there when the host was up again, and have not been looked at
         self.doubtful = False                  # whether nothing is to be done any more, but for servers that may run elsewhere
+        self._error: CloudError | None = None  # of a server with which Nova has failed in this turn
         self.cut = False                       # whether the last turn's share was too short
         self.doubts: dict[str, str] = {}       # why servers that we have claimed are not restored, by their ids
 
@@ -39,6 +41,7 @@ class Stayed:
         """
         context, nova = self.context, engine.nova
         end, self.cut, self.doubtful = context.clock() + SHARE, False, False
+        self._error = None
 
         def go_on() -> bool:
             context.alive()
@@ -50,11 +53,15 @@ class Stayed:
         self.doubts = {case.server.id: doubts[case.server.id] for case in here if case.is_ours and doubts[case.server.id]}
         if self._unseen is None:
             self._unseen = {case.server.id for case in here}
-        waiting = [case.server for case in here if case.is_ours and not doubts[case.server.id] and not self._released(engine, case, go_on)]
+        ours = [case for case in here if case.is_ours and not doubts[case.server.id]]
+        waiting = [case.server for case in ours
+                   if not self._tried(case, lambda case=case: self._released(engine, case, go_on))]  # type: ignore[misc]
+        self._revive(nova, [case for case in here if not case.is_ours], doubts, go_on)
+        if self._error:
+            raise self._error
         if waiting:
             tasks = ", ".join(f"{s.name} {s.task_state or 'not looked at yet'}" for s in waiting[:NAMED])
             return f"{len(waiting)} servers that stayed have a task: {tasks}"
-        self._revive(nova, [case for case in here if not case.is_ours], doubts, go_on)
         unread = [case.server.name for case in here if case.attempts is None]
         if unread:
             return f"{len(unread)} servers that stayed, of which Nova does not tell what was asked: {', '.join(unread[:NAMED])}"
@@ -67,6 +74,15 @@ class Stayed:
             context.problem(f"left {self.node}", f"{self.node}: may run elsewhere; look there, then unlock: {words}")
             return f"{len(doubtful)} servers that stayed may run elsewhere"
         return ""
+
+    def _tried(self, case: Case, work: Callable[[], bool]) -> bool:
+        """Return what `work` does; False, for another turn, where Nova fails with this one server: the others do not wait for it,
+        and it is told when they are done."""
+        try:
+            return work()
+        except CloudError as error:
+            self._error = error
+            return False
 
     def _released(self, engine: Evacuation, case: Case, go_on: Callable[[], bool]) -> bool:
         """Bring a server that we claimed into the state it had, and take our claim away. Whether that is done."""
@@ -100,14 +116,20 @@ class Stayed:
             server = case.server
             if not go_on():
                 return
-            if case.attempts is None:
-                continue                       # it is looked at when its record can be read
-            idle = server.vm_state == "active" and not server.task_state and not doubts[server.id]
-            protected = case.ruling is not None and (case.ruling.protected or case.ruling.stays)
-            if idle and protected and nova.guest_runs(server.id) is False:
-                LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, server.host)
-                _reboot(nova, server, self._reboots)
-            self._unseen.discard(server.id)
+            if case.attempts is None or case.ruling is None:
+                continue                       # it is looked at when its record, or its image, can be read
+            if self._tried(case, lambda case=case: self._started(nova, case, doubts[case.server.id])):  # type: ignore[misc]
+                self._unseen.discard(server.id)
+
+    def _started(self, nova: Nova, case: Case, doubt: str) -> bool:
+        """Start one that is protected, and that does not run. Returns True: it was looked at."""
+        server = case.server
+        idle = server.vm_state == "active" and not server.task_state and not doubt
+        protected = case.ruling is not None and (case.ruling.protected or case.ruling.stays)
+        if idle and protected and nova.guest_runs(server.id) is False:
+            LOG.info("%s (%s): stayed on %s and does not run, starting it again", server.name, server.id, server.host)
+            _reboot(nova, server, self._reboots)
+        return True
 
 
 def _where(case: Case) -> str:

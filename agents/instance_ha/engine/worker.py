@@ -140,8 +140,10 @@ class Worker:
 
     def _act(self, looking: list[Host]) -> dict[str, int]:
         """Choose over all hosts, and do it, all at once. How many servers of each were acted upon."""
-        busy = {node: host.under_way for node, host in self.hosts.items()}  # of those that were not looked at now, what was seen last
-        jobs = self.rounds.run([host.share() for host in looking], busy, sum(host.still for host in self.hosts.values()), self._do)
+        # Of those that were not looked at now, what was seen last.
+        busy = {node: host.under_way for node, host in self.hosts.items() if host.is_counted}
+        still = sum(host.still for host in self.hosts.values() if host.is_counted)
+        jobs = self.rounds.run([host.share() for host in looking], busy, still, self._do)
         for host in looking:
             host.under_way += sum(1 for share, verdict in jobs if share.node == host.node and verdict.action == decide.EVACUATE)
         return {host.node: sum(1 for share, _ in jobs if share.node == host.node) for host in looking}
