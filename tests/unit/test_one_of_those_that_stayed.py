@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from instance_ha.engine.context import Context
 from instance_ha.engine.homecoming import mend
+from instance_ha.engine.selection import Policy
+from instance_ha.engine.worker import Worker
 from instance_ha.errors import CloudError
+from instance_ha.model import RETURNING
 
+from tests.unit.test_odd_rows import RECORD, Written
 from tests.unit.test_stayed import STATE, TASK, Cloud, Home
 
 BUSY = (409, {"conflictingRequest": {
@@ -45,10 +50,8 @@ def test_a_server_that_its_owner_keeps_busy_lets_the_others_be_started(cloud: Bu
         if claimed:
             cloud.claim(uid)
     for _ in range(10):
-        try:
+        with contextlib.suppress(CloudError):      # told of the whole host
             home.turn()
-        except CloudError:
-            pass                    # told of the whole host
     assert home.acted("victim")[:1] == ["reboot"], home.acted("victim")
 
 
@@ -63,3 +66,31 @@ def test_one_that_cannot_be_read_lets_the_others_be_mended(cloud: Busy) -> None:
     with contextlib.suppress(CloudError):
         mend(cloud.nova, "cmp-1", 0)
     assert "os-resetState" in [row["action"] for row in cloud.actions["victim"]]
+
+
+def test_a_claimed_server_with_a_task_lets_others_be_started(cloud: Busy) -> None:
+    """Its owner asks for one image after the other, which its lock does not keep him from."""
+    home = Home(cloud)
+    cloud.boot("m0", "m0", **{TASK: "image_uploading"})
+    cloud.claim("m0")
+    cloud.boot("victim", "victim", tenant_id="another")
+    for _ in range(5):
+        home.turn()
+    assert home.acted("victim") == ["reboot"]
+
+
+def test_what_is_still_done_to_a_server_that_has_left_lets_those_that_stayed_be_started(cloud: Busy) -> None:
+    """Its owner, who has locked it himself, has it unpaused each time that it is paused; its host is back."""
+    cloud.service("cmp-1").update(state="up", forced_down=False, status="enabled")
+    cloud.boot("m0", "m0", locked=True, locked_reason="mine")
+    cloud.note("m0", "lock", "mallory", "p")
+    cloud.ask("m0", "done", "cmp-2")
+    cloud.servers["m0"].update({"OS-EXT-SRV-ATTR:host": "cmp-2", STATE: "active"})
+    cloud.boot("victim", "victim", tenant_id="another")
+    cluster = Written()
+    cluster.record = RECORD.to(RETURNING, baseline=0, kept={"m0": "paused"})
+    worker = Worker(Context(cluster, cloud.nova, Policy(), "me"))
+    for _ in range(5):
+        worker.turn()
+    asked = [row["action"] for row in cloud.actions.get("victim", [])]
+    assert asked == ["reboot"], (cluster.record, worker.context.health)

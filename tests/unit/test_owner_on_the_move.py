@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from instance_ha.engine import evidence
 from instance_ha.engine.selection import Policy
 from instance_ha.model import EVACUATED, PARTLY, Claim
 
@@ -221,3 +222,34 @@ def test_servers_of_which_something_is_not_known_take_no_place(little: Ailing, m
     while "victim" not in cloud.sent() and time.monotonic() < end:
         cloud.worker.turn()
     assert "victim" in cloud.sent(), cloud.worker.context.health
+
+
+def test_long_lists_of_requests_are_not_read_in_each_turn(little: Ailing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their owner changes the words of his locks again and again. Each list has nine pages, of a thousand in Nova."""
+    monkeypatch.setattr(evidence, "LONG", 50, raising=False)
+    little.page = 10
+    cloud = Cloud(little, Policy(max_parallel=1, min_parallel=1))
+    little.boot("victim", "victim", tenant_id="another")
+    for number in range(10):
+        little.boot(f"m{number}", f"m{number}", locked=True, metadata={"restart_priority": "-1000"})
+        for _ in range(9 * 10 - 1):
+            little.note(f"m{number}", "createImage", MALLORY, PROJECT)
+        little.note(f"m{number}", "lock", MALLORY, PROJECT)
+    counts = []
+    for turn in range(3):
+        for number in range(10):
+            little.servers[f"m{number}"]["locked_reason"] = Claim("cmp-1", "active", "i1", f"x{turn}").text()
+        before = len(little.asked)
+        cloud.worker.turn()
+        counts.append(len(little.asked) - before)
+    assert max(counts[1:]) < 30, counts
+
+
+def test_a_server_that_cannot_be_locked_keeps_no_host(little: Ailing) -> None:
+    """Nothing is begun (enabled=false), and those that wait are claimed before their host may come back."""
+    cloud = Cloud(little, Policy(enabled=False))
+    little.boot("m0", "m0")
+    little.boot("victim", "victim", tenant_id="another")
+    little.ill = ("POST /servers/m0/action",)
+    until_over(cloud, 2.0)
+    assert little.servers["victim"]["locked"] and cloud.state() in OVER, cloud.worker.context.health
