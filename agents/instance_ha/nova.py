@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from .answers import items, member
 from .errors import NOT_ACCEPTABLE, CellAway, CloudRefused, CloudUnreachable, TooMuch
 from .events import pairs
+from .group_pages import all_groups
 from .model import UNREADABLE, Action, Aggregate, Group, Migration, Server, Service, Step
 from .pace import Pace
-from .questions import READ_TRIES, Hung, Question, ask, ask_json, guarded
+from .questions import Question, Untold, ask, ask_json, guarded
 from .rows import (
     OddRow,
     Rows,
@@ -61,7 +62,7 @@ class Nova:
         self._placement = placement
         self.pace, self._page = Pace(), [PAGE]     # a copy for one incident shares them
         self._images: dict[str, Mapping[str, Any]] = {}
-        self._glance = Hung()
+        self._glance = Untold()
         self._incident = ""
         self._user: str | None = None
         self.unreadable: dict[str, str] = {}   # what could not be read in the newest answer to each question, as sentences
@@ -156,7 +157,9 @@ class Nova:
             raise CloudUnreachable(
                 "Nova does not show from which host its migrations are, so that nobody knows what is in "
                 "progress: give the agents' user os_compute_api:os-migrations:index:host")
-        return sorted(self._named(what, found), key=lambda row: row.id)
+        # One that is there twice would count for two requests: of two with one id the one that is further, and not over.
+        order = sorted(self._named(what, found), key=lambda row: (row.id, row.in_progress, row.status != "accepted"))
+        return [*{row.id: row for row in order}.values()]
 
     def resize_of(self, server_id: str) -> Migration | None:
         """The newest resize or cold migration of a server."""
@@ -173,11 +176,11 @@ class Nova:
             self._user = guarded("GET", "/auth/tokens", lambda: self._compute.get_user_id()) or ""
         return self._user
 
-    def actions(self, server_id: str) -> list[Action]:
+    def actions(self, server_id: str) -> Rows[Action]:
         """Return what was ever asked of a server, newest first, from Nova's own record: of more than MOST_PAGES pages the newest.
 
         Its owner makes such a list as long as he likes, also of a server that is locked: an image can be made of it."""
-        path, rows, marker = f"/servers/{server_id}/os-instance-actions", list[Action](), dict[str, str]()
+        path, rows, marker = f"/servers/{server_id}/os-instance-actions", Rows[Action](), dict[str, str]()
         for _ in range(MOST_PAGES):
             answer = self._get(path, marker)
             page = items(answer, "instanceActions")
@@ -188,6 +191,8 @@ class Nova:
             if not found or not answer.get("links"):
                 break
             marker = {"marker": found[-1].request}
+        else:
+            rows.cut = True
         return rows
 
     def steps(self, server_id: str, request: str) -> list[Step]:
@@ -222,33 +227,10 @@ class Nova:
 
     def groups(self) -> list[Group]:
         """Every server group, of all projects."""
-        for _ in range(READ_TRIES):
-            found = self._all_groups()
-            if found is not None:
-                return self._named("server groups", read_all(found, group_of_row))
-        raise CloudUnreachable("GET /os-server-groups has no end, or changes again and again: its "
-                               "pages do not lead on")
-
-    def _all_groups(self) -> list[Any] | None:
-        """Return the rows of all groups; None where the list has moved while it was read.
-
-        Nova counts them. A group that its user deletes would hide another one, on the next page: so
-        each page begins with the last row of the one before.
-        """
-        found: list[Any] = []
-        while len(found) < MOST_ROWS:
-            rows = self._group_page(max(len(found) - 1, 0))
-            if found:
-                if not rows or marker_of(rows[0]) != marker_of(found[-1]):
-                    return None
-                # Nova's own limit of a page may be below ours, even 1, and it gives no link.
-                rows = rows[1:] or self._group_page(len(found))
-                if rows and marker_of(rows[0]) == marker_of(found[-1]):
-                    return None
-            if not rows:
-                return found
-            found += rows
-        return None
+        found, whole = all_groups(self._group_page)
+        if not whole:
+            LOG.warning("the list of server groups changed while it was read, again and again: some may be missing")
+        return self._named("server groups", read_all(found, group_of_row))
 
     def _group_page(self, offset: int) -> list[Any]:
         query = {"all_projects": "true", "limit": str(PAGE), "offset": str(offset)}
@@ -279,7 +261,7 @@ class Nova:
         """An image's properties and tags (Glance), remembered; empty for one that is gone."""
         if image not in self._images:
             try:
-                with self._glance.asked():
+                with self._glance.asked(image):
                     answer = ask_json(Question("GET", f"/v2/images/{image}"), self._image)
                 self._images[image] = _one(image_of, answer, f"image {image}")
             except CloudRefused as error:

@@ -15,7 +15,8 @@ from .pace import Pace
 
 READ_TRIES = 3
 QUICK = 1.0                       # seconds
-HUNG_PAUSE = 10.0                 # seconds for which what hung is not asked again
+UNTOLD = 30.0                     # seconds for which what gave no answer is not asked again
+LATE, MANY_UNTOLD = 2, 4
 BUSY_TRIES = 5                    # of a read that is answered "too many", each at its turn
 LOG = logging.getLogger(__name__)
 
@@ -31,23 +32,27 @@ class Question:
     microversion: str | None = None
 
 
-class Hung:
-    """Something that takes long and then gives no answer: it is not asked again at once, so that many questions do not wait in turn."""
+class Untold:
+    """What gave no answer is not asked again for a while: many questions, one after the other, would each take as long, and all
+    hosts wait for that. Nor is anything else asked, once LATE of them took long, or MANY_UNTOLD gave none."""
 
     def __init__(self) -> None:
-        self._until = float("-inf")
+        self._left: dict[str, tuple[float, bool, str]] = {}   # until when, whether it took long, and what was said
 
     @contextlib.contextmanager
-    def asked(self) -> Iterator[None]:
-        """Ask it inside. Raises CloudUnreachable, while it is left alone too."""
+    def asked(self, key: str) -> Iterator[None]:
+        """Ask of `key` inside. Raises CloudUnreachable, while it is left alone too."""
         began = time.monotonic()
-        if began < self._until:
-            raise CloudUnreachable("no answer from OpenStack just now")
+        for old in [old for old, (until, _, _) in self._left.items() if until <= began]:
+            del self._left[old]
+        late = sum(1 for _, long, _ in self._left.values() if long)
+        if key in self._left or late >= LATE or len(self._left) >= MANY_UNTOLD:
+            raise CloudUnreachable(self._left.get(key, next(iter(self._left.values())))[2])
         try:
             yield
-        except CloudUnreachable:
+        except CloudUnreachable as error:
             now = time.monotonic()
-            self._until = now + HUNG_PAUSE if now - began > QUICK else self._until
+            self._left[key] = (now + UNTOLD, now - began > QUICK, str(error))
             raise
 
 

@@ -31,6 +31,7 @@ class Rows(list[Value]):
     read is in both: as a server of which nothing is known. So is a migration, as one in progress."""
 
     unreadable: tuple[Unreadable, ...] = ()
+    cut = False       # there are more, which were not read
 
 
 def read_all(rows: Iterable[Any], read: Callable[[Any], Value], rest: Callable[[Any], Value | None] = lambda row: None) -> Rows[Value]:

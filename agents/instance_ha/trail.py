@@ -34,6 +34,8 @@ class Trail(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Complete the line. A request id that the line tells itself is the one that is meant."""
         message = record.getMessage()
+        if str(record.msg).startswith("%s (%s)") and isinstance(record.args, tuple):
+            message = f"({record.args[1]})" + str(record.msg)[len("%s (%s)"):] % record.args[2:]     # without its name, which is its owner's
         found = _SERVER.search(message)
         if found is None or " server=" in message:
             return True
@@ -41,7 +43,7 @@ class Trail(logging.Filter):
         told = _REQUEST.search(message)
         request = told.group(0) if told else request
         words = [("incident", incident), ("server", found.group(1)), ("request", request)]
-        record.msg, record.args = message + "".join(f" {name}={word}" for name, word in words if word), ()
+        record.msg, record.args = record.getMessage() + "".join(f" {name}={word}" for name, word in words if word), ()
         return True
 
 

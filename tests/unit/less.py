@@ -106,7 +106,7 @@ def less(dice: Dice, world: World) -> World:
     if "whole" in gone:
         scene = replace(scene, control_whole=False)
     if "gaps" in gone:
-        scene = replace(scene, gaps={}, nova_now="")
+        scene = replace(scene, gaps={}, heard={}, nova_now="")
     if "moving" in gone:
         scene = replace(scene, moving={})
     if "ruling" in gone:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from instance_ha import cluster as door
+from instance_ha import questions
 from instance_ha.cluster import Cluster
 from instance_ha.engine import decide, evacuation
 from instance_ha.engine.context import Context
@@ -72,6 +73,7 @@ def test_one_that_cannot_be_restored_keeps_no_other_locked(cloud: Cloud, monkeyp
 
 def test_what_only_its_image_protects_is_started_when_glance_is_back(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.boot("s1", "web", image={"id": "i1"}, flavor={"extra_specs": {}})
+    monkeypatch.setattr(questions, "UNTOLD", 0.0)
     home, answer, away = Home(cloud), cloud.answer, [True]
     monkeypatch.setattr(cloud, "answer", lambda method, path, *more: BROKEN if away[0] and "images" in path else answer(method, path, *more))
     turns(home)

@@ -259,6 +259,7 @@ def _around(dice: Dice) -> tuple[HostScene, set[str]]:
         fallen=fallen,
         moving=dice.one(({}, {"u1": ""}, {"u1": "cmp-2"})),
         gaps=dice.one(({}, {"ctl-1": gaps})),
+        heard=dice.one(({}, {"ctl-1": AT % (dice.one((0, 4)), 0)})),
         nova_now=AT % (dice.one((3, 9)), 0),
         down_hosts=frozenset(host for host, kind in kinds.items() if kind != "up"),
     )
@@ -293,10 +294,9 @@ def _truth(world: World, stages: list[Stage], off: set[str]) -> Truth:
         elif stage in (Stage.QUEUED, Stage.SENT):
             lost = lost and at_work
         elif stage is Stage.SCHEDULING:
-            restarted = scene.gaps.get(host) == 0.0 or scene.nova_now > AT % (
-                int(action.request[4:]),
-                1,
-            )
+            taken = AT % (int(action.request[4:]), 1)
+            again = scene.gaps.get(host) == 0.0 and scene.heard.get(host, "") > taken
+            restarted = again or scene.nova_now > taken
             lost = lost and at_work and (host in off or restarted)
     if world.case.was == MOVING:
         left |= {scene.moving.get("u1") or ""} - {"", *off}

@@ -30,7 +30,7 @@ RANKS = {
     "values": 0, "rules": 1, "nvpairs": 2, "properties": 1, "configuration": 3,
     "banned": 4, "holdback": 5, "changes": 4, "powering": 4, "identity": 4,
     "provisioning": 6, "transaction": 6,
-    "standing": 0, "cib_file": 1, "shared": 2, "pace": 1.5, "lists": 4,
+    "standing": 0, "cib_file": 1, "group_pages": 2.5, "shared": 2, "pace": 1.5, "lists": 4,
     "service": 12, "board": 11.5, "server_status": 11.6, "heart": 11.5, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
 }
 PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},

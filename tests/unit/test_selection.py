@@ -81,9 +81,9 @@ def test_no_name_of_an_aggregate_decides(
 
 def test_order() -> None:
     names = [s.name for s in sorted([
-        server(name="b"), server(name="a"), server(name="marked", metadata={"HA_Enabled": "true"}),
+        server(id="2", name="a"), server(id="1", name="b"), server(name="marked", metadata={"HA_Enabled": "true"}),
         server(name="first", metadata={"restart_priority": "900"}), server(name="last", metadata={"restart_priority": "-1"})], key=order_key)]
-    assert names == ["first", "marked", "a", "b", "last"]
+    assert names == ["first", "marked", "b", "a", "last"]
 
 
 @pytest.mark.parametrize("text", ["--5", "²", "①", "5.0", "", "9" * 200, "a"])

@@ -61,11 +61,13 @@ def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] 
     """Return what to do about one server that is on the dead host, or that has left it, and what to remember of it."""
     memory = case.memory
     if memory.sent is not None and case.rows and case.rows[-1].id > memory.sent_after:
-        memory = replace(memory, sent=None)
+        memory = replace(memory, sent=None, unsent=0)
     seen = Seen(replace(case, memory=noted(case, scene, memory)), scene, policy, broken)
     place = place_of(seen)
     if place not in (Place.IN_PROGRESS, Place.UNANSWERED, Place.UNEXPLAINED) and seen.memory.sent is not None:
-        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, sent=None)))
+        # Nova has nothing of it: whatever answered the request was not Nova.
+        unsent = seen.memory.unsent + (1 if place is Place.UNTOUCHED else 0)
+        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, sent=None, unsent=unsent)))
     if place not in (Place.UNEXPLAINED, Place.UNTOUCHED, Place.FAILED, Place.IN_PROGRESS) and seen.memory.unexplained is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
     if place is not Place.UNEXPLAINED and seen.memory.unread is not None:
@@ -204,7 +206,7 @@ def _unruled(seen: Seen) -> Decision:
     memory = replace(seen.memory, unruled=since)
     reason = "whether it is protected only its image says, and Glance does not tell"
     over = seen.scene.now - since > seen.policy.stuck_timeout
-    return Decision(Verdict(seen.server, LEFT if over else WAIT, reason, seen.case.was, retry=over), memory)
+    return Decision(Verdict(seen.server, LEFT if over else WAIT, reason, seen.case.was, retry=over, idle=not over), memory)
 
 
 def _try(seen: Seen) -> Decision:
@@ -334,7 +336,7 @@ EVACUABLE = (
 RULES: dict[Place, tuple[Rule, ...]] = {
     Place.HIDDEN: (Rule("it is shelved and offloaded", UNLOCK, lambda s: s.server.vm_state == "shelved_offloaded",
                         lambda s: _given_up(s, "it is shelved and offloaded, on no host")),),
-    Place.PARTIAL: (Rule("always", WAIT, _always, lambda s: _wait(s, "Nova shows only part of it (a cell is down?)")),),
+    Place.PARTIAL: (Rule("always", WAIT, _always, lambda s: _wait(s, "Nova shows only part of it (a cell is down?)", idle=True)),),
     Place.DELETED: (Rule("always", UNLOCK, _always, lambda s: _given_up(s, "its user is deleting it")),),
     Place.STRANGER: (Rule("always", LEFT, _always, lambda s: _left(s, "it is on another host, and nothing says that it was evacuated there",
                                                                    final=True, protected=False)),),

@@ -14,7 +14,7 @@ from ..nova import Nova
 from . import decide, places
 from .attempts import Stage
 from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER
-from .evidence import READS, Records
+from .evidence import Records, ask_each
 from .limits import aggregate_metadata
 from .lists import Ahead
 from .looked import Look
@@ -125,6 +125,8 @@ class Evacuation:
             self._refused(server, str(error), short=False)
         except CloudError as error:
             LOG.warning("%s (%s): %s", server.name, server.id, error)
+            if verdict.action == EVACUATE and not isinstance(error, CloudBusy):
+                self._remember(server, unsent=self.memory[server.id].unsent + 1)    # the next ones are not to wait for it
             return False
         return True
 
@@ -142,11 +144,15 @@ class Evacuation:
         return verdict.action in (decide.LEFT, decide.QUEUED) or (verdict.action == EVACUATE and self.memory[verdict.server.id].sent is None)
 
     def claim(self, verdicts: Iterable[Verdict], go_on: Callable[[], None]) -> None:
-        """Claim servers that wait, to be given back in the state they had if their host returns first. `go_on` is called for each."""
+        """Claim servers that wait, to be given back in the state they had if their host returns first. `go_on` is called for each. One
+        that Nova does not lock stays as it is."""
         for verdict in verdicts:
             go_on()
-            if not verdict.server.locked:
-                self._lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token))
+            try:
+                if not verdict.server.locked:
+                    self._lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token))
+            except CloudError as error:
+                LOG.warning("%s (%s): not locked: %s", verdict.server.name, verdict.server.id, error)
 
     def _servers(self, there: Sequence[Server], migrations: Sequence[Migration], terms: Terms) -> list[Server]:
         """The servers on the host, and those that have left it in this incident and have come to no end yet. A list of Nova leaves
@@ -159,7 +165,7 @@ class Evacuation:
             if len(away) > MANY:
                 away &= {server.id for server in self.nova.locked_servers()} | {*terms.kept}
             known |= away
-        for key, server in self._each(self._shown, known - {*found, *self.done}).items():
+        for key, server in ask_each(self._shown, known - {*found, *self.done}).items():
             if server is not None:
                 found[key] = server
         self._swept = True
@@ -178,12 +184,6 @@ class Evacuation:
         except CloudError as error:
             LOG.warning("%s: Nova does not show it: %s", key, error)
             return replace(self.cases[key].server, vm_state=None) if key in self.cases else Server(key, key, None, None, None, None, None)
-
-    def _each(self, read: Callable[[str], Server | None], keys: Iterable[str]) -> dict[str, Server | None]:
-        """Ask for several servers at once."""
-        keys = sorted(keys)
-        with ThreadPoolExecutor(min(READS, len(keys) or 1)) as pool:
-            return dict(zip(keys, pool.map(read, keys)))
 
     def _scene(self, services: Sequence[Service], terms: Terms, migrations: Sequence[Migration], servers: Sequence[Server]) -> HostScene:
         computes = [s for s in services if s.binary == "nova-compute"]
@@ -294,7 +294,7 @@ class Evacuation:
         if not permit() or time.monotonic() - began > SEND_DEADLINE:
             LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
             return True
-        self._remember(server, was=verdict.was if owned else "", sent=time.monotonic(), sent_after=look.scene.last_row, lost=False, unsent=0)
+        self._remember(server, was=verdict.was if owned else "", sent=time.monotonic(), sent_after=look.scene.last_row, lost=False)
         return self._send(again, place)
 
     def _place(self, verdict: Verdict, look: Look) -> Place:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from ..errors import CloudError
 from ..model import Action, Claim, Server, Step, claim_of
@@ -19,10 +20,12 @@ REBUILD = "rebuild"
 MOVES = frozenset((EVACUATE, "live-migration", "migrate", "resize", "revertResize", "unshelve"))   # Nova's names
 AGED = 30.0           # seconds for which a server's own record is believed while nothing of it changes
 OPEN_AGED = 5.0       # the same while a request of it is open
+LONG = 1000           # requests; a longer list is read once in AGED seconds, however often its owner changes his lock
 READS = 8             # servers whose own record is read at once
 FAILS = 3             # a destination that so many servers have failed on is left alone
 LEFT_ALONE = 600.0    # seconds for which it is left alone
 LOG = logging.getLogger(__name__)
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,14 @@ class Evidence:
     owner_rebuilds: bool = False
     came_back: bool = False
     unlocked: str = ""
+    length: int = 0        # of the list of what was asked of it
+
+
+def ask_each(read: Callable[[str], Asked], keys: Iterable[str]) -> dict[str, Asked]:
+    """Ask for several servers at once."""
+    keys = sorted(keys)
+    with ThreadPoolExecutor(min(READS, len(keys) or 1)) as pool:
+        return dict(zip(keys, pool.map(read, keys)))
 
 
 class Records:
@@ -47,11 +58,13 @@ class Records:
         self.claimed: dict[str, str] = {}
         self._known: dict[str, _Known] = {}
         self._failed: dict[str, dict[str, float]] = {}   # by destination, the servers that failed there, and when that was seen
+        self._projects: dict[str, str] = {}        # of all servers that were seen
         self._counted: set[str] = set()            # requests that are in it
         self._ended: dict[str, list[Step]] = {}    # what Nova did for requests that have come to an end, by request
 
     def case(self, server: Server, scene: HostScene, memory: Memory) -> Case:
         """Return what is known of a server before its own record is read."""
+        self._projects[server.id] = server.project
         rows = [row for row in scene.migrations if row.server == server.id]
         case = Case(server, rows, ruling=scene.rulings.get(server.id), memory=memory)
         known = self._known.get(server.id)
@@ -67,7 +80,7 @@ class Records:
             known = self._known.get(key)
             if known is not None and known.sign == _sign(case, scene) and scene.now - known.read < known.age:
                 cases[key] = self.told(case, scene, known.evidence)
-            else:
+            elif known is None or known.evidence.length <= LONG or scene.now - known.read >= AGED:
                 wanted.append(key)
         if not wanted:
             return
@@ -100,8 +113,14 @@ class Records:
         return _with_claim(case, scene, claim_of(case.server) if ours else None)
 
     def failing(self, now: float) -> frozenset[str]:
-        """Return the destinations that have failed several servers of late. `now` is monotonic."""
-        return frozenset(host for host, servers in self._failed.items() if sum(now - when < LEFT_ALONE for when in servers.values()) >= FAILS)
+        """Return the destinations that have failed several servers of late. `now` is monotonic.
+
+        Those of one project alone fail for reasons of its own, as long as there are servers of another: its users can have them fail.
+        """
+        late = {host: [key for key, when in servers.items() if now - when < LEFT_ALONE] for host, servers in self._failed.items()}
+        needed = min(2, len({*self._projects.values()}))
+        return frozenset(host for host, keys in late.items()
+                         if len(keys) >= FAILS and len({self._projects.get(key, "") for key in keys}) >= needed)
 
     def forget(self, server: str) -> None:
         """Something was done to it, or is: what was read of it is of before."""
@@ -123,7 +142,9 @@ class Records:
         newest = next((one.name for one in actions if one.name in (EVACUATE, REBUILD)), "")
         moved = next((one.name for one in actions if one.name in MOVES), EVACUATE)
         ours = claim_of(server) is not None and lock_is_ours(actions, user, server.project)
-        return Evidence(attempts, ours, newest == REBUILD, moved != EVACUATE, unlocked)
+        if getattr(actions, "cut", False) and not any(one.name == "unlock" for one in actions):
+            ours = False               # an older lock, of its owner's, may be further back than was read
+        return Evidence(attempts, ours, newest == REBUILD, moved != EVACUATE, unlocked, len(actions))
 
     def _steps(self, server: str, action: Action) -> Sequence[Step]:
         if action.request not in self._ended:

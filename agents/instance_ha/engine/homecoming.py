@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from ..errors import CloudRefused
+from ..errors import CloudError, CloudRefused
 from ..model import ARRIVED, EVACUATED, KEPT_OUT, RETURNING, ClusterView, Migration, Record, Server, Service
 from ..nova import Nova
 from . import decide, quarantine, reserve
@@ -186,11 +186,17 @@ def mend(nova: Nova, host: str, baseline: int) -> None:
     starts, on servers that are not its own any more, fails, and leaves them in ERROR or with a task. Raises CloudError.
     """
     gone = {row.server: row for row in nova.evacuations(host) if row.id > baseline and row.status in ARRIVED}
+    failed: CloudError | None = None
     for destination in {row.destination for row in gone.values() if row.destination}:
         for server in nova.servers_on(destination):
             row = gone.get(server.id)
             if row and row.destination == destination and (server.vm_state == "error" or server.task_state):
-                _mend(nova, host, server, row)
+                try:
+                    _mend(nova, host, server, row)
+                except CloudError as error:    # the others first
+                    failed = error
+    if failed is not None:
+        raise failed
 
 
 def _mend(nova: Nova, host: str, server: Server, row: Migration) -> None:

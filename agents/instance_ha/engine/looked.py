@@ -27,7 +27,7 @@ class Look:
     @property
     def under_way(self) -> list[Verdict]:
         """Those that Nova is at work on."""
-        return [verdict for verdict in self.verdicts if verdict.action == decide.WAIT]
+        return [verdict for verdict in self.verdicts if verdict.action == decide.WAIT and not verdict.idle]
 
     @property
     def in_window(self) -> int:
@@ -53,7 +53,7 @@ class Look:
     def undecided(self) -> int:
         """Evacuations under way without a destination."""
         last = self._newest_rows()
-        return sum(1 for v in self.under_way if not v.still and (v.server.id not in last or not last[v.server.id].destination))
+        return sum(1 for v in self.under_way if not (v.still or v.slow) and (v.server.id not in last or not last[v.server.id].destination))
 
     def queue(self, reasons: Mapping[str, str]) -> None:
         """Those that were not chosen wait, each for its reason."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from functools import cached_property
 
-from ..model import FAILED, Migration, Server, claim_of, mark_of_request
+from ..model import ARRIVED, FAILED, Migration, Server, claim_of, mark_of_request
 from .attempts import NO_HOST, Attempt, Stage, since_the_last_arrival
 from .pulse import before_a_restart, long_before
 from .scene import Case, HostScene, Memory
@@ -311,7 +311,8 @@ def has_moved(case: Case) -> bool:
     """Return True if the newest request to evacuate a server has brought it where it is: Nova is not at work on that any more."""
     last = max(case.rows, key=lambda row: row.id, default=None)
     if last is not None:
-        return last.has_brought(case.server)
+        # Its owner may have moved it on since, as by a resize.
+        return last.status in ARRIVED and case.server.host not in (None, last.source)
     newest = case.attempts[-1] if case.attempts else None
     return newest is not None and newest.stage is Stage.DONE and newest.destination == case.server.host
 

@@ -87,7 +87,7 @@ class Verdict:
     `was` is what it is to be at the end (states.py). `target` is the only host where it may go, None for any. `still`: the request
     has shown nothing for STILL seconds, and the others need not wait for it. `slow`: whoever has the request is up, and has shown
     nothing of it for stuck_timeout, or twice that while it has no destination. `person`: it needs a person, and keeps its mark
-    until one has acted."""
+    until one has acted. `idle`: it is waited for, and Nova has nothing to do for it."""
 
     server: Server
     action: str
@@ -100,6 +100,7 @@ class Verdict:
     still: bool = False
     slow: bool = False
     person: bool = False
+    idle: bool = False
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,8 @@ def _given(server: Server, names: tuple[str, ...]) -> str:
 
 
 def order_key(server: Server) -> tuple[int, int, int, str]:
-    """Sort key: its rank, then its name."""
-    return (*rank_of(server), server.name)
+    """Sort key: its rank, then its id: a name is its owner's, and gives no precedence."""
+    return (*rank_of(server), server.id)
 
 
 def disk_stays(server: Server, disks: str, aggregate: Mapping[str, str] | None) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 
-from ..errors import CloudError
+from ..errors import CloudRefused, CloudUnreachable
 from ..model import Server
 from ..nova import Nova
 from . import places
@@ -29,7 +30,8 @@ class Stayed:
         self._tasks: dict[str, float] = {}     # since when a server that is to be restored was seen with a task, whichever
         self._unseen: set[str] | None = None   # those that were there when the host was up again, and have not been looked at
         self.doubtful = False                  # whether nothing is to be done any more, but for servers that may run elsewhere
-        self._error: CloudError | None = None  # of a server with which Nova has failed in this turn
+        self._refused: dict[str, float] = {}   # since when Nova refuses what is asked of a server
+        self._failed: CloudUnreachable | None = None   # of a server of which Nova gave no answer in this turn
         self.cut = False                       # whether the last turn's share was too short
         self.doubts: dict[str, str] = {}       # why servers that we have claimed are not restored, by their ids
 
@@ -41,7 +43,7 @@ class Stayed:
         """
         context, nova = self.context, engine.nova
         end, self.cut, self.doubtful = context.clock() + SHARE, False, False
-        self._error = None
+        self._failed = None
 
         def go_on() -> bool:
             context.alive()
@@ -55,10 +57,10 @@ class Stayed:
             self._unseen = {case.server.id for case in here}
         ours = [case for case in here if case.is_ours and not doubts[case.server.id]]
         waiting = [case.server for case in ours
-                   if not self._tried(case, lambda case=case: self._released(engine, case, go_on))]  # type: ignore[misc]
+                   if not self._tried(case.server, functools.partial(self._released, engine, case, go_on))]
         self._revive(nova, [case for case in here if not case.is_ours], doubts, go_on)
-        if self._error:
-            raise self._error
+        if self._failed is not None:
+            raise self._failed
         if waiting:
             tasks = ", ".join(f"{s.name} {s.task_state or 'not looked at yet'}" for s in waiting[:NAMED])
             return f"{len(waiting)} servers that stayed have a task: {tasks}"
@@ -75,15 +77,6 @@ class Stayed:
             return f"{len(doubtful)} servers that stayed may run elsewhere"
         return ""
 
-    def _tried(self, case: Case, work: Callable[[], bool]) -> bool:
-        """Return what `work` does; False, for another turn, where Nova fails with this one server: the others do not wait for it,
-        and it is told when they are done."""
-        try:
-            return work()
-        except CloudError as error:
-            self._error = error
-            return False
-
     def _released(self, engine: Evacuation, case: Case, go_on: Callable[[], bool]) -> bool:
         """Bring a server that we claimed into the state it had, and take our claim away. Whether that is done."""
         server, nova = case.server, engine.nova
@@ -99,6 +92,22 @@ class Stayed:
         _restore(nova, server, "active" if task else server.vm_state or "", case.was, self._reboots)
         engine.release(server.id)
         return True
+
+    def _tried(self, server: Server, do: Callable[[], bool]) -> bool:
+        """Do something for one server. Return whether that is over: done, or refused for stuck_timeout. What its owner asks of it
+        in the same moment has Nova refuse ours, and the others do not wait for that."""
+        try:
+            done = do()
+        except CloudUnreachable as error:      # raised when the others have been seen to
+            self._failed = error
+            return False
+        except CloudRefused as error:
+            now = self.context.clock()
+            since = self._refused.setdefault(server.id, now)
+            LOG.warning("%s (%s): stayed on %s, and is not restored: %s", server.name, server.id, server.host, error)
+            return now - since > self.context.policy.stuck_timeout
+        self._refused.pop(server.id, None)
+        return done
 
     def _is_stuck(self, server: Server) -> bool:
         """Whether a server has had a task for stuck_timeout: Nova does not end each that the host's death broke off, and an owner may
@@ -118,7 +127,7 @@ class Stayed:
                 return
             if case.attempts is None or case.ruling is None:
                 continue                       # it is looked at when its record, or its image, can be read
-            if self._tried(case, lambda case=case: self._started(nova, case, doubts[case.server.id])):  # type: ignore[misc]
+            if self._tried(server, functools.partial(self._started, nova, case, doubts[server.id])):
                 self._unseen.discard(server.id)
 
     def _started(self, nova: Nova, case: Case, doubt: str) -> bool:
