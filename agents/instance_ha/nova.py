@@ -262,7 +262,8 @@ class Nova:
         if image not in self._images:
             try:
                 with self._glance.asked(image):
-                    answer = ask_json(Question("GET", f"/v2/images/{image}"), self._image)
+                    # Too many requests, to Glance, are no reason to keep the hosts waiting.
+                    answer = ask_json(Question("GET", f"/v2/images/{image}"), self._image, busy=1)
                 self._images[image] = _one(image_of, answer, f"image {image}")
             except CloudRefused as error:
                 if error.status not in (403, 404):

@@ -56,11 +56,11 @@ class Untold:
             raise
 
 
-def ask_json(question: Question, adapter: Any, pace: Pace | None = None) -> Any:
+def ask_json(question: Question, adapter: Any, pace: Pace | None = None, busy: int = BUSY_TRIES) -> Any:
     """Return the answer's JSON. What only reads is asked again at once when a bad answer came quickly, and at its turn while there
-    are too many; what changes something never is. Raises CloudUnreachable, CloudBusy, CloudRefused."""
+    are too many, `busy` times in all; what changes something never is. Raises CloudUnreachable, CloudBusy, CloudRefused."""
     pace, reads = pace or Pace(), question.method == "GET"
-    tries, busy = (READ_TRIES, BUSY_TRIES) if reads else (1, 1)
+    tries, busy = (READ_TRIES, busy) if reads else (1, 1)
     while True:
         began = time.monotonic()
         try:

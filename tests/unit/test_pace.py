@@ -264,3 +264,13 @@ def test_a_list_that_is_too_slow_however_short_is_no_list(slow: SlowLists) -> No
     with pytest.raises(CloudUnreachable, match="not answered in full"):
         slow.nova(timeout=0.03).servers_on("cmp-1")
     assert slow.asked[-1] == SMALLEST
+
+
+def test_a_glance_with_too_many_requests_is_not_waited_for(fake: Fake) -> None:
+    """All hosts would wait, for each image once more."""
+    fake.says(429, {}, **{"Retry-After": "86400"})
+    began = time.monotonic()
+    for image in ("i1", "i1"):
+        with pytest.raises(CloudUnreachable):
+            fake.nova.image_properties(image)
+    assert len(fake.asked) == 1 and time.monotonic() - began < 2.0
