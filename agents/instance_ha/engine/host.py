@@ -20,6 +20,7 @@ from .looked import Look
 from .naming import begin_of_mark, crossed_with, doubles_of, host_of_record, is_ours, namesakes_of
 from .rounds import Share
 from .scene import Task, Terms
+from .selection import rank_of
 from .stayed import NAMED
 
 WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
@@ -355,6 +356,7 @@ class Host:
         look, record = self.look, self.record
         done = arrived(look.scene.migrations, record.baseline or 0, look.verdicts)
         left = [v for v in look.verdicts if v.protected and (v.action == decide.LEFT or (self.paused and v.action == decide.QUEUED))]
+        left.sort(key=lambda v: (rank_of(v.server), v.server.name))      # for people
         total = len(done | {v.server.id for v in look.verdicts if v.protected})
         why = {v.server.id: self.paused if v.action == decide.QUEUED else v.reason for v in left}
         if left and not all(v.action == decide.QUEUED for v in left):
