@@ -73,7 +73,6 @@ AFTERWARDS = (
 ELSEWHERE = {
     "pcs resource enable NODE": "tests/lab/protect.py, for each compute host",
     "pcs resource manage NODE": "the fault matrix, for the worker's resource",
-    "openstack server evacuate SERVER": "no openstack command in the laboratory; the worker and the bench send the same request",
     "openstack server start ID": "no openstack command in the laboratory; after_reboot=start asks the same of Nova",
     "openstack compute service list": "no openstack command in the laboratory; instance-ha hosts asks the same of Nova",
     'instance-ha maintenance on cmp-1 --reason "new fans"': "test_maintenance.py",
