@@ -20,6 +20,7 @@ from tests.unit.test_survey import World, answer, path
 def placer(fake: Fake) -> Placer:
     World(fake)
     fake.says_always("/os-server-groups/g", {"server_group": GROUP})
+    fake.says_always("/os-aggregates", {"aggregates": []})
     for members in (MEMBERS, MEMBERS[:1]):
         wanted = demand_of_group(members)
         fake.says_always(path(wanted), answer(wanted, cmp_2=90, cmp_3=90))

@@ -54,7 +54,7 @@ class Evacuation:
     def __init__(self, nova: Nova, task: Task, policy: Policy, aggregates: Sequence[Aggregate] = (), by_hand: ByHand = NOBODY) -> None:
         self.nova, self.policy, self.aggregates, self.by_hand = nova, policy, aggregates, by_hand
         self.host, self.incident, self.token = task.host, task.incident, task.token
-        self.placer = Placer(nova, task.host, by_hand.target, aggregates)
+        self.placer = Placer(nova, task.host, by_hand.target)
         self.memory: dict[str, Memory] = {}
         self.cases: dict[str, Case] = {}         # of the last look
         self.done, self.passwords = dict[str, str](), dict[str, str]()
