@@ -14,6 +14,7 @@ NEVER_CARRIED_OUT_BUT_RETRY = frozenset((408, 413, 425))
 MOST_DIGITS = 18           # of a number in an answer
 MOST_SAID = 1000           # characters of a sentence of somebody else's
 _CERTIFICATE = re.compile(r"certificate verify failed: [^('\"]*[^('\" ]")
+_OTHER_NAME = re.compile(r"hostname '[^'\"]*' doesn't match [^\")]*")     # as urllib3 before 2 says it
 
 
 def member(answer: Any, key: str) -> Any:
@@ -72,6 +73,9 @@ def one_line(error: object) -> str:
     certificate = _CERTIFICATE.search(str(error))
     if certificate:
         return printable(certificate.group(0))
+    other = _OTHER_NAME.search(str(error))
+    if other:
+        return f"certificate verify failed: {_plain(other.group(0))}"
     lines = str(error).strip().splitlines()
     return _plain(lines[0]) if lines else type(error).__name__
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from instance_ha import credentials
+from instance_ha.answers import one_line
 from instance_ha.errors import InstanceHaError
 
 from tests.unit.ill_cloud import values
@@ -88,6 +89,16 @@ def test_what_is_wrong_is_said(
     more = {"cacert": str(folder / f"{name}.pem")} if trusted else {}
     words = said(keystone(folder, name, serve), **more)
     assert "certificate verify failed" in words[:128] and why in words
+
+
+@pytest.mark.parametrize("names", ["'other.example'", "either of 'a.example', 'b.example'"])
+def test_so_does_an_older_urllib3(names: str) -> None:
+    """As 1.26 says it, which Debian 12 and enterprise Linux 9 have."""
+    words = one_line(
+        "SSL exception connecting to https://keystone:5000/v3/auth/tokens: HTTPSConnectionPool("
+        "host='keystone', port=5000): Max retries exceeded with url: /v3/auth/tokens (Caused by "
+        f'SSLError(CertificateError("hostname \'keystone\' doesn\'t match {names}")))')
+    assert words == f"certificate verify failed: hostname 'keystone' doesn't match {names}"
 
 
 @pytest.mark.parametrize("trust", ["cacert", "insecure"])
