@@ -33,6 +33,8 @@ class Cluster:
     """Pacemaker on this node. `attribute` names the node attribute that holds the records, `resource` the resource whose
     parameters a view shows."""
 
+    unread_history: tuple[str, ...] = ()    # names of the lines that `incidents` could not read
+
     def __init__(self, attribute: str = RECORD, resource: str = "") -> None:
         self.attribute, self.resource = attribute, resource
 
@@ -231,8 +233,10 @@ class Cluster:
     def incidents(self) -> dict[str, Incident]:
         """The history, by id. Raises ClusterError, HostError."""
         root = _xml(_must(["cibadmin", "--query", "--scope", "crm_config"]))
-        found = (parse_incident(pair.get("value") or "") for pair in root.iterfind(f"cluster_property_set[@id='{HISTORY}']/nvpair"))
-        return {one.id: one for one in found if one}
+        pairs = root.iterfind(f"cluster_property_set[@id='{HISTORY}']/nvpair")
+        found = [(pair.get("name") or "", parse_incident(pair.get("value") or "")) for pair in pairs]
+        self.unread_history = tuple(name for name, one in found if one is None)
+        return {one.id: one for _, one in found if one}
 
     def remember(self, incident: Incident) -> dict[str, Incident]:
         """Write an incident into the history, or over what is there of it, and drop the oldest beyond HISTORY_ROOM.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from .text import decode, encode, printable
@@ -119,6 +120,14 @@ def _seconds(word: str) -> float:
     except ValueError:
         return 0.0
     return seconds if 0 <= seconds <= _LAST_SECOND else 0.0    # neither a number that is none, nor a time that no calendar has
+
+
+def why_unread(names: Sequence[str]) -> str:
+    """Return what people are told of lines of the history that cannot be read, "" for none."""
+    if not names:
+        return ""
+    delete = ["crm_attribute", "--type", "crm_config", "--set-name", HISTORY, "--name", names[0], "--delete"]
+    return f"{len(names)} of the history's lines cannot be read, and are left out: {names[0]}; delete it: {shlex.join(delete)}"
 
 
 def newest_first(incidents: Mapping[str, Incident]) -> list[Incident]:

@@ -260,6 +260,34 @@ def test_an_image_that_may_not_be_seen(
     assert [*rows] == ["Nova"] and rights.GLANCE in rows["Nova"]["What"]
 
 
+@pytest.mark.parametrize(
+    "more", [{"flavor": 7}, {"image": {"id": [1]}}, {"tenant_id": {}}, {"id": 7}], ids=repr
+)
+def test_an_odd_server_is_no_missing_right(
+    monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: RoleCloud, more: dict[str, Any]
+) -> None:
+    cloud.servers[SERVER].update(more)
+    assert [*found_in(monkeypatch, capsys, cloud)] == ["Nova"]
+
+
+@pytest.mark.parametrize("events", [[7], 7, {"a": 1}], ids=repr)
+def test_nor_are_odd_events(
+    monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: RoleCloud, events: object
+) -> None:
+    answer = cloud.answer
+
+    def odd(*asked: Any) -> tuple[int, Any]:
+        code, found = answer(*asked)
+        if isinstance(found, dict) and "instanceAction" in found:
+            found["instanceAction"]["events"] = events
+        return code, found
+
+    monkeypatch.setattr(cloud, "answer", odd)
+    said = found_in(monkeypatch, capsys, cloud)
+    assert [*said] == ["Nova"]
+    assert NOVA + "os-instance-actions:events:details" in said["Nova"]["What"]
+
+
 def test_a_cloud_with_nothing_to_look_at(
     monkeypatch: pytest.MonkeyPatch, capsys: Said, cloud: RoleCloud
 ) -> None:

@@ -86,6 +86,19 @@ def test_off_succeeds_where_no_process_can_be_started_for_nova(monkeypatch: pyte
     assert any("fenced;id=" in change for change in tools.changes)
 
 
+@pytest.mark.parametrize("odd", ["fenced;id=a;since=" + "9" * 5000, "evacuated;id=a;baseline=" + "9" * 30, "&quot;&lt;", "fenced"])
+@pytest.mark.parametrize("node", ["cmp-1", "cmp-2"])
+def test_a_record_that_cannot_be_read_stops_no_off(monkeypatch: pytest.MonkeyPatch, node: str, odd: str) -> None:
+    """Its own or another node's."""
+    tools = Writes(cib(OFFLINE, odd).replace("<nodes>", "<nodes>" + OTHER.format(odd)) if node == "cmp-2" else cib(OFFLINE, odd))
+    monkeypatch.setattr(door, "run", tools)
+    assert node in read_cib(parse_cib(tools.cib), "evacuate").broken
+    assert agent(record_only="1").off() == 0
+    assert any("fenced;id=" in change for change in tools.changes)
+
+
+OTHER = """<node id="9" uname="cmp-2"><instance_attributes id="nodes-9"><nvpair id="nodes-9-evacuate" name="evacuate" value="{}"/>
+</instance_attributes></node>"""
 TWO = """<cib have-quorum="1"><configuration><nodes>{}</nodes>
 <resources><primitive id="cmp-1" class="ocf" provider="pacemaker" type="remote"/></resources></configuration><status/></cib>"""
 OLD = '<node id="3" uname="cmp-1"/>'

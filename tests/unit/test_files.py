@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from instance_ha import credentials, files, openrc, service
+from instance_ha.configuring import transaction
 from instance_ha.errors import HostError
 from instance_ha.process import run, tell
 from instance_ha.reporting.hook import Hook
@@ -112,6 +113,19 @@ def test_every_log_has_its_mode_whatever_the_umask(tmp_path: Path, root: logging
     finally:
         os.umask(before)
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()} == {"log": "0o640", "log.1": "0o640"}
+
+
+def test_files_of_a_change_that_is_taken_back_are_written_through_no_link(tmp_path: Path) -> None:
+    """They hold the passwords of power devices."""
+    target, old = tmp_path / "target", tmp_path / "undo-to.xml"
+    target.write_text("x")
+    old.write_text("x")
+    old.chmod(0o644)
+    (tmp_path / "undo-from.xml").symlink_to(target)
+    for name in ("undo-from.xml", "undo-to.xml"):
+        transaction._write(tmp_path / name, "<cib/>")
+        assert (tmp_path / name).read_text() == "<cib/>" and (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    assert target.read_text() == "x"
 
 
 def test_a_hook_without_a_place_for_its_input_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gzip
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from instance_ha import cli, credentials, placement
@@ -23,6 +25,9 @@ from instance_ha import cluster as pacemaker
 from instance_ha.cib import parse_cib, read_cib
 from instance_ha.cli.common import FORMATS, Screen, print_rows
 from instance_ha.cluster import Cluster
+from instance_ha.doctor import rights
+from instance_ha.doctor.asking import Reader
+from instance_ha.doctor.inspection import Inspected
 from instance_ha.engine.context import Context
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
@@ -46,7 +51,7 @@ from tests.unit.test_model import server
 from tests.unit.test_odd_rows import MIGRATION, SERVICE, Written
 from tests.unit.test_placement import CANDIDATES, HYPERVISORS, PLAIN, PROVIDERS
 
-PROPERTIES = 10                                 # tests below among which the cases are divided
+PROPERTIES = 13                                 # tests below among which the cases are divided
 CASES = int(os.environ.get("INSTANCE_HA_FUZZ_CASES", "0"))
 LONGEST = 8.0                                   # seconds of one case; api_timeout is 2
 FEW = settings(max_examples=max(60, CASES // PROPERTIES), deadline=None, database=None, derandomize=not CASES,
@@ -94,6 +99,10 @@ class Cloud:
 
     def connect(self) -> Nova:
         return credentials.connect(values(auth_url=self.keystone, api_timeout="2"))
+
+    def look(self) -> Inspected:
+        """Return the doctor's door."""
+        return credentials.connect_by(Inspected, values(auth_url=self.keystone, api_timeout="2"))
 
     def _keystone(self, one: Any) -> None:
         if one.command == "POST":
@@ -185,8 +194,67 @@ def test_odd_answers_of_keystone(cloud: Cloud, data: st.DataObject, codes: tuple
         cloud.token = (codes[0] if data.draw(st.booleans()) else 201, body(told))
         cloud.version = (codes[1], body(data.draw(st.one_of(st.just(version), altered(version), FORGED))))
         ends_well(cloud.connect().services)
+        ends_well(cloud.look().roles)
+        ends_well(cloud.look().own_project)
     finally:
         cloud.token, cloud.version = kept
+
+
+EVENTS = {**ACTION, "events": [{"event": "e", "traceback": "t", "details": "d"}]}
+OTHERS = {**ROW, "tenant_id": "another", "image": {"id": "i"}}
+LOOKED_AT: dict[str, Any] = {
+    "services": [SERVICE], "aggregates": [], "servers": [OTHERS], "server": OTHERS, "migrations": [MIGRATION], "server_groups": [{"id": "g"}],
+    "instanceActions": [ACTION], "instanceAction": EVENTS}
+
+
+@settings(FEW, max_examples=max(20, CASES // PROPERTIES // 8))     # forty requests each
+@given(data=st.data(), key=st.sampled_from(["servers", "instanceActions", "instanceAction", "migrations", "server_groups"]))
+def test_odd_answers_to_the_doctor(cloud: Cloud, data: st.DataObject, key: str) -> None:
+    """One answer has to do for every question."""
+    cloud.says = (200, body({**LOOKED_AT, key: data.draw(altered(LOOKED_AT[key], 6))}), {})
+    look = cloud.look()
+    found = ends_well(lambda: rights.tried(look))
+    assert not isinstance(found, rights.Rights) or all(map(isinstance, found.missing.values(), [str] * len(found.missing)))
+    ends_well(Reader(look, Policy().selection).read)
+
+
+SLOW = settings(FEW, max_examples=max(12, min(CASES // PROPERTIES, 600)))     # a second each, or 64 MiB
+BOMB = gzip.compress(b"[" + b" " * (80 << 20) + b"]", 1)
+
+
+@SLOW
+@given(read=st.sampled_from(READS), keystone=st.booleans(), how=st.sampled_from(["header", "body", "bomb", "huge", "redirect", "silence"]))
+def test_slow_huge_and_redirected_answers(read: tuple[Callable[[Nova], object], Any], keystone: bool, how: str) -> None:
+    """Of a service, or of Keystone itself: an end within the limit, no answer, and nobody else is told anything."""
+    ill, stolen = IllCloud(), list[str]()
+
+    def thief(one: Any) -> None:
+        stolen.append(one.path)
+        reply(one, 200, read[1])
+
+    def answer(one: Any) -> None:
+        if how == "redirect":
+            reply(one, 307, b"", Location=other + one.path)
+        elif how == "bomb":
+            reply(one, 200, BOMB, Content_Encoding="gzip")
+        elif how == "silence":
+            ill.over.wait(LONGEST)
+        else:
+            if how != "header":
+                one.send_response(200)
+                one.send_header("Content-Length", str(80 << 20))
+                one.end_headers()
+            for _ in range(80 if how == "huge" else 0):
+                one.wfile.write(b" " * (1 << 20))
+            ill.drip(one)
+
+    try:
+        other, service = ill.serve(thief).replace("127.0.0.1", "localhost"), ill.serve(answer)
+        url = service + "/v3" if keystone else ill.keystone(service)
+        nova = credentials.connect(values(auth_url=url, api_timeout="1"))
+        assert not ends_well(lambda: read[0](nova)) and not stolen
+    finally:
+        ill.close()
 
 
 @FEW
@@ -353,6 +421,24 @@ def test_odd_openrc_files(tmp_path_factory: pytest.TempPathFactory, lines: bytes
     path: Path = tmp_path_factory.getbasetemp() / "openrc"
     path.write_bytes(lines)
     ends_well(lambda: credentials.log_in(values(openrc=str(path))))
+
+
+CLOUDS = {"clouds": {"lab": {"region_name": "R", "verify": True, "auth": {
+    "auth_url": "http://127.0.0.1:1/v3", "username": "u", "password": "p", "project_name": "p", "user_domain_name": "d"}}}}
+
+
+@FEW
+@given(data=st.data())
+def test_odd_clouds_yaml_files(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    path: Path = tmp_path_factory.getbasetemp() / "clouds.yaml"
+    made = st.builds(lambda whole: yaml.safe_dump(whole, allow_unicode=True).encode(errors="replace"), altered(CLOUDS, 4))
+    path.write_bytes(data.draw(st.one_of(made, st.binary(max_size=40), st.sampled_from(
+        [b"[" * 3000, b"null", b"\xff", b"9" * 5000, b"a: &a [*a]",
+         b"clouds: !!python/object:os.system x", b"clouds: {lab: &x {auth: *x}}", b"clouds: {lab: {auth: {<<: 7}}}"]))))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
+        ends_well(lambda: credentials.log_in(values(cloud="lab", auth_url="")))
+        ends_well(lambda: credentials.connect(values(cloud="lab", auth_url="")).services())
 
 
 def test_the_record_of_a_broken_node_still_holds() -> None:

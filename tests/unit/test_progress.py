@@ -174,6 +174,14 @@ def test_what_goes_on_is_in_the_history_too(monkeypatch: pytest.MonkeyPatch, cap
     assert (one["Incident"], one["State"], one["End"], one["By"], one["Left"]) == ("cccc", "confirmed", "open", "ctl-2", None)
 
 
+def test_a_line_that_cannot_be_read_hides_no_other_and_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    cib = Cib(OLD)
+    etree.SubElement(cib.config[0], "nvpair", id="x", name="instance-ha-odd", value="9" * 5000)
+    assert history(monkeypatch, cib) == 0
+    told = capsys.readouterr()
+    assert "| aaaa" in told.out and told.err.startswith("instance-ha: 1 of the history's lines cannot be read, and are left out: instance-ha-odd;")
+
+
 def test_no_history_is_said_and_is_no_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert history(monkeypatch, Cib()) == 0
     assert "no incident is remembered" in capsys.readouterr().err

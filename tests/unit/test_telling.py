@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -331,6 +332,21 @@ def test_a_history_that_cannot_be_written_hinders_nothing_and_is_tried_again(sta
     assert not stage.tools.written, "tried again at once"
     stage.turns(2, HISTORY_PAUSE)
     assert len(stage.tools.written) == 1 and stage.samples()["instance_ha_history_failures_total", ()] == 1
+
+
+def test_a_line_of_the_history_that_cannot_be_read_is_left_out_and_named_until_it_is_gone(stage: Stage) -> None:
+    until_partly(stage)
+    line = stage.tools.config[0][0]
+    odd = etree.SubElement(stage.tools.config[0], "nvpair", id="x", name="instance-ha-it's", value="what;is=this")
+    stage.start()
+    stage.turns(2)
+    said = stage.worker.context.health.problems["history"]
+    assert said.startswith("1 of the history's lines cannot be read, and are left out: instance-ha-it's; delete it: crm_attribute ")
+    assert said.endswith(shlex.join(["--name", "instance-ha-it's", "--delete"])) and line.get("value")
+    assert [*(stage.teller.history or {})] == ["3f9c"]
+    stage.tools.config[0].remove(odd)
+    stage.turns(2, HISTORY_PAUSE)
+    assert "history" not in stage.worker.context.health.problems
 
 
 def test_a_hook_that_hangs_hinders_nothing(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from ..cluster import Cluster
 from ..engine.entry import node_of
 from ..errors import ConfigurationError
 from ..events import iso
-from ..incident import OPEN, Incident, newest_first
+from ..incident import OPEN, Incident, newest_first, why_unread
 from ..model import EVACUATED, PARTLY, RETURNING, Record
 from .common import ALL_DONE, SOME_LEFT, add_format, print_rows, resource_values
 
@@ -53,6 +53,8 @@ def known(values: Mapping[str, str]) -> dict[str, Incident]:
     """The history and what is on record now, by id. Raises ClusterError, HostError."""
     cluster = Cluster(values["evacuate_attribute"])
     found = cluster.incidents()
+    if cluster.unread_history:
+        print(f"instance-ha: {why_unread(cluster.unread_history)}", file=sys.stderr)
     for record in cluster.view().records.values():
         found[record.id] = _with(found.get(record.id) or Incident(record.id, record.node, recorded=float(record.since)), record)
     return found

@@ -7,7 +7,6 @@ files, not a file: a fencing record that is written meanwhile stays, where a who
 from __future__ import annotations
 
 import copy
-import os
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from .. import configuration
 from ..cib import parse_cib
 from ..cluster import Cluster
 from ..errors import ClusterError, ConfigurationError, HostError
+from ..files import write_whole
 from ..process import Outcome
 from .changes import Change
 
@@ -112,9 +112,7 @@ def _read(path: Path) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    write_whole(path, text, 0o600)     # through no link, and readable by root alone where another file was there
 
 
 def script(transaction: Transaction, steps: Iterable[tuple[str, Change]]) -> list[str]:

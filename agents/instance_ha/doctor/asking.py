@@ -64,8 +64,9 @@ class Reader:
         now, ahead = self._clock()
         aggregates = self._try(AGGREGATES, self.nova.aggregates)
         servers = self._try(SERVERS, lambda: [one for host in hosts for one in self._on(host, aggregates or ())])
-        if servers:
-            uid = servers[0].server.id
+        whole = [one.server.id for one in servers or () if one.server.vm_state is not None]
+        if whole:      # one that cannot be read, or whose cell is away, tells nothing of the others
+            uid = whole[0]
             if self._try("os_compute_api:servers:show", lambda: self.nova.server(uid)):
                 self._try("os_compute_api:os-instance-actions:list", lambda: self.nova.actions(uid))
         self._try("os_compute_api:os-migrations:index", lambda: self.nova.look("/os-migrations?migration_type=evacuation&limit=1"))

@@ -27,6 +27,10 @@ class Inspected(Nova):
 
     def roles(self) -> frozenset[str] | None:
         """The roles of this user, as Keystone's token has them; None where there is no token to ask."""
-        access = getattr(self._compute.session.auth, "get_access", None)
+        session = self._compute.session
+        access = getattr(session.auth, "get_access", None)
         self.look("/")   # so that there is a token, and what Keystone says is translated
-        return frozenset(access(self._compute.session).role_names) if access else None
+        if access is None:
+            return None
+        names = guarded("GET", "/auth/tokens", lambda: [*access(session).role_names])
+        return frozenset(name for name in names if isinstance(name, str))

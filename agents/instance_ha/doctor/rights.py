@@ -187,13 +187,15 @@ class _Trials:
             self.missing[NOVA + "os-extended-server-attributes"] = (
                 "Nova shows of no server on which host it is"
             )
-        if not any("extra_specs" in (row.get("flavor") or {}) for row in whole):
+        flavors = [row["flavor"] for row in whole if isinstance(row.get("flavor"), dict)]
+        if flavors and not any("extra_specs" in flavor for flavor in flavors):
             self.missing[NOVA + "servers:show:flavor-extra-specs"] = (
                 "Nova shows of no server what its flavor says "
                 f"(before Nova 25: {NOVA}os-flavor-extra-specs:index)"
             )
         own = self.nova.own_project()
-        self.foreign = [row for row in whole if row.get("tenant_id") != own and row.get("id")]
+        known = [row for row in whole if isinstance(row.get("id"), str)]
+        self.foreign = [row for row in known if row.get("tenant_id") != own]
 
     def _filter(self) -> None:
         """Ask for the servers of no host: whoever lacks the right is told of all there are."""
@@ -255,8 +257,9 @@ class _Trials:
                 if error.status == FORBIDDEN:
                     raise
                 answer = self._json(path)  # a Nova before Wallaby
-            events = member(answer, "instanceAction").get("events") or []
-            if events:
+            found = member(answer, "instanceAction")
+            events = found.get("events") if isinstance(found, dict) else None
+            if isinstance(events, list) and events and isinstance(events[0], dict):
                 if "traceback" not in events[0]:
                     self.missing[NOVA + "os-instance-actions:events"] = (
                         "Nova shows of no request where it failed"
@@ -289,7 +292,7 @@ class _Trials:
         found = dict.fromkeys(
             image["id"]
             for row in self.foreign
-            if isinstance(image := row.get("image"), dict) and image.get("id")
+            if isinstance(image := row.get("image"), dict) and isinstance(image.get("id"), str)
         )
         for image in list(found)[:MOST_IMAGES]:
             try:

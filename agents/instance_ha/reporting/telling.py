@@ -20,7 +20,7 @@ from ..engine.evacuation import arrived
 from ..engine.naming import host_of_record
 from ..errors import ClusterError, HostError
 from ..events import Event
-from ..incident import Incident
+from ..incident import Incident, why_unread
 from ..model import CONFIRMED, EVACUATED, FAILED, PARTLY, ClusterView, Record
 from .hook import Hook, hook_fault
 from .lane import Lane
@@ -55,7 +55,7 @@ class Teller:
         self._names: dict[str, str] = {}
         self._due: dict[str, Incident] = {}                  # what the history should hold and does not, as far as is known
         self._writing = self._news = False
-        self._history_after = self._written = float("-inf")
+        self._history_after = self._unread_after = self._written = float("-inf")
         self._file = self._file_fault = self._hook_fault = self._broken = ""
         self.configure(values)
 
@@ -80,7 +80,8 @@ class Teller:
             if self._broken != repr(error):
                 LOG.exception("what happens is not told as it should be")
             self._broken = repr(error)
-        for subject, fault in (("metrics", self._file_fault), ("hook", self._hook_fault)):
+        unread = why_unread(self.cluster.unread_history)
+        for subject, fault in (("metrics", self._file_fault), ("hook", self._hook_fault), ("history", unread)):
             if fault:
                 worker.context.problem(subject, fault)
             else:
@@ -114,6 +115,10 @@ class Teller:
 
     def _read_history(self, clock: float) -> bool:
         """Whether it is known what was told before this worker."""
+        if self.cluster.unread_history and clock >= self._unread_after:     # until somebody has deleted it
+            self._unread_after = clock + HISTORY_PAUSE
+            with contextlib.suppress(ClusterError, HostError):
+                self.cluster.incidents()
         if self.history is None and clock >= self._history_after:
             self._history_after = clock + HISTORY_PAUSE
             try:
