@@ -72,6 +72,8 @@ def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] 
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
     if place is not Place.UNEXPLAINED and seen.memory.unread is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unread=None)))
+    if place not in (Place.PARTIAL, Place.HIDDEN) and seen.memory.unshown is not None:
+        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unshown=None)))
     for rule in RULES[place]:
         if rule.holds(seen):
             return rule.then(seen)
@@ -198,6 +200,17 @@ def _not_known(seen: Seen, missing: str) -> Decision:
     if seen.scene.now - since > seen.policy.stuck_timeout:
         return _left(seen, f"{missing}: look where it runs", retry=True, person=True)
     return _wait(seen, missing, still=True)
+
+
+def _unshown(seen: Seen, reason: str) -> Decision:
+    """Nova does not show enough of it to decide anything: after a time its server is left, and named. A host that is returning
+    is not over without it: what it is to be there nobody knows."""
+    since = seen.memory.unshown if seen.memory.unshown is not None else seen.scene.now
+    seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unshown=since)))
+    over = seen.scene.now - since > seen.policy.stuck_timeout
+    if over and seen.scene.starts:
+        return _left(seen, reason, retry=True, person=True)
+    return _wait(seen, reason, idle=True, slow=over)
 
 
 def _unruled(seen: Seen) -> Decision:
@@ -335,8 +348,9 @@ EVACUABLE = (
 )
 RULES: dict[Place, tuple[Rule, ...]] = {
     Place.HIDDEN: (Rule("it is shelved and offloaded", UNLOCK, lambda s: s.server.vm_state == "shelved_offloaded",
-                        lambda s: _given_up(s, "it is shelved and offloaded, on no host")),),
-    Place.PARTIAL: (Rule("always", WAIT, _always, lambda s: _wait(s, "Nova shows only part of it (a cell is down?)", idle=True)),),
+                        lambda s: _given_up(s, "it is shelved and offloaded, on no host")),
+                   Rule("always", WAIT, _always, lambda s: _unshown(s, Place.HIDDEN.value))),
+    Place.PARTIAL: (Rule("always", WAIT, _always, lambda s: _unshown(s, "Nova shows only part of it (a cell is down?)")),),
     Place.DELETED: (Rule("always", UNLOCK, _always, lambda s: _given_up(s, "its user is deleting it")),),
     Place.STRANGER: (Rule("always", LEFT, _always, lambda s: _left(s, "it is on another host, and nothing says that it was evacuated there",
                                                                    final=True, protected=False)),),

@@ -14,7 +14,7 @@ from ..nova import Nova
 from . import decide, places
 from .attempts import Stage
 from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER
-from .evidence import Records, ask_each
+from .evidence import Records
 from .limits import aggregate_metadata
 from .lists import Ahead
 from .looked import Look
@@ -23,12 +23,12 @@ from .pulse import Fallen, Pulse
 from .scene import NOBODY, ByHand, Case, HostScene, Memory, Task, Terms, Verdict
 from .selection import Policy, Ruling, disk_stays, order_key, order_of, rule_for
 from .states import CONFIRM, MOVING, RESET, kept_of, state_of
+from .unlisted import Unlisted
 from .window import SLOW
 
 OWNED = "its owner has locked it, so that nobody can claim it, and its host is on record: leave it to the worker, or unlock it first"
 FRESH = 2.0           # seconds after which a server is looked at again before it is claimed
 STALE = 10.0          # seconds after which what was read of a server is too old for a request
-MANY = 50             # servers that have left; above that, those without a lock are not asked for one by one
 GIVEN_UP = 3          # so often chosen and not sent, a server is named
 LOG = logging.getLogger(__name__)
 
@@ -61,12 +61,12 @@ class Evacuation:
         self.broken: set[str] = set()            # requests whose destination was seen to die after it began, by their marks
         self.records = Records(nova)
         self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
-        self._swept = False                      # servers that had left when this process began were looked for
         self._moving: dict[str, str] | None = None
         self._pulse, self._fallen = Pulse(), Fallen()
         self._began = ""                         # Nova's time when this began
         self._read = 0.0
         self.ahead = Ahead(nova, task.host, lambda: time.monotonic())
+        self._unlisted = Unlisted(lambda key: self.nova.server(key), lambda: time.monotonic())
 
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
@@ -96,7 +96,7 @@ class Evacuation:
             self.memory[decision.verdict.server.id] = decision.memory
             if decision.verdict.action == decide.DONE:
                 self._finish(decision.verdict)
-        return Look(scene, services, [self._named_if_never_sent(decision.verdict) for decision in decisions])
+        return Look(scene, services, [self._named_if_never_sent(decision.verdict) for decision in decisions], self._unlisted.more)
 
     def why_not_restore(self, case: Case, look: Look) -> str:
         """Return why a server must not be started on its old host, which is back; "" for nothing."""
@@ -160,15 +160,8 @@ class Evacuation:
         found = {server.id: server for server in there}
         known = self._listed | {key for key, memory in self.memory.items() if memory.was or memory.sent is not None}
         here = {row.server for row in migrations if row.id > terms.baseline}
-        if not self._swept:
-            away = here - {*found}
-            if len(away) > MANY:
-                away &= {server.id for server in self.nova.locked_servers()} | {*terms.kept}
-            known |= away
-        for key, server in ask_each(self._shown, known - {*found, *self.done}).items():
-            if server is not None:
-                found[key] = server
-        self._swept = True
+        known |= self._unlisted.sweep(here - {*found}, not terms.starts)
+        found |= {server.id: server for server in self._unlisted.ask(known - {*found, *self.done}, self.cases)}
         found = {key: server for key, server in found.items() if self.by_hand.only in (None, key) and key not in self.done}
         self._listed = {*found}
         return [self.ordered(server) for server in found.values()]
@@ -176,14 +169,6 @@ class Evacuation:
     def ordered(self, server: Server) -> Server:
         """Return a server with the place in the order that operator and owner give it."""
         return replace(server, order=order_of(server, self.policy.priorities, aggregate_metadata(self.host, self.aggregates)))
-
-    def _shown(self, key: str) -> Server | None:
-        """A server as Nova shows it alone; one that it cannot show is waited for, and holds up no other."""
-        try:
-            return self.nova.server(key)
-        except CloudError as error:
-            LOG.warning("%s: Nova does not show it: %s", key, error)
-            return replace(self.cases[key].server, vm_state=None) if key in self.cases else Server(key, key, None, None, None, None, None)
 
     def _scene(self, services: Sequence[Service], terms: Terms, migrations: Sequence[Migration], servers: Sequence[Server]) -> HostScene:
         computes = [s for s in services if s.binary == "nova-compute"]

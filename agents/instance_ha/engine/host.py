@@ -379,9 +379,9 @@ class Host:
         text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self.paused}" if self.paused else "")
         # Paused with nothing under way, its host may come back and keep its servers.
         resting = decide.host_over(v for v in look.verdicts if not (self.paused and not self._control and v.action == decide.QUEUED))
-        if acted or not resting or not self._rested:
+        if acted or look.partial or not resting or not self._rested:
             # Twice the same, since Nova leaves servers out of a list when their cell's database fails it for a moment.
-            self._rested = resting and not acted
+            self._rested = resting and not (acted or look.partial)
             self._show(f"evacuating, {text}")
             return WATCH_PAUSE if acted else BUSY_PAUSE
         assert self.engine is not None

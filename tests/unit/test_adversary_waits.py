@@ -1,0 +1,168 @@
+"""What an adversarial reader has found of waits: each has a limit, is told, and holds up nobody else's server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from instance_ha.engine import decide
+from instance_ha.engine.decide import EVACUATE, LEFT, WAIT
+from instance_ha.engine.host import Host
+from instance_ha.engine.looked import Look
+from instance_ha.engine.selection import Policy
+from instance_ha.model import EVACUATED, PARTLY
+
+from tests.unit import test_down_cell as cell
+from tests.unit.little_nova import LittleNova
+from tests.unit.test_adversary import DAY, never
+from tests.unit.test_decide import Turns, row, scene
+from tests.unit.test_evacuation import HOST, Cloud
+from tests.unit.test_model import server
+from tests.unit.test_several_hosts import worker_with
+
+ODD: Any = (500, {"computeFault": {"code": 500, "message": "Unexpected API Error."}})
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    one = Cloud()
+    one.service("cmp-1").update(status="disabled", state="down", forced_down=True, disabled_reason="instance-ha: fenced (3f9c)")
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+class Watched:
+    """A worker at cmp-1, turn by turn; `now` is its clock."""
+
+    def __init__(self, cloud: LittleNova, monkeypatch: pytest.MonkeyPatch, policy: Policy | None = None) -> None:
+        from types import SimpleNamespace
+
+        from instance_ha.engine import evacuation
+
+        self.now, self.cloud = 1000.0, cloud
+        monkeypatch.setattr(evacuation, "time", SimpleNamespace(monotonic=lambda: self.now))
+        self.worker = worker_with(cloud)
+        self.worker.reconfigure(cloud.nova, policy or Policy(), "")
+        self.context = self.worker.context
+        self.context.clock = lambda: self.now
+        self.context.view, self.worker.parameters = cell.VIEW, {}
+        monkeypatch.setattr(type(self.context.cluster), "view", lambda _: cell.VIEW)
+        self.record = cell.RECORD
+        self.host = self.worker.hosts["cmp-1"] = Host(self.context, self.record)
+
+    def turn(self, seconds: float = 1.0) -> dict[str, decide.Verdict]:
+        host = self.host
+        host.record = self.record
+        self.worker._guarded(self.record, lambda: host.step(cell.VIEW, self.record, self.worker._services))
+        found = {}
+        if host.look is not None:
+            host.tell(self.worker._act([host])["cmp-1"])
+            found = {verdict.server.id: verdict for verdict in host.look.verdicts}
+        self.record = host.record
+        self.now += seconds
+        return found
+
+
+@pytest.fixture
+def watched(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(cloud, monkeypatch)
+
+
+# A server that Nova does not show, or shows only in part
+
+@pytest.mark.parametrize("lacking", [{"vm_state": None}, {"locked": None}, {"host": None, "vm_state": "error"}],
+                         ids=["no state", "no lock", "no host"])
+def test_what_nova_shows_in_part_only_is_told_after_a_time_and_takes_no_place(lacking: dict[str, Any]) -> None:
+    one = server(**lacking)
+    found = never(one)
+    assert found[0].action == WAIT and not found[0].slow
+    assert Look(scene(one), (), found[:1]).in_window == 0
+    assert found[-1].action == LEFT and found[-1].person and decide.host_over(found[-1:]), found[-1]
+    assert EVACUATE not in {verdict.action for verdict in found}
+
+
+def test_what_nova_shows_again_waits_as_long_when_it_is_hidden_once_more() -> None:
+    turn, shown, hidden = Turns(), server(task_state="deleting"), server(vm_state=None)
+    for day in range(3):
+        assert turn(hidden, now=1000.0 + DAY * day).action == WAIT
+        turn(shown, now=2000.0 + DAY * day)
+
+
+def test_of_a_host_that_is_returning_such_a_server_never_ends_it_in_silence() -> None:
+    found = never(server(host="cmp-2", vm_state=None), rows=(row(1, "done", "cmp-2"),), starts=False)[-1]
+    assert found.action == WAIT and found.slow, found
+
+
+def test_one_server_that_nova_never_shows_is_told_and_its_host_goes_on(watched: Watched, cloud: Cloud,
+                                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its row in Nova's database is odd: 500 each time. Another one has arrived."""
+    for uid in ("s1", "s2"):
+        cloud.boot(uid, uid)
+        cloud.ask(uid, "done", "cmp-3")
+        cloud.servers[uid][HOST] = "cmp-3"
+    answer = cloud.answer
+    monkeypatch.setattr(cloud, "answer", lambda method, path, *more: ODD if path == "/servers/s1" else answer(method, path, *more))
+    for _ in range(8):
+        watched.turn()
+    assert watched.record.state != PARTLY
+    watched.now += 400.0
+    for _ in range(8):
+        watched.turn()
+    assert watched.record.state == PARTLY and watched.record.left == 1
+    assert "s1" in watched.context.health.problems["left cmp-1"], watched.context.health.problems
+
+
+def test_one_server_that_nova_hangs_on_delays_no_turn_but_the_first(watched: Watched, cloud: Cloud, monkeypatch: pytest.MonkeyPatch,
+                                                                    caplog: pytest.LogCaptureFixture) -> None:
+    cloud.boot("s1", "s1", host="cmp-3")
+    cloud.ask("s1", "done", "cmp-3")
+    answer = cloud.answer
+
+    def hangs(method: str, path: str, *more: Any) -> tuple[int, Any]:
+        if path != "/servers/s1":
+            return answer(method, path, *more)
+        watched.now += 10.0                      # api_timeout; a gateway says so
+        cloud.asked.append("hung")
+        return 504, None
+
+    monkeypatch.setattr(cloud, "answer", hangs)
+    watched.turn()
+    first = cloud.asked.count("hung")
+    for _ in range(10):
+        watched.turn()
+    assert cloud.asked.count("hung") == first > 0
+    assert caplog.text.count("Nova does not show it") == 1
+    watched.now += 31.0
+    watched.turn()
+    assert cloud.asked.count("hung") > first
+
+
+# A worker that takes over
+
+def test_after_a_takeover_the_first_request_waits_for_no_list_of_the_whole_cloud(watched: Watched, cloud: Cloud,
+                                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 servers have left, and somebody locks thousands; one still waits. All that have left are looked at before the host is over."""
+    cloud.boot("a0", "a0")
+    for number in range(300):
+        cloud.boot(f"s{number}", f"s{number}")
+        cloud.ask(f"s{number}", "done", "cmp-3")
+        cloud.servers[f"s{number}"][HOST] = "cmp-3"
+    cloud.claim("s299")
+    answer, lists = cloud.answer, []
+
+    def noted(method: str, path: str, *more: Any) -> tuple[int, Any]:
+        lists.append(path)
+        return answer(method, path, *more)
+
+    monkeypatch.setattr(cloud, "answer", noted)
+    watched.turn()
+    shown = [line for line in cloud.asked if line.startswith("GET /servers/s")]
+    assert "POST /servers/a0/action" in cloud.asked
+    assert not [path for path in lists if "locked=" in path] and len(shown) <= 60
+    cloud.move("a0", "done", "cmp-3")
+    for _ in range(20):
+        assert watched.record.state == EVACUATED or watched.turn() is not None
+    assert watched.record.state == EVACUATED
+    assert not cloud.servers["s299"]["locked"] and len(watched.host.engine.done) == 301  # type: ignore[union-attr]
