@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from instance_ha.engine import decide
+from instance_ha import cluster as door
+from instance_ha import credentials, fence
+from instance_ha.engine import decide, evacuation
 from instance_ha.engine.decide import EVACUATE, LEFT, WAIT
 from instance_ha.engine.host import Host
 from instance_ha.engine.looked import Look
@@ -18,7 +22,10 @@ from tests.unit.little_nova import LittleNova
 from tests.unit.test_adversary import DAY, never
 from tests.unit.test_decide import Turns, row, scene
 from tests.unit.test_evacuation import HOST, Cloud
+from tests.unit.test_fence_ill import agent
+from tests.unit.test_missed import OFFLINE, cib
 from tests.unit.test_model import server
+from tests.unit.test_protect_hosts import Writes
 from tests.unit.test_several_hosts import worker_with
 
 ODD: Any = (500, {"computeFault": {"code": 500, "message": "Unexpected API Error."}})
@@ -37,10 +44,6 @@ class Watched:
     """A worker at cmp-1, turn by turn; `now` is its clock."""
 
     def __init__(self, cloud: LittleNova, monkeypatch: pytest.MonkeyPatch, policy: Policy | None = None) -> None:
-        from types import SimpleNamespace
-
-        from instance_ha.engine import evacuation
-
         self.now, self.cloud = 1000.0, cloud
         monkeypatch.setattr(evacuation, "time", SimpleNamespace(monotonic=lambda: self.now))
         self.worker = worker_with(cloud)
@@ -166,3 +169,27 @@ def test_after_a_takeover_the_first_request_waits_for_no_list_of_the_whole_cloud
         assert watched.record.state == EVACUATED or watched.turn() is not None
     assert watched.record.state == EVACUATED
     assert not cloud.servers["s299"]["locked"] and len(watched.host.engine.done) == 301  # type: ignore[union-attr]
+
+
+# fence_nova
+
+@pytest.mark.parametrize("each", [0.02, 0.1, 0.45], ids=["a quick CIB", "a slow CIB", "a CIB that leaves no time"])
+def test_off_ends_in_time_where_the_cib_is_slow_and_nova_hangs(monkeypatch: pytest.MonkeyPatch, each: float,
+                                                               caplog: pytest.LogCaptureFixture) -> None:
+    """At a thousand hosts the CIB takes seconds, and `off` reads or writes it six times. Past 60 s Pacemaker calls it failed, each time.
+    Here 50 s are 2, and each tool takes so many seconds."""
+    def slow(argv: list[str], timeout: float) -> Any:
+        time.sleep(each)
+        return tools(argv, timeout)
+
+    tools = Writes(cib(OFFLINE))
+    monkeypatch.setattr(door, "run", slow)
+    monkeypatch.setattr(fence, "WHOLE", 2.0)
+    monkeypatch.setattr(fence, "RECORDS", 0.0)
+    monkeypatch.setattr(fence, "KILL_GRACE", 0.2)
+    monkeypatch.setattr(credentials, "connect", lambda values: time.sleep(9))
+    began = time.monotonic()
+    assert agent(nova_timeout="1.5").off() == 0
+    assert time.monotonic() - began < max(2.2, 8 * each)
+    assert any("fenced;id=" in change for change in tools.changes)
+    assert ("Pacemaker took" if each > 0.4 else "Nova took longer") in caplog.text
