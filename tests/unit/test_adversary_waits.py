@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from instance_ha import cluster as door
-from instance_ha import credentials, fence
+from instance_ha import credentials, fence, params
+from instance_ha.cli import plan
 from instance_ha.engine import decide, evacuation
 from instance_ha.engine.decide import EVACUATE, LEFT, WAIT
 from instance_ha.engine.host import Host
@@ -18,6 +21,7 @@ from instance_ha.engine.selection import Policy
 from instance_ha.model import EVACUATED, PARTLY
 
 from tests.unit import test_down_cell as cell
+from tests.unit.fake import ROW, Fake
 from tests.unit.little_nova import LittleNova
 from tests.unit.test_adversary import DAY, never
 from tests.unit.test_decide import Turns, row, scene
@@ -27,7 +31,10 @@ from tests.unit.test_missed import OFFLINE, cib
 from tests.unit.test_model import server
 from tests.unit.test_protect_hosts import Writes
 from tests.unit.test_several_hosts import worker_with
+from tests.unit.test_survey import HOSTS, NOVA_GROUPS, World, demand
 
+SERVICE = {"binary": "nova-compute", "status": "enabled", "state": "up", "forced_down": False, "disabled_reason": None,
+           "updated_at": "2026-11-25T04:00:01.000000", "zone": "nova"}
 ODD: Any = (500, {"computeFault": {"code": 500, "message": "Unexpected API Error."}})
 
 
@@ -193,3 +200,61 @@ def test_off_ends_in_time_where_the_cib_is_slow_and_nova_hangs(monkeypatch: pyte
     assert time.monotonic() - began < max(2.2, 8 * each)
     assert any("fenced;id=" in change for change in tools.changes)
     assert ("Pacemaker took" if each > 0.4 else "Nova took longer") in caplog.text
+
+
+# instance-ha plan
+
+ON_CMP_1 = "/servers/detail?all_tenants=1&host=cmp-1&limit=500"
+SMALL = {"vcpus": 1, "ram": 40, "disk": 0}
+GROUPED = {"id": "g", "name": "pair", "policy": "anti-affinity", "members": ["a", "far"], "rules": {}}
+
+
+@pytest.fixture
+def planned(fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[], tuple[int, dict[str, Any]]]:
+    """A cloud in which `a` and `b` are on cmp-1 and there is room; then `plan cmp-1`: its exit code, and its rows by server."""
+    world = World(fake)
+    fake.says_always("/os-services", {"services": [{**SERVICE, "host": host, "id": host} for host in HOSTS]})
+    fake.says_always("/os-aggregates", {"aggregates": []})
+    fake.says_always(ON_CMP_1, {"servers": [{**ROW, "id": uid, "name": uid, "flavor": SMALL} for uid in "ab"]})
+    for uid in "ab":
+        world.has(uid)
+    world.room(demand(40), cmp_2=90, cmp_3=90)
+    monkeypatch.setattr(plan, "connect", lambda args: (fake.nova, params.resolve(params.of(params.OCF), {"cloud": "x"})))
+
+    def run() -> tuple[int, dict[str, Any]]:
+        code = plan.run(argparse.Namespace(hosts=["cmp-1"], any=None, format="json"))
+        return code, {row["Server"]: row for row in json.loads(capsys.readouterr().out)}
+
+    return run
+
+
+def test_plan_goes_on_where_placement_does_not_tell_of_one_server(planned: Any, fake: Fake) -> None:
+    assert planned()[0] == 0
+    fake.says_always("/allocations/a", {"errors": []}, 500)
+    _, rows = planned()
+    assert (rows["a"]["Fits"], rows["b"]["Fits"]) == ("likely", "sure") and "its flavor was counted" in rows["a"]["Why"], rows
+
+
+def test_plan_goes_on_where_nova_does_not_show_a_member_of_a_group(planned: Any, fake: Fake) -> None:
+    fake.says_always(NOVA_GROUPS, {"server_groups": [GROUPED]})
+    fake.says_always("/servers/far", ODD[1], 500)
+    _, rows = planned()
+    assert (rows["a"]["Fits"], rows["b"]["Fits"]) == ("likely", "sure") and "a member of its group" in rows["a"]["Why"], rows
+
+
+def test_plan_goes_on_where_glance_does_not_tell_of_an_image(planned: Any, fake: Fake) -> None:
+    fake.says_always(ON_CMP_1,
+                     {"servers": [{**ROW, "id": uid, "name": uid, "image": {"id": "i1"} if uid == "a" else ""} for uid in "ab"]})
+    fake.says_always("/v2/images/i1", {}, 500)
+    code, rows = planned()
+    assert code == 1 and rows["a"]["Protected"] == "unknown" and "Glance" in rows["a"]["Rule"], rows
+    assert (rows["a"]["Fits"], rows["b"]["Fits"]) == ("likely", "sure"), rows
+
+
+def test_plan_knows_no_answer_at_all_from_a_few(planned: Any, fake: Fake) -> None:
+    many = [f"m{number}" for number in range(20)]
+    fake.says_always(ON_CMP_1, {"servers": [{**ROW, "id": uid, "name": uid} for uid in many]})
+    for uid in many:
+        fake.says_always(f"/allocations/{uid}", {"errors": []}, 500)
+    code, rows = planned()
+    assert code == 1 and {row["Fits"] for row in rows.values()} == {"unknown"}
