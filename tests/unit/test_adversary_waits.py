@@ -19,6 +19,7 @@ from instance_ha.engine.host import Host
 from instance_ha.engine.looked import Look
 from instance_ha.engine.selection import Policy
 from instance_ha.model import EVACUATED, PARTLY
+from instance_ha.reporting import server_status
 
 from tests.unit import test_down_cell as cell
 from tests.unit.fake import ROW, Fake
@@ -258,3 +259,16 @@ def test_plan_knows_no_answer_at_all_from_a_few(planned: Any, fake: Fake) -> Non
         fake.says_always(f"/allocations/{uid}", {"errors": []}, 500)
     code, rows = planned()
     assert code == 1 and {row["Fits"] for row in rows.values()} == {"unknown"}
+
+
+def test_status_goes_on_where_nova_does_not_show_one_server(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has left for a host on which no list shows it."""
+    for uid in ("s1", "s2"):
+        cloud.boot(uid, uid)
+        cloud.ask(uid, "done", "cmp-3")
+        cloud.servers[uid][HOST] = "cmp-3" if uid == "s2" else "cmp-2"
+    answer = cloud.answer
+    monkeypatch.setattr(cloud, "answer", lambda method, path, *more: ODD if path == "/servers/s1" else answer(method, path, *more))
+    found = {one.id: one for one in server_status.look(cloud.nova, cell.RECORD, "cmp-1", None, time.time())}
+    assert found["s2"].state == "arrived"
+    assert found["s1"].state == "left" and "Nova does not show it" in found["s1"].reason, found
