@@ -15,14 +15,17 @@ from instance_ha import credentials, fence, params
 from instance_ha.cli import plan
 from instance_ha.engine import decide, evacuation
 from instance_ha.engine.decide import EVACUATE, LEFT, WAIT
+from instance_ha.engine.evacuation import Evacuation
 from instance_ha.engine.host import Host
 from instance_ha.engine.looked import Look
+from instance_ha.engine.scene import Task, Terms
 from instance_ha.engine.selection import Policy
 from instance_ha.model import EVACUATED, PARTLY
 from instance_ha.reporting import server_status
 
 from tests.unit import test_down_cell as cell
 from tests.unit.fake import ROW, Fake
+from tests.unit.ill_cloud import IllCloud, values
 from tests.unit.little_nova import LittleNova
 from tests.unit.test_adversary import DAY, never
 from tests.unit.test_decide import Turns, row, scene
@@ -272,3 +275,41 @@ def test_status_goes_on_where_nova_does_not_show_one_server(cloud: Cloud, monkey
     found = {one.id: one for one in server_status.look(cloud.nova, cell.RECORD, "cmp-1", None, time.time())}
     assert found["s2"].state == "arrived"
     assert found["s1"].state == "left" and "Nova does not show it" in found["s1"].reason, found
+
+
+# A request that may be sent now only
+
+def test_a_token_that_is_renewed_too_slowly_lets_no_request_go_out_late(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nova takes the token no more, and Keystone is slow. What is sent after SEND_DEADLINE another worker does not wait for."""
+    ill, tokens, times = IllCloud(), list[float](), list[float]()
+    answer = cloud.answer
+
+    def slow(token: Any) -> Any:
+        tokens.append(time.monotonic())
+        time.sleep(0.8 if len(tokens) > 1 else 0.0)
+        return token
+
+    def refuses(method: str, path: str, body: Any, *more: Any) -> tuple[int, Any]:
+        if body and "evacuate" in body:
+            times.append(time.monotonic())
+            if len(times) == 1:
+                return 401, {"error": {"code": 401, "message": "The request you have made requires authentication."}}
+        return answer(method, path, body, *more)
+
+    monkeypatch.setattr(cloud, "answer", refuses)
+    monkeypatch.setattr(evacuation, "SEND_DEADLINE", 0.5)
+    cloud.boot("s1", "s1")
+    nova = credentials.connect(values(auth_url=ill.keystone(f"http://127.0.0.1:{cloud.server.server_port}", slow)))
+    engine, permits = Evacuation(nova, Task("cmp-1", "3f9c", "me"), Policy()), list[float]()
+
+    def permit() -> bool:
+        permits.append(time.monotonic())
+        return True
+
+    for _ in range(2):
+        look = engine.look(nova.services(), Terms(0, dead=frozenset(("cmp-1",))))
+        for verdict in look.waiting:
+            engine.act(verdict, look, permit)
+    ill.close()
+    assert len(tokens) == 2 and len(times) == 2, (tokens, times)
+    assert times[0] - permits[0] < 0.5 and times[1] - permits[-1] < 0.5, "the second one was permitted anew"

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from ..errors import CloudBusy, CloudError, CloudRefused, CloudUnreachable
+from ..errors import CloudBusy, CloudError, CloudRefused, CloudUnreachable, TooLate
+from ..http_limits import sent_by
 from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of, mark_of_request
 from ..nova import Nova
 from . import decide, places
@@ -280,7 +281,8 @@ class Evacuation:
             LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
             return True
         self._remember(server, was=verdict.was if owned else "", sent=time.monotonic(), sent_after=look.scene.last_row, lost=False)
-        return self._send(again, place)
+        with sent_by(began + SEND_DEADLINE):
+            return self._send(again, place)
 
     def _place(self, verdict: Verdict, look: Look) -> Place:
         """Where it goes: where its group may be, or anywhere but where it has failed before."""
@@ -363,8 +365,10 @@ class Evacuation:
             self._remember(server, request=request, refusal="", refusals=0, short=False)
             LOG.info("%s (%s): evacuation from %s%s asked, %s (%s)", server.name, server.id, self.host,
                      f" to {place.host}" if place.host else "", request, verdict.reason)
-        except CloudBusy:
+        except CloudBusy as error:
             self._remember(server, sent=None)
+            if isinstance(error, TooLate):
+                self._unsent(server, str(error))
             return False
         except CloudRefused:
             self._remember(server, sent=None)
