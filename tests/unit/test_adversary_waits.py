@@ -313,3 +313,49 @@ def test_a_token_that_is_renewed_too_slowly_lets_no_request_go_out_late(cloud: C
     ill.close()
     assert len(tokens) == 2 and len(times) == 2, (tokens, times)
     assert times[0] - permits[0] < 0.5 and times[1] - permits[-1] < 0.5, "the second one was permitted anew"
+
+
+# Servers that wait for a person
+
+def paused(cloud: Cloud, watched: Watched, count: int) -> None:
+    """More hosts are down than max_failures."""
+    for number in range(count):
+        cloud.boot(f"s{number:03}", f"s{number:03}")
+    watched.context.held = lambda node: "2 hosts of the aggregate rack are down, more than its max_failures=1; instance-ha release"
+
+
+def test_one_that_nova_never_locks_is_told_and_keeps_no_other_from_its_claim(watched: Watched, cloud: Cloud,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    paused(cloud, watched, 3)
+    answer = cloud.answer
+    monkeypatch.setattr(cloud, "answer", lambda method, path, *more: ODD if path == "/servers/s000/action" else answer(method, path, *more))
+    for _ in range(6):
+        watched.turn()
+    assert watched.record.state == PARTLY and [uid for uid, one in cloud.servers.items() if one["locked"]] == ["s001", "s002"]
+    assert "unlocked cmp-1" not in watched.context.health.problems
+    for _ in range(40):
+        watched.turn(31.0)
+    assert "s000: POST" in watched.context.health.problems["unlocked cmp-1"] and watched.record.state == PARTLY
+    monkeypatch.setattr(cloud, "answer", answer)
+    for _ in range(4):
+        watched.turn(31.0)
+    assert cloud.servers["s000"]["locked"] and "unlocked cmp-1" not in watched.context.health.problems
+
+
+def test_claims_that_take_long_are_shared_among_turns(watched: Watched, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each lock takes a second: a hundred of them would hold up the evacuations of all other hosts."""
+    paused(cloud, watched, 40)
+    answer = cloud.answer
+
+    def slow(method: str, path: str, *more: Any) -> tuple[int, Any]:
+        watched.now += 1.0 if method == "POST" else 0.0
+        return answer(method, path, *more)
+
+    monkeypatch.setattr(cloud, "answer", slow)
+    longest = 0.0
+    for _ in range(20):
+        before = watched.now
+        watched.turn(0.0)
+        longest = max(longest, watched.now - before)
+    assert longest <= 12.0 and watched.record.state == PARTLY
+    assert all(one["locked"] for one in cloud.servers.values())

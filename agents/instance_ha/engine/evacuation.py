@@ -144,17 +144,6 @@ class Evacuation:
             return False
         return verdict.action in (decide.LEFT, decide.QUEUED) or (verdict.action == EVACUATE and self.memory[verdict.server.id].sent is None)
 
-    def claim(self, verdicts: Iterable[Verdict], go_on: Callable[[], None]) -> None:
-        """Claim servers that wait, to be given back in the state they had if their host returns first. `go_on` is called for each. One
-        that Nova does not lock stays as it is."""
-        for verdict in verdicts:
-            go_on()
-            try:
-                if not verdict.server.locked:
-                    self._lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token))
-            except CloudError as error:
-                LOG.warning("%s (%s): not locked: %s", verdict.server.name, verdict.server.id, error)
-
     def _servers(self, there: Sequence[Server], migrations: Sequence[Migration], terms: Terms) -> list[Server]:
         """The servers on the host, and those that have left it in this incident and have come to no end yet. A list of Nova leaves
         servers out, without a word, when their cell's database fails it: what was listed once is asked for by its id."""
@@ -304,13 +293,14 @@ class Evacuation:
         self._remember(server, until=time.monotonic() + TAKEOVER)
         if server.locked:
             self.nova.unlock(server.id)  # Nova would keep the other claim's words
-        self._lock(server.id, claim)
+        self.lock(server.id, claim)
         alone = before is None or before.id == self.incident or before.is_by(self.token)
         at_once = not self.by_hand.gives_way and alone and time.monotonic() - began < SEND_DEADLINE
         self._remember(server, until=0.0 if at_once else time.monotonic() + TAKEOVER)
         return at_once
 
-    def _lock(self, server: str, claim: Claim) -> None:
+    def lock(self, server: str, claim: Claim) -> None:
+        """Put a claim on a server."""
         self.nova.lock(server, claim.text())
         self.records.claimed[server] = claim.text()
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ..errors import CellAway
 from ..model import CONFIRMED, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
+from .claiming import Claiming
 from .context import Context
 from .doubt import Doubt, why_elsewhere
 from .evacuation import Evacuation, Prepared, arrived
@@ -41,7 +42,7 @@ class Host:
     def __init__(self, context: Context, record: Record) -> None:
         self.context, self.node, self.incident = context, record.node, record.id
         self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}",
-                         f"slow {self.node}", f"row {self.node}"}
+                         f"slow {self.node}", f"row {self.node}", f"unlocked {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
         context.records[record.node] = record
@@ -60,7 +61,7 @@ class Host:
         self._unproven: float | None = None    # since when it is online without a proof
         self._missing: float | None = None     # since when Nova does not show it
         self._begun = context.clock()
-        self.homecoming = Homecoming(context, record.node)
+        self.homecoming, self._claiming = Homecoming(context, record.node), Claiming(context, record.node)
         self._rested = False                   # whether the last turn found nothing to do any more
         self._seen_back = False                # whether it was online while it returned
         self._takers: frozenset[str] = frozenset()   # the hosts that took servers, as of the last look
@@ -385,7 +386,8 @@ class Host:
             self._show(f"evacuating, {text}")
             return WATCH_PAUSE if acted else BUSY_PAUSE
         assert self.engine is not None
-        self.engine.claim((v for v in look.verdicts if v.action == decide.QUEUED), self.context.alive)
+        if not self._claiming.claim(self.engine, look.verdicts):
+            return BUSY_PAUSE
         state = PARTLY if left else EVACUATED
         if record.reserve and not left:
             record = reserve.give_back(self.context, record, look.scene.migrations)
