@@ -14,6 +14,7 @@ from instance_ha import cluster as door
 from instance_ha import credentials, fence, params
 from instance_ha.cli import plan
 from instance_ha.engine import decide, evacuation
+from instance_ha.engine.attempts import Stage
 from instance_ha.engine.decide import EVACUATE, LEFT, WAIT
 from instance_ha.engine.evacuation import Evacuation
 from instance_ha.engine.host import Host
@@ -28,7 +29,7 @@ from tests.unit.fake import ROW, Fake
 from tests.unit.ill_cloud import IllCloud, values
 from tests.unit.little_nova import LittleNova
 from tests.unit.test_adversary import DAY, never
-from tests.unit.test_decide import Turns, row, scene
+from tests.unit.test_decide import LIMIT, Turns, attempt, row, scene
 from tests.unit.test_evacuation import HOST, Cloud
 from tests.unit.test_fence_ill import agent
 from tests.unit.test_missed import OFFLINE, cib
@@ -359,3 +360,33 @@ def test_claims_that_take_long_are_shared_among_turns(watched: Watched, cloud: C
         longest = max(longest, watched.now - before)
     assert longest <= 12.0 and watched.record.state == PARTLY
     assert all(one["locked"] for one in cloud.servers.values())
+
+
+# A destination that does not go on, and does not say so
+
+BUILDING = (attempt(1, Stage.BUILDING, "cmp-2"),)
+
+
+def test_a_rebuild_whose_nova_compute_was_restarted_keeps_its_host_out_not_for_ever() -> None:
+    """Seen: the restart of the destination writes nothing, and its service is up. The message says what helps."""
+    turn, one, rows = Turns(), server(task_state="rebuild_spawning"), (row(1, "pre-migrating"),)
+    hour = 12 * LIMIT
+    assert not turn(one, rows=rows, attempts=BUILDING, now=1000.0).slow
+    slow = turn(one, rows=rows, attempts=BUILDING, now=1001.0 + LIMIT)
+    assert slow.action == WAIT and slow.slow and "if it was restarted, have cmp-2 fenced" in slow.reason
+    assert turn(one, rows=rows, attempts=BUILDING, now=999.0 + hour).action == WAIT
+    late = turn(one, rows=rows, attempts=BUILDING, now=1001.0 + hour)
+    assert late.action == LEFT and late.person and decide.host_over([late]) and "have cmp-2 fenced" in late.reason, late
+    again = turn(one, rows=rows, attempts=BUILDING, now=1002.0 + hour, up="cmp-3", dead="cmp-1 cmp-2")
+    assert again.action == EVACUATE, "the cure helps"
+
+
+@pytest.mark.parametrize("fields", [
+    {"rows": (row(1, "failed"),), "attempts": None},                # nova-api fails for the actions of this server
+    {"rows": (row(1, "accepted", None),), "attempts": None},
+    {"rows": (row(1, "pre-migrating", "gone"),), "attempts": None},       # its destination's service was deleted
+])
+def test_what_nova_never_tells_of_a_request_keeps_its_host_out_not_for_ever(fields: dict[str, Any]) -> None:
+    found = never(server(task_state="rebuilding"), **fields)
+    assert EVACUATE not in {verdict.action for verdict in found}
+    assert found[-1].action == LEFT and found[-1].person and decide.host_over(found[-1:]), found[-1]

@@ -241,7 +241,7 @@ def test_what_its_destination_is_at_for_long_is_told_and_not_sent_again(cloud: C
     turns.turn(400)
     verdict = turns.turn(400)["s1"]
     verdict = turns.turn()["s1"]
-    assert verdict.action == decide.WAIT and verdict.slow and "its destination is at it" in verdict.reason and len(cloud.named) == 1
+    assert verdict.action == decide.WAIT and verdict.slow and "have cmp-2 fenced" in verdict.reason and len(cloud.named) == 1
 
 
 @pytest.mark.parametrize("slow", ["/servers/s1", "os-instance-actions", "/servers/s1/action"])

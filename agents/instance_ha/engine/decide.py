@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..model import Migration
-from .attempts import EXISTS, NO_HOST, Attempt, Stage
+from .attempts import EXISTS, NO_HOST, Attempt, Stage, stand_of
 from .places import SETTLE, STILL, Place, Seen, has_moved, is_rebuilding, noted, place_of, why_not
 from .pulse import long_before
 from .scene import Case, HostScene, Memory, Verdict
@@ -36,6 +35,7 @@ AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's word
 SEND_DEADLINE = 5.0      # the last look at the record is no older than this when a request is sent
 TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
 TASKS_OF_CHORES = frozenset(("powering-off", "powering-on", "pausing"))   # Nova's, of a stop, a start and a pause
+ENDLESS = 12             # times stuck_timeout; what is not over by then keeps its host out no longer
 CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
 
 
@@ -151,13 +151,16 @@ def _followed(seen: Seen) -> Decision:
     row = max(alive, key=lambda row: (row.destination is not None, row.id), default=None)
     # An accepted row has the host that the POST named, which need not have begun.
     destination = (attempt.destination if attempt else "") or (row.destination if row and row.status != "accepted" else "") or ""
-    reason = _stand(attempt, row)
+    reason = stand_of(attempt, row)
     if attempt is not None and not destination and seen.never_closed(attempt):
         return _not_known(seen, f"{reason}, and no list shows what became of it")
     seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
+    endless = f"stuck: {reason}, for {seen.policy.stuck_timeout * ENDLESS:g} s; {_cure(destination)}" if _is_stuck(seen, ENDLESS) else ""
     if destination and destination in seen.scene.up_hosts:
+        if endless:
+            return _left(seen, endless, retry=True, person=True)
         if _is_stuck(seen):
-            reason = f"slow: {reason}, for more than {seen.policy.stuck_timeout:g} s; its destination is at it"
+            reason = f"slow: {reason}, for more than {seen.policy.stuck_timeout:g} s; {_cure(destination)}"
         return _wait(seen, reason, slow=_is_stuck(seen))
     untaken = not destination
     told = destination in seen.scene.down_hosts if destination else seen.memory.quiet == seen.scene.now
@@ -170,16 +173,17 @@ def _followed(seen: Seen) -> Decision:
         elif fallen:
             text += f"; {' or '.join(fallen)}, which died, may have it in its queue, and then carries it out when it is back"
         return _left(seen, text, retry=True, person=True)
+    if endless:
+        return _left(seen, endless, retry=True, person=True)
     still = untaken and seen.scene.now - seen.memory.progress[1] > STILL
     return _wait(seen, reason, still=still, slow=_is_stuck(seen, 2 if untaken else 1))
 
 
-def _stand(attempt: Attempt | None, row: Migration | None) -> str:
-    """How a request stands, for people."""
-    if attempt is None or (row is not None and attempt.stage is Stage.QUEUED):
-        return f"{row.status}, to {row.destination or 'a host not chosen yet'}" if row else "under way"
-    where = {Stage.SCHEDULING: f" {attempt.conductor}", Stage.BUILDING: f" on {attempt.destination}"}.get(attempt.stage, "")
-    return f"{attempt.stage.value}{where}"
+def _cure(destination: str) -> str:
+    """What helps where nothing is seen of a request, for people. A nova-compute that was restarted in the middle leaves no sign of it."""
+    if not destination:
+        return "look into the logs of Nova's conductors"
+    return f"nova-compute's log on {destination} says whether it goes on; if it was restarted, have {destination} fenced"
 
 
 def _unexplained(seen: Seen) -> Decision:
@@ -188,8 +192,10 @@ def _unexplained(seen: Seen) -> Decision:
     if seen.case.attempts is None:
         since = seen.memory.unread if seen.memory.unread is not None else seen.scene.now
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unread=since)))
-        slow = seen.scene.now - since > seen.policy.stuck_timeout
-        return _wait(seen, "looking into Nova's own record of what was asked of it", slow=slow)
+        waited, reason = seen.scene.now - since, "looking into Nova's own record of what was asked of it"
+        if waited > ENDLESS * seen.policy.stuck_timeout:
+            return _left(seen, f"stuck: {reason}, and Nova does not tell", retry=True, person=True)
+        return _wait(seen, reason, slow=waited > seen.policy.stuck_timeout)
     return _not_known(seen, "Nova's own record of it does not show what became of its evacuation")
 
 
