@@ -21,7 +21,7 @@ from instance_ha.engine.host import Host
 from instance_ha.engine.looked import Look
 from instance_ha.engine.scene import Task, Terms
 from instance_ha.engine.selection import Policy
-from instance_ha.model import EVACUATED, PARTLY
+from instance_ha.model import EVACUATED, PARTLY, Record
 from instance_ha.reporting import server_status
 
 from tests.unit import test_down_cell as cell
@@ -390,3 +390,95 @@ def test_what_nova_never_tells_of_a_request_keeps_its_host_out_not_for_ever(fiel
     found = never(server(task_state="rebuilding"), **fields)
     assert EVACUATE not in {verdict.action for verdict in found}
     assert found[-1].action == LEFT and found[-1].person and decide.host_over(found[-1:]), found[-1]
+
+
+# One server on which Nova fails
+
+def test_a_lock_that_nova_does_not_take_away_is_asked_for_now_and_then_and_narrows_nothing(watched: Watched, cloud: Cloud,
+                                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was asked for at each look, several times a second, and each failure halved how many of the others were asked for at once."""
+    cloud.boot("s1", "s1")
+    cloud.claim("s1")
+    cloud.ask("s1", "done", "cmp-3")
+    cloud.servers["s1"][HOST] = "cmp-3"
+    answer, asked = cloud.answer, []
+
+    def fails(method: str, path: str, body: Any, *more: Any) -> tuple[int, Any]:
+        if body and "unlock" in body:
+            asked.append(watched.now)
+            return ODD
+        return answer(method, path, body, *more)
+
+    monkeypatch.setattr(cloud, "answer", fails)
+    wide = watched.worker.rounds.window.queue
+    for _ in range(80):
+        watched.turn(0.25)
+    assert 2 <= len(asked) <= 1 + 20 / Policy().retry_pause, asked
+    assert watched.worker.rounds.window.queue == wide
+
+
+def test_one_whose_record_nova_hangs_on_delays_no_turn_but_the_first(watched: Watched, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look of all hosts waited for it as long as api_timeout. The client of this test gives up after 2 s."""
+    cloud.boot("s1", "s1", **{"OS-EXT-STS:vm_state": "error"})
+    answer = cloud.answer
+
+    def hangs(method: str, path: str, *more: Any) -> tuple[int, Any]:
+        if path.endswith("os-instance-actions"):
+            cloud.asked.append("hung")
+            time.sleep(2.2)
+        return answer(method, path, *more)
+
+    monkeypatch.setattr(cloud, "answer", hangs)
+    for _ in range(10):
+        watched.turn()
+    assert cloud.asked.count("hung") == 1
+    monkeypatch.setattr(cloud, "answer", answer)
+    for _ in range(4):
+        watched.turn(31.0)
+    assert "POST /servers/s1/action" in cloud.asked
+
+
+def test_a_record_that_pacemaker_shows_too_slowly_each_time_is_told(watched: Watched, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At hundreds of hosts the CIB may take longer than SEND_DEADLINE: nothing was ever sent, and only the log said so."""
+    cloud.boot("s1", "s1")
+
+    def slow(record: Record) -> bool:
+        watched.now += 6.0
+        return True
+
+    monkeypatch.setattr(watched.worker, "may_act", slow)
+    for _ in range(10):
+        watched.turn()
+    assert "POST /servers/s1/action" in cloud.asked and not cloud.named
+    assert "Pacemaker takes too long" in watched.context.health.problems["left cmp-1"], watched.context.health.problems
+
+
+def test_a_reserved_host_that_cannot_be_enabled_is_told_and_holds_up_nothing(watched: Watched, cloud: Cloud,
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.boot("s1", "s1")
+    cloud.service("cmp-3").update(status="disabled", disabled_reason="reserved")
+    answer = cloud.answer
+    monkeypatch.setattr(cloud, "answer", lambda method, path, *more: ODD if method == "PUT" else answer(method, path, *more))
+    for _ in range(4):
+        watched.turn()
+    assert [uid for uid, _ in cloud.named] == ["s1"]
+    assert "cmp-3 is not enabled for cmp-1" in watched.context.health.problems["reserve cmp-1"]
+    monkeypatch.setattr(cloud, "answer", answer)
+    watched.turn()
+    assert "reserve cmp-1" not in watched.context.health.problems and cloud.service("cmp-3")["status"] == "enabled"
+
+
+def test_a_host_that_nova_goes_on_calling_up_is_told(watched: Watched, cloud: Cloud) -> None:
+    """quick_evacuate_level=3: Nova has to notice by itself, and somebody's nova-compute reports under that name."""
+    watched.worker.reconfigure(cloud.nova, Policy(quick_evacuate_level=3), "")
+    cloud.service("cmp-1").update(state="up", forced_down=False, status="enabled")
+    cloud.boot("s1", "s1")
+    for _ in range(3):
+        watched.turn(100.0)
+    assert not watched.context.health.problems
+    for _ in range(3):
+        watched.turn(100.0)
+    assert "waiting until Nova says it is down, for 8 minutes" in watched.context.health.problems["cmp-1"]
+    cloud.service("cmp-1").update(state="down", status="disabled", disabled_reason="instance-ha: fenced (3f9c)")
+    watched.turn()
+    assert not watched.context.health.problems and [uid for uid, _ in cloud.named] == ["s1"]

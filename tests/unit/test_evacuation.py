@@ -94,7 +94,7 @@ def test_an_own_record_that_cannot_be_read_leads_to_no_request(cloud: Cloud, tur
     for _ in range(3):
         turns.turn()
     assert not cloud.named
-    assert turns.turn()["s1"].reason == "chosen, and not sent: what is seen of it changes", "it is told, and takes no place of others'"
+    assert turns.turn()["s1"].reason == "chosen, and not sent: what was asked of it cannot be read", "it is told, and takes no place of others'"
     cloud.broken = set()
     turns.turn(10)
     turns.turn()

@@ -80,8 +80,6 @@ def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] 
     return _wait(seen, place.value)
 
 
-# What the rules do.
-
 def _wait(seen: Seen, reason: str, **more: object) -> Decision:
     return Decision(Verdict(seen.server, WAIT, reason, seen.case.was, **more), seen.memory)  # type: ignore[arg-type]
 
@@ -131,11 +129,14 @@ def _arrived(seen: Seen) -> Decision:
 
 def _unlocked(seen: Seen, reason: str, otherwise: str, protected: bool = True) -> Decision:
     """Our claim is taken away where there is one; that Nova refuses it keeps no host out for ever."""
-    since = seen.memory.unlocking if seen.memory.unlocking is not None else seen.scene.now
-    if seen.case.is_ours and seen.scene.now - since > seen.policy.stuck_timeout:
+    now = seen.scene.now
+    since, last = seen.memory.unlocking or (now, float("-inf"))
+    if seen.case.is_ours and now - since > seen.policy.stuck_timeout:
         return _left(seen, f"{reason}, and Nova does not take our lock away", final=True, person=True)
+    if seen.case.is_ours and now - last < seen.policy.retry_pause:
+        return _wait(seen, f"{reason}; Nova has not taken our lock away yet", idle=True, protected=protected)
     action = UNLOCK if seen.case.is_ours else otherwise
-    memory = replace(seen.memory, unlocking=since if seen.case.is_ours else None)
+    memory = replace(seen.memory, unlocking=(since, now) if seen.case.is_ours else None)
     return Decision(Verdict(seen.server, action, reason, seen.case.was, final=True, protected=protected), memory)
 
 
@@ -181,9 +182,8 @@ def _followed(seen: Seen) -> Decision:
 
 def _cure(destination: str) -> str:
     """What helps where nothing is seen of a request, for people. A nova-compute that was restarted in the middle leaves no sign of it."""
-    if not destination:
-        return "look into the logs of Nova's conductors"
-    return f"nova-compute's log on {destination} says whether it goes on; if it was restarted, have {destination} fenced"
+    there = f"nova-compute's log on {destination} says whether it goes on; if it was restarted, have {destination} fenced"
+    return there if destination else "look into the logs of Nova's conductors"
 
 
 def _unexplained(seen: Seen) -> Decision:

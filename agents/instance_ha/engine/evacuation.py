@@ -61,6 +61,7 @@ class Evacuation:
         self.done, self.passwords = dict[str, str](), dict[str, str]()
         self.broken: set[str] = set()            # requests whose destination was seen to die after it began, by their marks
         self.records = Records(nova)
+        self._why_not_sent: dict[str, str] = {}   # why one that was chosen was not sent the last time
         self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
         self._moving: dict[str, str] | None = None
         self._pulse, self._fallen = Pulse(), Fallen()
@@ -127,7 +128,7 @@ class Evacuation:
         except CloudError as error:
             LOG.warning("%s (%s): %s", server.name, server.id, error)
             if verdict.action == EVACUATE and not isinstance(error, CloudBusy):
-                self._remember(server, unsent=self.memory[server.id].unsent + 1)    # the next ones are not to wait for it
+                self._missed(server, str(error))         # the next ones are not to wait for it
             return False
         return True
 
@@ -219,6 +220,10 @@ class Evacuation:
         """It was chosen, and just before the request something spoke against it."""
         LOG.info("%s (%s): not evacuated: %s", server.name, server.id, reason)
         self.records.forget(server.id)
+        self._missed(server, reason)
+
+    def _missed(self, server: Server, reason: str) -> None:
+        self._why_not_sent[server.id] = reason
         self._remember(server, unsent=self.memory[server.id].unsent + 1)
 
     def _named_if_never_sent(self, verdict: Verdict) -> Verdict:
@@ -226,9 +231,10 @@ class Evacuation:
         memory = self.memory[verdict.server.id]
         if verdict.action != EVACUATE or memory.unsent < GIVEN_UP or memory.unsent % GIVEN_UP:
             return verdict
+        why = self._why_not_sent.get(verdict.server.id, "what is seen of it changes")
         self._remember(verdict.server, unsent=memory.unsent + 1, refused_at=time.monotonic(), refusals=memory.refusals + 1, short=True,
-                       refusal=f"chosen {memory.unsent} times, and each time something spoke against it just before the request")
-        return replace(verdict, action=decide.LEFT, reason="chosen, and not sent: what is seen of it changes", retry=True)
+                       refusal=f"chosen {memory.unsent} times, and not sent: {why}")
+        return replace(verdict, action=decide.LEFT, reason=f"chosen, and not sent: {why}", retry=True)
 
     def _finish(self, verdict: Verdict) -> None:
         if verdict.server.id not in self.done and verdict.protected:
@@ -248,7 +254,10 @@ class Evacuation:
             return True
         read, again = time.monotonic(), self._decide_again(verdict, look, None if owned else claim)
         if again is not None and state_of(again.server).way in (RESET, CONFIRM):
-            if not permit() or not self._made_evacuable(again.server, look.scene):
+            if not permit():
+                self._unsent(server, "the right to it was lost")
+                return True
+            if not self._made_evacuable(again.server, look.scene):
                 return True
             read, again = time.monotonic(), self._decide_again(verdict, look, None if owned else claim)
         if again is None:
@@ -267,7 +276,7 @@ class Evacuation:
             return False
         began = time.monotonic()
         if not permit() or time.monotonic() - began > SEND_DEADLINE:
-            LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
+            self._unsent(server, "the right to it was lost, or Pacemaker takes too long to show it")
             return True
         self._remember(server, was=verdict.was if owned else "", sent=time.monotonic(), sent_after=look.scene.last_row, lost=False)
         with sent_by(began + SEND_DEADLINE):

@@ -47,7 +47,7 @@ class Memory:
     unruled: float | None = None
     unexplained: float | None = None
     unread: float | None = None
-    unlocking: float | None = None
+    unlocking: tuple[float, float] | None = None
     unshown: float | None = None
     rows: int = 0
 

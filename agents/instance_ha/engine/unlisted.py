@@ -8,11 +8,10 @@ from dataclasses import replace
 
 from ..errors import CloudError
 from ..model import Server
-from .evidence import ask_each
+from .evidence import LATE, ask_each
 from .scene import Case
 
 MANY = 50             # servers that had left before this process began are asked for by so many a look
-LATE = 1.0            # seconds; an error that took longer is not asked for again at once
 AGAIN = 30.0          # seconds after which it is
 LOG = logging.getLogger(__name__)
 
