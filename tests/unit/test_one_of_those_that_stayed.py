@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from instance_ha.engine import stayed
 from instance_ha.engine.context import Context
 from instance_ha.engine.homecoming import mend
 from instance_ha.engine.selection import Policy
@@ -94,3 +95,32 @@ def test_what_is_still_done_to_a_server_that_has_left_lets_those_that_stayed_be_
         worker.turn()
     asked = [row["action"] for row in cloud.actions.get("victim", [])]
     assert asked == ["reboot"], (cluster.record, worker.context.health)
+
+
+def test_one_that_nova_refuses_to_restore_keeps_its_claim_and_is_told(cloud: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is locked for its owner: an end that needs a person, so that it is told until the person has acted."""
+    home = Home(cloud)
+    problems = home.worker.context.health.problems
+    now = [0.0]
+    monkeypatch.setattr(home.worker.context, "clock", lambda: now[0])
+    cloud.boot("m0", "m0")
+    cloud.claim("m0")
+
+    def turn_after(seconds: float) -> str:
+        now[0] += seconds
+        return home.turn()
+
+    def tries() -> int:
+        return sum(asked == "GET /servers/m0/diagnostics" for asked in cloud.asked)
+
+    assert turn_after(0.0).startswith("1 servers that stayed have a task") and not home.stayed.stuck
+    assert turn_after(Policy().stuck_timeout + 1) == "1 servers that stayed need a person"
+    assert home.stayed.stuck and cloud.servers["m0"]["locked"]
+    assert "cmp-1: 1 servers stayed, are locked and not restored: m0 (m0): " in problems["refused cmp-1"]
+    assert "Cannot 'reboot' instance m0" in problems["refused cmp-1"] and "Nova refuses that" in home.stayed.doubts["m0"]
+    before = tries()
+    assert turn_after(1.0) == "1 servers that stayed need a person" and tries() == before
+    turn_after(stayed.REFUSED_PAUSE)
+    assert tries() == before + 1 and "refused cmp-1" in problems
+    cloud.servers["m0"]["locked"], cloud.servers["m0"]["locked_reason"] = False, None      # a person's unlock
+    assert turn_after(1.0) == "" and not home.stayed.stuck and "refused cmp-1" not in problems

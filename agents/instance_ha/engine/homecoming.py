@@ -83,7 +83,7 @@ class Homecoming:
         look = self.look = engine.look(services, Terms(record.baseline or 0, record.kept, False, context.dead_hosts(services), record.broken))
         followed = self._followed(engine, look)
         left = self._stayed.restore(engine, look)    # none of them waits for one that has left
-        if left and not self._stayed.doubtful:
+        if left and not self._stayed.stuck:
             self._show(f"returning; {left}")
             return BUSY_PAUSE if self._stayed.cut else REST_PAUSE
         if not followed:

@@ -42,7 +42,8 @@ class Host:
     def __init__(self, context: Context, record: Record) -> None:
         self.context, self.node, self.incident = context, record.node, record.id
         self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}",
-                         f"slow {self.node}", f"row {self.node}", f"unlocked {self.node}", f"reserve {self.node}"}
+                         f"slow {self.node}", f"row {self.node}", f"doubtful {self.node}", f"refused {self.node}",
+                         f"unlocked {self.node}", f"reserve {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
         context.records[record.node] = record

@@ -18,6 +18,7 @@ from .states import ACTIVE, HALTED, PAUSED, STARTED, STOPPED
 
 NAMED = 3                # servers that one sentence names
 SHARE = 3.0              # seconds of one turn for the servers of one host: other hosts are not to wait for them
+REFUSED_PAUSE = 60.0     # seconds between two tries for a server of which Nova has refused ours for stuck_timeout
 LOG = logging.getLogger(__name__)
 
 
@@ -29,8 +30,10 @@ class Stayed:
         self._reboots: dict[str, int] = {}     # servers that were to be rebooted, and how often each had been before
         self._tasks: dict[str, float] = {}     # since when a server that is to be restored was seen with a task, whichever
         self._unseen: set[str] | None = None   # those that were there when the host was up again, and have not been looked at
-        self.doubtful = False                  # whether nothing is to be done any more, but for servers that may run elsewhere
+        self.stuck = False                     # whether nothing is to be done any more, but for servers that need a person
         self._refused: dict[str, float] = {}   # since when Nova refuses what is asked of a server
+        self._again: dict[str, float] = {}     # when a claimed server, which it refuses for too long, is tried once more
+        self._refusals: dict[str, str] = {}    # what Nova last said to that
         self._failed: CloudUnreachable | None = None   # of a server of which Nova gave no answer in this turn
         self.cut = False                       # whether the last turn's share was too short
         self.doubts: dict[str, str] = {}       # why servers that we have claimed are not restored, by their ids
@@ -42,7 +45,7 @@ class Stayed:
         record was read, and shows that no request may still be carried out and that none has left a guest.
         """
         context, nova = self.context, engine.nova
-        end, self.cut, self.doubtful = context.clock() + SHARE, False, False
+        end, self.cut, self.stuck = context.clock() + SHARE, False, False
         self._failed = None
 
         def go_on() -> bool:
@@ -57,7 +60,7 @@ class Stayed:
             self._unseen = {case.server.id for case in here}
         ours = [case for case in here if case.is_ours and not doubts[case.server.id]]
         waiting = [case.server for case in ours
-                   if not self._tried(case.server, functools.partial(self._released, engine, case, go_on))]
+                   if not self._given_back(case.server, functools.partial(self._released, engine, case, go_on))]
         self._revive(nova, [case for case in here if not case.is_ours], doubts, go_on)
         if self._failed is not None:
             raise self._failed
@@ -69,13 +72,40 @@ class Stayed:
             return f"{len(unread)} servers that stayed, of which Nova does not tell what was asked: {', '.join(unread[:NAMED])}"
         if self._unseen:
             return f"{len(self._unseen)} servers that stayed are still to be looked at"
-        doubtful = [case for case in here if case.is_ours and doubts[case.server.id]]
+        return self._left([case for case in here if case.is_ours and doubts[case.server.id]],
+                          [case for case in ours if case.server.id in self._again])
+
+    def _left(self, doubtful: list[Case], refused: list[Case]) -> str:
+        """Name those that need a person, whose claims and whose host's record stay. What they are, "" for none."""
+        context, node = self.context, self.node
+        self.stuck = bool(doubtful or refused)
         if doubtful:
-            self.doubtful = True
             words = ", ".join(f"{case.server.name} on {_where(case)} ({case.server.id})" for case in doubtful[:NAMED])
-            context.problem(f"left {self.node}", f"{self.node}: may run elsewhere; look there, then unlock: {words}")
-            return f"{len(doubtful)} servers that stayed may run elsewhere"
-        return ""
+            context.problem(f"doubtful {node}", f"{node}: may run elsewhere; look there, then unlock: {words}")
+        else:
+            context.solved(f"doubtful {node}")
+        if refused:
+            self.doubts |= {case.server.id: f"Nova refuses that: {self._refusals[case.server.id]}" for case in refused}
+            words = "; ".join(f"{case.server.name} ({case.server.id}): {self._refusals[case.server.id]}" for case in refused[:NAMED])
+            context.problem(f"refused {node}", f"{node}: {len(refused)} servers stayed, are locked and not restored: {words}")
+        else:
+            context.solved(f"refused {node}")
+        return ", ".join(filter(None, (
+            f"{len(doubtful)} servers that stayed may run elsewhere" if doubtful else "",
+            f"{len(refused)} servers that stayed need a person" if refused else "")))
+
+    def _given_back(self, server: Server, do: Callable[[], bool]) -> bool:
+        """Do it for a server that we claimed. Whether none waits for it: it is given back, or Nova has refused that for so long that
+        it is a person's; then it keeps its claim, and is tried now and then, since the person may act on Nova alone."""
+        now = self.context.clock()
+        if now < self._again.get(server.id, 0.0):
+            return True
+        if not self._tried(server, do):
+            return False
+        self._again.pop(server.id, None)
+        if server.id in self._refused:
+            self._again[server.id] = now + REFUSED_PAUSE
+        return True
 
     def _released(self, engine: Evacuation, case: Case, go_on: Callable[[], bool]) -> bool:
         """Bring a server that we claimed into the state it had, and take our claim away. Whether that is done."""
@@ -104,6 +134,7 @@ class Stayed:
         except CloudRefused as error:
             now = self.context.clock()
             since = self._refused.setdefault(server.id, now)
+            self._refusals[server.id] = str(error)
             LOG.warning("%s (%s): stayed on %s, and is not restored: %s", server.name, server.id, server.host, error)
             return now - since > self.context.policy.stuck_timeout
         self._refused.pop(server.id, None)

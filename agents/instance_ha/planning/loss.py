@@ -100,7 +100,7 @@ def lost(cloud: Cloud, dead: frozenset[str]) -> list[Lost]:
 
 def _in_order(cloud: Cloud, dead: frozenset[str]) -> list[Mover]:
     """Return what moves from these hosts, in the order in which it is evacuated."""
-    return sorted((m for m in cloud.movers if m.host in dead), key=lambda m: (*order_key(m.server), m.server.id))
+    return sorted((m for m in cloud.movers if m.host in dead), key=lambda m: order_key(m.server))
 
 
 def living(cloud: Cloud, without: Collection[str]) -> int:
