@@ -482,3 +482,17 @@ def test_a_host_that_nova_goes_on_calling_up_is_told(watched: Watched, cloud: Cl
     cloud.service("cmp-1").update(state="down", status="disabled", disabled_reason="instance-ha: fenced (3f9c)")
     watched.turn()
     assert not watched.context.health.problems and [uid for uid, _ in cloud.named] == ["s1"]
+
+
+def test_what_the_first_list_after_a_takeover_leaves_out_is_looked_at_when_a_list_shows_it(watched: Watched, cloud: Cloud) -> None:
+    """A server that was shut off has come back running, from a later try; only its claim says so, and the first list lacks its rows."""
+    cloud.boot("s1", "s1")
+    cloud.claim("s1", was="halted")
+    cloud.ask("s1", "done", "cmp-3")
+    cloud.servers["s1"][HOST] = "cmp-3"
+    cloud.short = {"/os-migrations"}
+    watched.turn()
+    cloud.short = set()
+    for _ in range(4):
+        watched.turn()
+    assert "POST /servers/s1/action" in cloud.asked and watched.record.state != EVACUATED

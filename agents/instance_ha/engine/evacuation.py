@@ -151,7 +151,7 @@ class Evacuation:
         found = {server.id: server for server in there}
         known = self._listed | {key for key, memory in self.memory.items() if memory.was or memory.sent is not None}
         here = {row.server for row in migrations if row.id > terms.baseline}
-        known |= self._unlisted.sweep(here - {*found}, not terms.starts)
+        known |= self._unlisted.sweep(here - {*found, *self.done}, not terms.starts)
         found |= {server.id: server for server in self._unlisted.ask(known - {*found, *self.done}, self.cases)}
         found = {key: server for key, server in found.items() if self.by_hand.only in (None, key) and key not in self.done}
         self._listed = {*found}

@@ -11,8 +11,8 @@ from ..model import Server
 from .evidence import LATE, ask_each
 from .scene import Case
 
-MANY = 50             # servers that had left before this process began are asked for by so many a look
-AGAIN = 30.0          # seconds after which it is
+MANY = 50             # servers that have left under another worker are asked for by so many a look
+AGAIN = 30.0          # seconds for which one on which Nova hangs is not asked for again
 LOG = logging.getLogger(__name__)
 
 
@@ -21,24 +21,20 @@ class Unlisted:
 
     def __init__(self, read: Callable[[str], Server | None], clock: Callable[[], float]) -> None:
         self._read, self._clock = read, clock
-        self._unswept: set[str] | None = None      # those that had left, and have not been asked for yet
+        self._swept: set[str] = set()              # those that have left, and were asked for
+        self.more = False                          # some that have left have not been asked for yet
         self._said: dict[str, str] = {}            # why Nova does not show one, as it was logged
         self._rests: dict[str, float] = {}         # until when one is not asked for again
 
-    @property
-    def more(self) -> bool:
-        """Return True if some that had left when this process began have not been asked for yet."""
-        return bool(self._unswept)
-
     def sweep(self, away: Set[str], all_at_once: bool) -> set[str]:
-        """Return those of the servers that had left when this process began which are to be asked for now. `away` are all that have.
+        """Return those of the servers that have left which are to be asked for now: each once. `away` are all of which lists say so.
 
-        They may need something still; but the first request of a turn does not wait for hundreds of answers.
+        They may need something still, of another worker's work; but the first request of a turn does not wait for hundreds of answers.
         """
-        if self._unswept is None:
-            self._unswept = {*away}
-        now = {*sorted(self._unswept)[:None if all_at_once else MANY]}
-        self._unswept -= now
+        left = sorted(away - self._swept)
+        now = {*(left if all_at_once else left[:MANY])}
+        self._swept |= now
+        self.more = len(now) < len(left)
         return now
 
     def ask(self, keys: Iterable[str], cases: Mapping[str, Case]) -> list[Server]:
