@@ -6,6 +6,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,11 +18,12 @@ from instance_ha.engine import decide, evacuation
 from instance_ha.engine.attempts import Stage
 from instance_ha.engine.decide import EVACUATE, LEFT, WAIT
 from instance_ha.engine.evacuation import Evacuation
+from instance_ha.engine.homecoming import Homecoming
 from instance_ha.engine.host import Host
 from instance_ha.engine.looked import Look
 from instance_ha.engine.scene import Task, Terms
 from instance_ha.engine.selection import Policy
-from instance_ha.model import EVACUATED, PARTLY, Record
+from instance_ha.model import EVACUATED, PARTLY, RETURNING, Record
 from instance_ha.reporting import server_status
 
 from tests.unit import test_down_cell as cell
@@ -496,3 +498,33 @@ def test_what_the_first_list_after_a_takeover_leaves_out_is_looked_at_when_a_lis
     for _ in range(4):
         watched.turn()
     assert "POST /servers/s1/action" in cloud.asked and watched.record.state != EVACUATED
+
+
+def test_a_host_that_returns_is_not_over_while_nova_does_not_show_a_server_that_left_it(
+        watched: Watched, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new worker, which knows of it by the list of evacuations alone: it may carry our claim, and be not as it is to be."""
+    cleared: list[Record] = []
+    monkeypatch.setattr(type(watched.context.cluster), "clear", lambda _, record: cleared.append(record), raising=False)
+    monkeypatch.setattr(type(watched.context.cluster), "incidents", lambda _: {}, raising=False)
+    cloud.service("cmp-1").update(status="enabled", state="up", forced_down=False, disabled_reason=None)
+    cloud.boot("s1", "s1")
+    cloud.claim("s1")
+    cloud.ask("s1", "done", "cmp-3")
+    cloud.servers["s1"][HOST] = "cmp-3"
+    answer = cloud.answer
+    ill = {"/servers/s1"}
+    monkeypatch.setattr(cloud, "answer", lambda method, path, *more: ODD if path in ill else answer(method, path, *more))
+    home = Homecoming(watched.context, "cmp-1")
+
+    def turn(seconds: float) -> None:
+        watched.now += seconds
+        service = next(s for s in cloud.nova.services() if s.host == "cmp-1" and s.binary == "nova-compute")
+        home.step(replace(cell.RECORD, state=RETURNING), service, True, None)
+
+    for seconds in (1.0, 1.0, LIMIT + 1.0, 1.0):
+        turn(seconds)
+    assert not cleared and "1 of cmp-1's servers take long" in watched.context.health.problems["slow cmp-1"]
+    ill.clear()
+    for _ in range(4):
+        turn(40.0)
+    assert cleared and not cloud.servers["s1"]["locked"] and "slow cmp-1" not in watched.context.health.problems
