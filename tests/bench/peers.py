@@ -84,6 +84,7 @@ def _command(*words: str) -> None:
 def _agent(action: str, host: str) -> int:
     cloud = _cloud()
     argv = [str(VENV / "bin/python"), "-c", SHIM, "/usr/sbin/fence_evacuate", "-o", action, "-n", host, "-e", "publicURL",
+            "--no-shared-storage",     # true of the laboratory; told otherwise, Nova fails each of the rebuilds
             "-k", cloud["OS_AUTH_URL"], "-l", cloud["OS_USERNAME"], "-p", cloud["OS_PASSWORD"], "-t", cloud["OS_PROJECT_NAME"]]
     done = subprocess.run(in_netns(argv), capture_output=True, text=True, timeout=ONE_CALL, check=False)
     if done.returncode not in (0, 2):

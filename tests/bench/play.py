@@ -17,6 +17,9 @@ from tests.lab.common import LabError, say, wait_until
 from tests.stress.incident import Incident, clean
 
 FENCED_LIMIT, RECOVERED_LIMIT, BACK_LIMIT = 90.0, 900.0, 180.0
+QUIET = 30.0          # so long nothing is under way of what a contender that has ended has left: it brings nothing back any more
+LOOK = 2.0
+UNDER_WAY = ("accepted", "pre-migrating")     # Nova's words of an evacuation
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -89,7 +92,9 @@ def _die(incident: Incident, peer: Peer, line: Line) -> None:
         peer.work(incident.victims)
         line.cpu = round(_own_cpu() - used, 1)
     try:
-        incident.wait_recovered(RECOVERED_LIMIT)
+        if peer.work:
+            wait_until(_NovaRests(incident), RECOVERED_LIMIT, LOOK)
+        incident.wait_recovered(time.time() - incident.begun if peer.work else RECOVERED_LIMIT)
     except LabError as error:
         line.error = str(error)[:300]
     if not peer.work:
@@ -105,7 +110,21 @@ def _die(incident: Incident, peer: Peer, line: Line) -> None:
     homes = {uid: known.host for uid, known in incident.before.items()}
     arrived = [event["time"] for event in guests.journal() if event["time"] > incident.begun and event["uuid"] in homes
                and event["host"] != homes[event["uuid"]]]
-    line.back = round(max(arrived, default=0.0) - end, 1)
+    line.back = round(max(arrived) - end, 1) if arrived else 0.0
+
+
+class _NovaRests:
+    """Whether all servers are back, or Nova has been at none of them for QUIET seconds."""
+
+    def __init__(self, incident: Incident) -> None:
+        self.incident, self.busy = incident, time.monotonic()
+
+    def __call__(self) -> bool:
+        found = servers.listed()
+        tasks = any(uid in found and found[uid]["OS-EXT-STS:task_state"] for uid in self.incident.protected)
+        if tasks or any(row["status"] in UNDER_WAY for row in self.incident.rows()):
+            self.busy = time.monotonic()
+        return not self.incident.wrong() or time.monotonic() - self.busy > QUIET
 
 
 def _own_cpu() -> float:
