@@ -43,7 +43,7 @@ def test_every_form_of_a_table(how: str, capsys: pytest.CaptureFixture[str]) -> 
         assert HARMLESS in out or "Z\\xFC" in out
 
 
-@pytest.mark.parametrize("cell", [FORMULA, "+1+1", "-2+3", "@SUM(1)"])
+@pytest.mark.parametrize("cell", [FORMULA, "+1+1", "-2+3", "@SUM(1)", "\uff1d1+1"])
 def test_a_cell_of_csv_is_no_formula(cell: str, capsys: pytest.CaptureFixture[str]) -> None:
     print_rows(("Name", "Seconds"), [(cell, -1.5), ("-", "-7")], "csv")
     lines = capsys.readouterr().out.splitlines()

@@ -26,7 +26,7 @@ ALL_DONE, SOME_LEFT, NOTHING_TRIED = 0, 1, 2
 FORMATS = ("table", "json", "yaml", "csv")
 TOOL_TIMEOUT = 10.0
 CLEAR = "\033[H\033[2J"       # the terminal's own words for an empty screen
-FORMULA = ("=", "+", "-", "@")
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")      # and their wide forms, which Japanese spreadsheets take too
 _NUMBER = re.compile(r"[+-]?[0-9.]*")
 _NOT_CREDENTIALS = ("domain", "evacuate_attribute", "api_timeout")
 _ENVIRONMENT = {
