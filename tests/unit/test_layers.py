@@ -21,7 +21,7 @@ RANKS = {
     "credentials": 6, "openrc": 2,
     "placing": 5, "evacuation": 7, "reserve": 7,
     "demand": 2, "placement": 4,
-    "entry": 6, "context": 6, "rounds": 8, "doubt": 7, "scene": 3, "quarantine": 8, "missed": 9, "unfenced": 9, "stayed": 8,
+    "entry": 6, "context": 6, "rounds": 8, "doubt": 7, "scene": 3, "quarantine": 8, "again": 8, "missed": 9, "unfenced": 9, "stayed": 8,
     "reboot": 3, "rebooted": 9,
     "homecoming": 9, "host": 10, "worker": 11,
     "fit": 2, "certain": 3,

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from instance_ha.cluster import Cluster
 from instance_ha.engine import reserve
+from instance_ha.engine.again import Again
 from instance_ha.engine.context import Context
 from instance_ha.engine.host import Host
 from instance_ha.engine.lists import AHEAD, Ahead
@@ -171,7 +172,7 @@ def test_a_worker_that_has_not_seen_a_host_come_back_goes_by_the_time_of_the_mar
     record = Record("cmp-1", RETURNING, "3f9c", since=1795000000, proof="history:reboot@x")
     worker = worker_with(little, record)
     view = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, mark)}, {"cmp-1": record}, {}, True)
-    assert worker.hosts["cmp-1"]._died_again(view) is again
+    assert Again(worker.context, "cmp-1").died(view, record) is again
 
 
 @pytest.mark.parametrize("forged", [False, True])

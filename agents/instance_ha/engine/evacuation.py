@@ -73,7 +73,7 @@ class Evacuation:
         servers = self.nova.servers_on(self.host)
         self._listed |= {server.id for server in servers}
         for server in servers:
-            self._ruled(server)
+            self.ruled(server)
         self._broken_off()
         # Twice, since what is kept is never taken from one list alone: one may have left rows out.
         newest = max((row.id for _ in range(2) for row in self.nova.evacuations(self.host)), default=0)
@@ -193,7 +193,7 @@ class Evacuation:
         down, now = self._fallen.look(computes, self.host), time.monotonic()
         return HostScene(
             self.host, self.incident, self.token, terms.baseline, servers,
-            {server.id: ruling for server in servers if (ruling := self._ruled(server))}, migrations,
+            {server.id: ruling for server in servers if (ruling := self.ruled(server))}, migrations,
             up_hosts=frozenset(s.host for s in computes if s.up),
             down_hosts=frozenset(s.host for s in computes if s.known and not s.up), dead_hosts=terms.dead,
             control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
@@ -212,7 +212,7 @@ class Evacuation:
             self._moving = {**found, **(self._moving or {})}
         return self._moving
 
-    def _ruled(self, server: Server) -> Ruling | None:
+    def ruled(self, server: Server) -> Ruling | None:
         """The ruling on a server, None where only its image could say, and Glance does not."""
         try:
             return self.ruling(server)

@@ -22,6 +22,7 @@ BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
 REST_PAUSE = 2.0         # while a host waits for its return
 QUIET = 25.0             # without a report, which is made every 10 s by default: nova-compute is stopped
 STOP_LIMIT = 150.0       # how long its stop may take
+LATE = 600.0             # how long nova-compute may report nothing on a host that was let in, and is online
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
 OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
 OURS = OURS_IN_PASSING | frozenset(("evacuate", "stop", "start", "pause"))
@@ -34,6 +35,7 @@ class Homecoming:
     def __init__(self, context: Context, node: str) -> None:
         self.context, self.node = context, node
         self._reports = Reports()              # since the node is online
+        self._silent: float | None = None      # since when it is online and has not reported yet
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
         self._stayed = Stayed(context, node)
         self._cleaning = False                 # guests that left were seen to be still on the host
@@ -67,6 +69,7 @@ class Homecoming:
                 self._show("evacuated; waiting for its return")
                 return REST_PAUSE
             record = context.cluster.replace(record.to(RETURNING))
+        self._tell_if_late(alive or not (service.forced_down or not service.up))
         if service.forced_down or not service.up:
             self._bring_up(record, service, alive)
             return BUSY_PAUSE
@@ -123,6 +126,16 @@ class Homecoming:
                 self.context.nova.force_down(service, False)
             except CloudRefused as error:
                 self._show(f"returning; Nova does not take it yet: {error}")
+
+    def _tell_if_late(self, back: bool) -> None:
+        """A host that was let in, and whose nova-compute does not start, would wait for it in silence."""
+        now, node = self.context.clock(), self.context.view.nodes.get(self.node) if self.context.view else None
+        self._silent = None if back or node is None or not node.online else now if self._silent is None else self._silent
+        if self._silent is not None and now - self._silent > LATE:
+            self.context.problem(f"late {self.node}", f"{self.node} is not taken back: it is online, and its nova-compute has not "
+                                 f"reported for {LATE:g} s: look there")
+        else:
+            self.context.solved(f"late {self.node}")
 
     def _linger(self, alive: bool, rows: list[int]) -> None:
         """nova-compute closes one evacuation of a server when it starts. Of one that Nova lost and that was asked again there are

@@ -1,11 +1,11 @@
-"""Hosts that are offline and on no record: nothing else would ever say that they are not evacuated."""
+"""Hosts that are offline, and on no record or let in already: nothing else would say that they are not evacuated."""
 
 from __future__ import annotations
 
 import contextlib
 
 from ..errors import CloudError
-from ..model import MAINTENANCE, ClusterNode, ClusterView, Service
+from ..model import MAINTENANCE, RETURNING, ClusterNode, ClusterView, Service
 from .context import Context
 from .naming import host_of
 from .proof import OFF_ACTIONS
@@ -43,11 +43,13 @@ class Unfenced:
         return _sentence(node, self.told[node])
 
     def _lost(self, view: ClusterView) -> set[str]:
-        """Return the compute hosts that are offline and on no record.
+        """Return the compute hosts that are offline, and on no record or returning.
 
-        Nobody waits for one in planned maintenance, or for one that is disabled and has no servers.
+        Nobody waits for one in planned maintenance, or for one that is disabled and has no servers. A returning one that is
+        marked as fenced is about to come back, or is an incident again.
         """
-        aside = {*view.records, *view.broken, *view.dismissed}
+        aside = {*view.broken, *view.dismissed, *(name for name, record in view.records.items() if record.state != RETURNING
+                                                 or name not in view.nodes or view.nodes[name].mark)}
         known = self.context.services_known
         services = {one.host: one for one in known if one.binary == "nova-compute"}
         lost = {node.name: host_of(view.named(node.name), self.context.domain, services.values())

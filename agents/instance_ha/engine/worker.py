@@ -252,7 +252,7 @@ class Worker:
         off = {node: f"back, and not evacuated; {len(servers)} servers are off since"
                for node, servers in self.rebooted.left_off.items()}
         lost = {node: f"offline, and will not be evacuated: {why}"
-                for node, why in self.unfenced.told.items()}
+                for node, why in self.unfenced.told.items() if node not in self.context.records}
         return {**off, **lost}
 
     def _drop(self, node: str) -> None:
