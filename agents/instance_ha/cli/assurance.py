@@ -59,9 +59,11 @@ class Watch:
         self._reports = Reports()
 
     def is_back(self, view: ClusterView | None, service: Service | None) -> bool:
-        """Whether it is let in, or about to be, or reports."""
-        reported = service is not None and self._reports.look(service) > 0
-        return reported or (service is not None and service.up) or (view is not None and self._is_in(view))
+        """Whether it is let in, or about to be, or reports; or Nova tells nothing of it, so that it may."""
+        if service is None or not service.known:
+            return True
+        reported = self._reports.look(service) > 0
+        return reported or service.up or (view is not None and self._is_in(view))
 
     def permits(self) -> bool:
         """Whether a request may be sent now: the cluster, asked again, has nothing against it."""
