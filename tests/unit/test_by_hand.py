@@ -19,6 +19,7 @@ from instance_ha.process import Outcome
 
 from tests.unit.little_cloud import PASSWORD, LittleCloud, stamp
 
+ATTRIBUTE = '<instance_attributes id="i"><nvpair id="r" name="evacuate" value="{}"/></instance_attributes>'
 Said = pytest.CaptureFixture[str]
 # Nova knows the node cmp-1 as nova-a.
 CIB = """<cib have-quorum="1"><configuration><resources><primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>
@@ -169,7 +170,8 @@ def test_a_destination_whose_fencing_is_not_confirmed_may_be_at_work(
     record = Record("cmp-2", state, "3f9c", proof="" if state == FENCED else "node_fenced:1", baseline=0)
     node = ('<node type="remote" id="cmp-2" uname="cmp-2"><instance_attributes id="a">'
             f'<nvpair id="n" name="evacuate" value="{record.text()}"/></instance_attributes></node>')
-    machine.cib = CIB.format(online="false").replace("</nodes>", f"{node}</nodes>")
+    remote = '<primitive id="cmp-2" class="ocf" type="remote" provider="pacemaker"/>'
+    machine.cib = CIB.format(online="false").replace("</nodes>", f"{node}</nodes>").replace("</resources>", f"{remote}</resources>")
 
     def fence(*_: object) -> None:
         if cloud.migrations and cloud.service("cmp-2")["state"] == "up":
@@ -280,3 +282,19 @@ def test_a_host_of_which_nova_tells_nothing_is_sent_nothing(cloud: LittleCloud, 
 
     changed(monkeypatch, cloud, "/os-services", short)
     assert not follower._look().scene.starts
+
+
+def test_a_host_that_was_switched_on_after_its_fencing_is_refused(
+        machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pacemaker is not connected to it yet, so that its mark is still there."""
+    cloud.service("nova-a").update(host="cmp-1", state="up", updated_at=stamp(-1))
+    cloud.servers["s1"]["OS-EXT-SRV-ATTR:host"] = "cmp-1"
+    record = f'<node type="remote" id="cmp-1" uname="cmp-1">{ATTRIBUTE.format("partly;id=3f9c;proof=x;host=cmp-1")}</node>'
+    machine.cib = CIB.format(online="false").replace('node_fenced="0"', 'node_fenced="1795559437"').replace(
+        '<node type="remote" id="cmp-1" uname="cmp-1"/>', record).replace("cmp-1:nova-a", "")
+    monkeypatch.setattr(assurance, "WATCH", 2.5)
+    monkeypatch.setattr(assurance, "LOOK", 0.1)
+    changed(monkeypatch, cloud, "/os-services", lambda found: {
+        "services": [{**one, "updated_at": stamp(0)} if one["host"] == "cmp-1" else one for one in found["services"]]})
+    assert main(["host-evacuate", "cmp-1"]) == 2
+    assert "has just reported to Nova: the host is not off" in capsys.readouterr().err

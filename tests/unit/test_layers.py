@@ -15,7 +15,7 @@ RANKS = {
     "incident": 1, "events": 1, "metrics": 1, "trail": 0, "lane": 0, "tale": 2, "hook": 2, "telling": 9,
     "text": -1, "logs": 1, "files": 1, "answers": 1, "http_limits": 1, "chronicle": 8, "drawing": 2, "page": 9,
     "booleans": 0, "fence_agents": 1, "errors": 0, "process": 1,
-    "membership": 0, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2, "limits": 2,
+    "membership": 0, "model": 0, "params": 1, "__init__": 0, "metadata": 2, "selection": 2, "states": 2, "proof": 2.5, "limits": 2,
     "rows": 2, "questions": 2, "pulse": 2, "naming": 2.5, "attempts": 2,
     "places": 4, "decide": 5, "evidence": 5, "looked": 6, "window": 3, "nova": 3, "cib": 4, "cluster": 5,
     "credentials": 6, "openrc": 2,
@@ -34,7 +34,7 @@ RANKS = {
     "service": 12, "board": 11.5, "server_status": 11.6, "heart": 11.5, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
 }
 PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
-        "proof": {"fence_agents", "model"}, "fence_agents": {"model"},
+        "proof": {"fence_agents", "model", "rows"}, "fence_agents": {"model"},
         "limits": {"booleans", "model"}, "rows": {"model"}, "pulse": {"model"},
         "naming": {"model", "rows"}, "window": {"model", "selection"}, "attempts": {"model"},
         "places": {"attempts", "model", "pulse", "scene", "selection", "states"},

@@ -52,6 +52,7 @@ def worker_with(little: LittleNova, *records: Record) -> Worker:
 def test_a_host_whose_fencing_is_not_confirmed_is_no_dead_destination(little: LittleNova, state: str, proof: str, dead: bool) -> None:
     little.service("cmp-2").update(state="down", forced_down=True)
     worker = worker_with(little, Record("cmp-2", state, "3f9c", proof=proof))
+    worker.context.view = ClusterView({"cmp-2": ClusterNode("cmp-2", True, False, proof)}, {}, {}, True)
     assert worker.context.dead_hosts(little.nova.services()) == ({"cmp-2"} if dead else set())
 
 
@@ -172,7 +173,7 @@ def test_a_worker_that_has_not_seen_a_host_come_back_goes_by_the_time_of_the_mar
     record = Record("cmp-1", RETURNING, "3f9c", since=1795000000, proof="history:reboot@x")
     worker = worker_with(little, record)
     view = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, mark)}, {"cmp-1": record}, {}, True)
-    assert Again(worker.context, "cmp-1").died(view, record) is again
+    assert Again(worker.context, "cmp-1").died(view, record, little.nova.services()[0]) is again
 
 
 @pytest.mark.parametrize("forged", [False, True])

@@ -102,7 +102,7 @@ class Evacuation:
         """Return why a server must not be started on its old host, which is back; "" for nothing."""
         # What this look has noted: a request that it shows for the first time was in no queue before.
         case = replace(case, memory=self.memory[case.server.id])
-        return places.why_not_restore(places.Seen(case, look.scene, self.policy, frozenset(self.broken)))
+        return places.why_not_restore(places.Seen(case, look.scene, self.policy, frozenset(self.broken))) or look.was_moving(case.server)
 
     def release(self, server: str) -> None:
         """Take our claim away."""

@@ -149,7 +149,7 @@ class Host:
                 return BUSY_PAUSE
             self._rested = rested
             return self._evacuate(owned, service, services, alive)
-        if record.state == RETURNING and self._again.died(view, record):
+        if record.state == RETURNING and self._again.died(view, record, service):
             self._again.begin(record)
             return BUSY_PAUSE
         if record.state == EVACUATED and not self._online(view) and self._again.has_left_out(record, service, self._engine(service.host)):
@@ -173,13 +173,16 @@ class Host:
 
     def _without_node(self, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         """A node was taken out of the cluster, and its record is still there: nothing can hold its nova-compute back any more."""
-        services = None if record.state in (EVACUATED, RETURNING) else ask()
-        if record.state in (EVACUATED, RETURNING) or (services is not None and self._is_unknown(self._service(record, services))):
+        services = None if record.state == EVACUATED else ask()
+        if record.state == EVACUATED or (services is not None and self._is_unknown(self._service(record, services))):
             self.context.cluster.clear(record)
             LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
             return BUSY_PAUSE
-        self.context.problem(self.node, f"{self.node} is not evacuated: the cluster knows no such node any more; put it back, or: instance-ha "
-                            f"dismiss {self.node}, and then instance-ha host-evacuate {self.node}")
+        gone = f"the cluster knows no such node any more; put it back, or: instance-ha dismiss {self.node}"
+        if record.state == RETURNING:          # what is still locked on it, or may run elsewhere, is not to be forgotten
+            self.context.problem(self.node, f"{self.node} is not taken back: {gone}, and look at its servers")
+        else:
+            self.context.problem(self.node, f"{self.node} is not evacuated: {gone}, and then instance-ha host-evacuate {self.node}")
         return REST_PAUSE
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
