@@ -207,7 +207,7 @@ class Follower:
         jobs = self._rounds.run([share], {"": look.in_window}, look.still,
                                 lambda job: evacuation.act(job[1], look, self.guard.permits))
         self._note(look)
-        ended = not jobs and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts)
+        ended = not jobs and not look.partial and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts)
         over, self._ended = ended and self._ended, ended      # twice the same: a list leaves servers out without a word
         _show_progress(evacuation, self.verdicts, over)
         return over

@@ -101,7 +101,7 @@ class Homecoming:
         if left and not self._stayed.stuck:
             self._show(f"returning; {left}")
             return BUSY_PAUSE if self._stayed.cut else REST_PAUSE
-        if not followed:
+        if not followed or look.partial:
             self._show("returning; servers that left it are still looked at")
             return REST_PAUSE
         over = not left and not self._stuck
@@ -206,12 +206,17 @@ class Homecoming:
     def _followed(self, engine: Evacuation, look: Look) -> bool:
         """Whether no server that has left the host needs anything more. Some do when the record was lost in the middle of the
         evacuation: they are brought into the state they had, and unlocked. One that cannot be is left claimed, and reported."""
-        # Also those of which Nova shows no host.
-        away = [v for v in look.verdicts if v.server.host != look.scene.host]
+        away = [v for v in look.verdicts if v.server.host != look.scene.host]      # or of which Nova does not show a host
         chores = [v for v in look.chores if v in away]
         for verdict in chores:
             engine.act(verdict, look, lambda: False)
         busy = chores or [v for v in away if v.action == decide.WAIT]
+        slow = [v for v in away if v.action == decide.WAIT and v.slow]
+        if slow:
+            words = "; ".join(f"{v.server.name}: {v.reason}" for v in slow[:NAMED])
+            self.context.problem(f"slow {self.node}", f"{len(slow)} of {self.node}'s servers take long: {words}")
+        else:
+            self.context.solved(f"slow {self.node}")
         self._stuck = 0
         stuck = [] if busy else [v for v in away if engine.cases[v.server.id].is_ours and v.action == decide.LEFT]
         if stuck:
