@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from instance_ha.cluster import Cluster
 from instance_ha.engine import reserve
+from instance_ha.engine.again import Again
 from instance_ha.engine.context import Context
 from instance_ha.engine.host import Host
 from instance_ha.engine.lists import AHEAD, Ahead
@@ -51,6 +52,7 @@ def worker_with(little: LittleNova, *records: Record) -> Worker:
 def test_a_host_whose_fencing_is_not_confirmed_is_no_dead_destination(little: LittleNova, state: str, proof: str, dead: bool) -> None:
     little.service("cmp-2").update(state="down", forced_down=True)
     worker = worker_with(little, Record("cmp-2", state, "3f9c", proof=proof))
+    worker.context.view = ClusterView({"cmp-2": ClusterNode("cmp-2", True, False, proof)}, {}, {}, True)
     assert worker.context.dead_hosts(little.nova.services()) == ({"cmp-2"} if dead else set())
 
 
@@ -171,7 +173,7 @@ def test_a_worker_that_has_not_seen_a_host_come_back_goes_by_the_time_of_the_mar
     record = Record("cmp-1", RETURNING, "3f9c", since=1795000000, proof="history:reboot@x")
     worker = worker_with(little, record)
     view = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, mark)}, {"cmp-1": record}, {}, True)
-    assert worker.hosts["cmp-1"]._died_again(view) is again
+    assert Again(worker.context, "cmp-1").died(view, record, little.nova.services()[0]) is again
 
 
 @pytest.mark.parametrize("forged", [False, True])

@@ -1,11 +1,11 @@
-"""Hosts that are offline and on no record: nothing else would ever say that they are not evacuated."""
+"""Hosts that are offline, and on no record or let in already: nothing else would tell of them."""
 
 from __future__ import annotations
 
 import contextlib
 
 from ..errors import CloudError
-from ..model import MAINTENANCE, ClusterNode, ClusterView, Service
+from ..model import MAINTENANCE, RETURNING, ClusterNode, ClusterView, Service
 from .context import Context
 from .naming import host_of
 from .proof import OFF_ACTIONS
@@ -43,16 +43,19 @@ class Unfenced:
         return _sentence(node, self.told[node])
 
     def _lost(self, view: ClusterView) -> set[str]:
-        """Return the compute hosts that are offline and on no record.
+        """Return the compute hosts that are offline, and on no record or returning.
 
         Nobody waits for one in planned maintenance, or for one that is disabled and has no servers.
+        A returning one that is marked as fenced is about to come back, or is an incident again.
         """
-        aside = {*view.records, *view.broken, *view.dismissed}
+        returning = {name for name, record in view.records.items() if record.state == RETURNING}
+        lost = {name for name in returning if name in view.nodes and not view.nodes[name].mark}
+        aside = ({*view.records} - lost) | {*view.broken, *view.dismissed}
         known = self.context.services_known
         services = {one.host: one for one in known if one.binary == "nova-compute"}
-        lost = {node.name: host_of(view.named(node.name), self.context.domain, services.values())
+        hosts = {node.name: host_of(view.named(node.name), self.context.domain, services.values())
                 for node in view.nodes.values() if node.online is False and node.name not in aside}
-        return {node for node, host in lost.items() if host and self.context.protects(node, host)
+        return {node for node, host in hosts.items() if host and self.context.protects(node, host)
                 and (services[host].enabled or self._has_servers(services[host]))}
 
     def _has_servers(self, service: Service) -> bool:
