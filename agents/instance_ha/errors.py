@@ -52,6 +52,10 @@ class CloudBusy(CloudUnreachable):
     """Too many requests, says OpenStack (429): this one was not carried out, and may be asked later."""
 
 
+class TooLate(CloudBusy):
+    """A request that was not sent: before it could be, the time was over in which it might be."""
+
+
 class OverLimit(CloudUnreachable):
     """An answer that was too slow, too big, or a redirect. Asking again at once would end alike."""
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-from .errors import CloudRefused, CloudUnreachable, OverLimit, TooMuch
+from .errors import CloudRefused, CloudUnreachable, OverLimit, TooLate, TooMuch
 
 MOST_BYTES = 64 << 20                      # of one answer, decoded
 CONNECTIONS = 32                           # to one service, kept for the threads that ask at once
@@ -101,9 +101,30 @@ class _Current(threading.local):
     """The request that this thread is in."""
 
     cut: _Cut | None = None
+    until = float("inf")       # no request leaves later
 
 
 _CURRENT = _Current()
+
+
+@contextlib.contextmanager
+def sent_by(limit: float) -> Iterator[None]:
+    """Let no request of this thread leave after `limit`, monotonic seconds. Raises TooLate then.
+
+    A token that has to be renewed first, twice where Nova does not take it, a slow connection, or a handshake
+    may hold a request up for long.
+    """
+    _CURRENT.until = limit
+    try:
+        yield
+    finally:
+        _CURRENT.until = float("inf")
+
+
+def _look_at_the_clock() -> None:
+    late = time.monotonic() - _CURRENT.until
+    if late > 0:
+        raise TooLate(f"not sent: Keystone, or the connection, has held it up {late:.1f} s too long")
 
 
 def limit(session: Any, seconds: float, auth_url: str = "") -> None:
@@ -140,6 +161,7 @@ def _adapter_class() -> Any:
             return manager
 
         def send(self, request: Any, **options: Any) -> Any:
+            _look_at_the_clock()
             where = f"{request.method} {address(request.url)}"
             key, cut = PENDING.begin(where), _Cut(self.seconds)
             _CURRENT.cut = cut
@@ -215,10 +237,12 @@ class _Watched:
 
     def _new_conn(self) -> Any:
         made = super()._new_conn()         # type: ignore[misc]
+        _look_at_the_clock()
         _hold(made)
         return made
 
     def putrequest(self, *args: Any, **kwargs: Any) -> Any:
+        _look_at_the_clock()
         _hold(self.sock)                   # a connection that was kept from an earlier request
         return super().putrequest(*args, **kwargs)  # type: ignore[misc]
 

@@ -102,10 +102,6 @@ class Nova:
             TRAIL.note_all((server.id for server in found), self._incident)
         return found
 
-    def locked_servers(self) -> list[Server]:
-        """Every locked server of the cloud: those that instance-ha claims are among them, wherever they are now."""
-        return self._servers("locked servers", {"locked": "true"}, lambda server: True)
-
     def server(self, server_id: str) -> Server | None:
         """One server by id; None when there is none."""
         try:

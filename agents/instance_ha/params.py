@@ -91,7 +91,8 @@ FENCING: tuple[Param, ...] = (
           "the peers' way to switch the agent off. As fence_compute has it, 1 and true are the same.",
           default="false", agents=_FENCE_ONLY),
     Param("nova_timeout", "Longest time that off spends on Nova, in seconds",
-          "After it the worker marks the service down instead. Keep it well below the fencing timeout.",
+          "After it the worker marks the service down instead. Keep it well below the fencing timeout. Where Pacemaker takes long for "
+          "the record, Nova gets less.",
           kind="second", default="10", agents=_FENCE_ONLY, minimum=1, maximum=60),
     Param("quick_evacuate_level", "What has to be before a host is evacuated",
           "2: its power is off, by a device before fence_nova in each of its fencing levels; then Nova is told that it is down. "

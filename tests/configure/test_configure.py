@@ -56,7 +56,7 @@ def shape(has: Configuration) -> dict[str, object]:
                       for r in has.resources.values()},
         "levels": {name: [level.devices for level in has.levels_of(name)] for name in has.nodes},
         "locations": set(has.locations), "nodes": dict(has.nodes), "defaults": dict(has.defaults),
-        "properties": {name: value for name, value in has.properties.items() if name not in VOLATILE},
+        "properties": {name: value for name, value in has.properties.given.items() if name not in VOLATILE},
     }
 
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 from tests.lab.common import REPOSITORY, STATE, LabError, run, say
 
@@ -35,7 +36,7 @@ def main() -> int:
     return 1 if bad else 0
 
 
-def _ask() -> list[dict[str, object]]:
+def _ask() -> list[dict[str, Any]]:
     """Return pip-audit's rows, name with version and vulns or with skip_reason. Raises LabError, ValueError."""
     if not (VENV / "bin/pip-audit").exists():
         run([sys.executable, "-m", "venv", str(VENV)], timeout=120)

@@ -203,5 +203,5 @@ def test_a_host_that_is_kept_out_stays_so_when_it_dies_once_more(little: LittleN
     host = worker.hosts["cmp-1"]
     for _ in range(3):
         service = next(one for one in little.nova.services() if one.host == "cmp-1")
-        host._hindrance(service)
+        host._marking.hindrance(service, 0.0, None)
     assert little.service("cmp-1")["disabled_reason"].startswith(KEPT_OUT)

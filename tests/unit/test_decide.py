@@ -208,7 +208,7 @@ def test_a_lost_answer_whose_row_appears_is_under_way() -> None:
 LIMIT = Policy().stuck_timeout
 
 
-def test_a_rebuild_on_a_host_that_is_at_it_is_slow_and_never_stuck() -> None:
+def test_a_rebuild_on_a_host_that_is_at_it_is_slow_for_long() -> None:
     """It may wait for its port or fetch a large image; its old host must not be unfenced under it."""
     turn, rows, one = Turns(), (row(1, "pre-migrating"),), server(task_state="rebuild_spawning")
     assert turn(one, rows=rows).action == WAIT

@@ -94,7 +94,7 @@ def test_an_own_record_that_cannot_be_read_leads_to_no_request(cloud: Cloud, tur
     for _ in range(3):
         turns.turn()
     assert not cloud.named
-    assert turns.turn()["s1"].reason == "chosen, and not sent: what is seen of it changes", "it is told, and takes no place of others'"
+    assert turns.turn()["s1"].reason == "chosen, and not sent: what was asked of it cannot be read", "it is told, and takes no place of others'"
     cloud.broken = set()
     turns.turn(10)
     turns.turn()
@@ -241,7 +241,7 @@ def test_what_its_destination_is_at_for_long_is_told_and_not_sent_again(cloud: C
     turns.turn(400)
     verdict = turns.turn(400)["s1"]
     verdict = turns.turn()["s1"]
-    assert verdict.action == decide.WAIT and verdict.slow and "its destination is at it" in verdict.reason and len(cloud.named) == 1
+    assert verdict.action == decide.WAIT and verdict.slow and "have cmp-2 fenced" in verdict.reason and len(cloud.named) == 1
 
 
 @pytest.mark.parametrize("slow", ["/servers/s1", "os-instance-actions", "/servers/s1/action"])

@@ -127,7 +127,6 @@ IMAGE = {"id": "i", "tags": ["evacuable"], "min_disk": 1, "evacuable": "true", "
 READS: list[tuple[Callable[[Nova], object], Any]] = [
     (lambda nova: nova.services(), {"services": [SERVICE, {**SERVICE, "id": "2"}]}),
     (lambda nova: nova.servers_on("cmp-1"), {"servers": [ROW, {**ROW, "id": "a2", "flavor": {"vcpus": 1, "ram": 2, "disk": 3}}]}),
-    (lambda nova: nova.locked_servers(), {"servers": [{**ROW, "locked": True, "locked_reason": "x", "fault": {"message": "m"}}]}),
     (lambda nova: nova.find_server("web"), {"servers": [ROW]}),
     (lambda nova: nova.server("a1"), {"server": {**ROW, "server_groups": ["g"]}}),
     (lambda nova: nova.evacuations("cmp-1"), {"migrations": [MIGRATION, {**MIGRATION, "id": 8}]}),

@@ -23,7 +23,7 @@ RANKS = {
     "demand": 2, "placement": 4,
     "entry": 6, "context": 6, "rounds": 8, "doubt": 7, "scene": 3, "quarantine": 8, "missed": 9, "unfenced": 9, "stayed": 8,
     "reboot": 3, "rebooted": 9,
-    "homecoming": 9, "host": 10, "worker": 11,
+    "unlisted": 6, "claiming": 9, "marking": 7, "homecoming": 9, "host": 10, "worker": 11,
     "fit": 2, "certain": 3,
     "loss": 3, "worst": 4,
     "survey": 5,

@@ -206,7 +206,7 @@ class Follower:
         jobs = self._rounds.run([share], {"": look.in_window}, look.still,
                                 lambda job: evacuation.act(job[1], look, self.guard.permits))
         self._note(look)
-        over = not jobs and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts)
+        over = not jobs and not look.partial and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts)
         _show_progress(evacuation, self.verdicts, over)
         return over
 

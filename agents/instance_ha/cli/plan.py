@@ -30,12 +30,14 @@ NAMED = 3   # hosts that Targets names
 
 @dataclass(frozen=True)
 class Found:
-    """A server of one of the hosts. `left`: why it would not be moved whatever room there is, "" for nothing."""
+    """A server of one of the hosts. `left`: why it would not be moved whatever room there is, "" for nothing. `unruled`: whether it is
+    protected is not known; it counts as protected."""
 
     host: str
     server: Server
     ruling: Ruling
     left: str
+    unruled: bool = False
 
     @property
     def moves(self) -> bool:
@@ -77,13 +79,19 @@ def run(args: argparse.Namespace) -> int:
     rows = [_row(number, one, fits) for number, one in enumerate(found, 1)]
     print_rows(COLUMNS, rows, args.format)
     short = any(one.moves and fits[one.server.id][0] not in (fit.SURE, fit.LIKELY) for one in found)
-    return SOME_LEFT if short or any(one.ruling.protected and one.left for one in found) else ALL_DONE
+    return SOME_LEFT if short or any(one.unruled or (one.ruling.protected and one.left) for one in found) else ALL_DONE
 
 
 def servers_of(nova: Nova, host: str, policy: Policy, racks: Sequence[Aggregate]) -> list[Found]:
     """Every server of a host, with what the rules and its state say."""
-    engine = Evacuation(nova, Task(host, "plan", "plan"), policy, racks)
-    return [Found(host, engine.ordered(server), engine.ruling(server), _left(server, policy)) for server in nova.servers_on(host)]
+    engine, found = Evacuation(nova, Task(host, "plan", "plan"), policy, racks), []
+    for server in nova.servers_on(host):
+        try:
+            ruling, unruled = engine.ruling(server), False
+        except CloudError as error:
+            ruling, unruled = Ruling(True, f"only its image says, and Glance does not tell: {error}"), True
+        found.append(Found(host, engine.ordered(server), ruling, _left(server, policy), unruled))
+    return found
 
 
 def survey_of(nova: Nova, services: Sequence[Service], racks: Sequence[Aggregate], policy: Policy, found: Iterable[Found]) -> Survey:
@@ -135,7 +143,8 @@ def _row(number: int, one: Found, fits: Mapping[str, tuple[str, str, str]]) -> t
     done, ends = (f"left: {one.left}", "") if one.left else (state.way, ENDS[state.was])
     if not protected:
         done, ends = "", ""
-    return (str(number) if protected else "", one.host, server.id, server.name, "yes" if protected else "no", one.ruling.rule,
+    said = UNKNOWN if one.unruled else "yes" if protected else "no"
+    return (str(number) if protected else "", one.host, server.id, server.name, said, one.ruling.rule,
             _priority(server), group_of(server), state.name, done, ends, *(fits[server.id] if one.moves else ("", "", "")))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from ..model import Action, Step
+from ..model import Action, Migration, Step
 
 EVACUATE = "evacuate"
 AT_CONDUCTOR = "rebuild_server"
@@ -126,6 +126,14 @@ def since_the_last_arrival(attempts: Sequence[Attempt]) -> tuple[Attempt, ...]:
     """Return the attempts after the newest that is done: what was before it has ended with it."""
     done = [number for number, one in enumerate(attempts) if one.stage is Stage.DONE]
     return tuple(attempts[done[-1] + 1:] if done else attempts)
+
+
+def stand_of(attempt: Attempt | None, row: Migration | None) -> str:
+    """Return how an open request stands, for people. `row` is what a list shows of it."""
+    if attempt is None or (row is not None and attempt.stage is Stage.QUEUED):
+        return f"{row.status}, to {row.destination or 'a host not chosen yet'}" if row else "under way"
+    where = {Stage.SCHEDULING: f" {attempt.conductor}", Stage.BUILDING: f" on {attempt.destination}"}.get(attempt.stage, "")
+    return f"{attempt.stage.value}{where}"
 
 
 def lock_is_ours(actions: Sequence[Action], user: str, project: str) -> bool:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..model import Migration
-from .attempts import EXISTS, NO_HOST, Attempt, Stage
+from .attempts import EXISTS, NO_HOST, Attempt, Stage, stand_of
 from .places import SETTLE, STILL, Place, Seen, has_moved, is_rebuilding, noted, place_of, why_not
 from .pulse import long_before
 from .scene import Case, HostScene, Memory, Verdict
@@ -36,6 +35,7 @@ AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's word
 SEND_DEADLINE = 5.0      # the last look at the record is no older than this when a request is sent
 TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
 TASKS_OF_CHORES = frozenset(("powering-off", "powering-on", "pausing"))   # Nova's, of a stop, a start and a pause
+ENDLESS = 12             # times stuck_timeout; what is not over by then keeps its host out no longer
 CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
 
 
@@ -72,13 +72,13 @@ def decide(case: Case, scene: HostScene, policy: Policy, broken: frozenset[str] 
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
     if place is not Place.UNEXPLAINED and seen.memory.unread is not None:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unread=None)))
+    if place not in (Place.PARTIAL, Place.HIDDEN) and seen.memory.unshown is not None:
+        seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unshown=None)))
     for rule in RULES[place]:
         if rule.holds(seen):
             return rule.then(seen)
     return _wait(seen, place.value)
 
-
-# What the rules do.
 
 def _wait(seen: Seen, reason: str, **more: object) -> Decision:
     return Decision(Verdict(seen.server, WAIT, reason, seen.case.was, **more), seen.memory)  # type: ignore[arg-type]
@@ -129,11 +129,14 @@ def _arrived(seen: Seen) -> Decision:
 
 def _unlocked(seen: Seen, reason: str, otherwise: str, protected: bool = True) -> Decision:
     """Our claim is taken away where there is one; that Nova refuses it keeps no host out for ever."""
-    since = seen.memory.unlocking if seen.memory.unlocking is not None else seen.scene.now
-    if seen.case.is_ours and seen.scene.now - since > seen.policy.stuck_timeout:
+    now = seen.scene.now
+    since, last = seen.memory.unlocking or (now, float("-inf"))
+    if seen.case.is_ours and now - since > seen.policy.stuck_timeout:
         return _left(seen, f"{reason}, and Nova does not take our lock away", final=True, person=True)
+    if seen.case.is_ours and now - last < seen.policy.retry_pause:
+        return _wait(seen, f"{reason}; Nova has not taken our lock away yet", idle=True, protected=protected)
     action = UNLOCK if seen.case.is_ours else otherwise
-    memory = replace(seen.memory, unlocking=since if seen.case.is_ours else None)
+    memory = replace(seen.memory, unlocking=(since, now) if seen.case.is_ours else None)
     return Decision(Verdict(seen.server, action, reason, seen.case.was, final=True, protected=protected), memory)
 
 
@@ -149,13 +152,16 @@ def _followed(seen: Seen) -> Decision:
     row = max(alive, key=lambda row: (row.destination is not None, row.id), default=None)
     # An accepted row has the host that the POST named, which need not have begun.
     destination = (attempt.destination if attempt else "") or (row.destination if row and row.status != "accepted" else "") or ""
-    reason = _stand(attempt, row)
+    reason = stand_of(attempt, row)
     if attempt is not None and not destination and seen.never_closed(attempt):
         return _not_known(seen, f"{reason}, and no list shows what became of it")
     seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unexplained=None)))
+    endless = f"stuck: {reason}, for {seen.policy.stuck_timeout * ENDLESS:g} s; {_cure(destination)}" if _is_stuck(seen, ENDLESS) else ""
     if destination and destination in seen.scene.up_hosts:
+        if endless:
+            return _left(seen, endless, retry=True, person=True)
         if _is_stuck(seen):
-            reason = f"slow: {reason}, for more than {seen.policy.stuck_timeout:g} s; its destination is at it"
+            reason = f"slow: {reason}, for more than {seen.policy.stuck_timeout:g} s; {_cure(destination)}"
         return _wait(seen, reason, slow=_is_stuck(seen))
     untaken = not destination
     told = destination in seen.scene.down_hosts if destination else seen.memory.quiet == seen.scene.now
@@ -168,16 +174,16 @@ def _followed(seen: Seen) -> Decision:
         elif fallen:
             text += f"; {' or '.join(fallen)}, which died, may have it in its queue, and then carries it out when it is back"
         return _left(seen, text, retry=True, person=True)
+    if endless:
+        return _left(seen, endless, retry=True, person=True)
     still = untaken and seen.scene.now - seen.memory.progress[1] > STILL
     return _wait(seen, reason, still=still, slow=_is_stuck(seen, 2 if untaken else 1))
 
 
-def _stand(attempt: Attempt | None, row: Migration | None) -> str:
-    """How a request stands, for people."""
-    if attempt is None or (row is not None and attempt.stage is Stage.QUEUED):
-        return f"{row.status}, to {row.destination or 'a host not chosen yet'}" if row else "under way"
-    where = {Stage.SCHEDULING: f" {attempt.conductor}", Stage.BUILDING: f" on {attempt.destination}"}.get(attempt.stage, "")
-    return f"{attempt.stage.value}{where}"
+def _cure(destination: str) -> str:
+    """What helps where nothing is seen of a request, for people. A nova-compute that was restarted in the middle leaves no sign of it."""
+    there = f"nova-compute's log on {destination} says whether it goes on; if it was restarted, have {destination} fenced"
+    return there if destination else "look into the logs of Nova's conductors"
 
 
 def _unexplained(seen: Seen) -> Decision:
@@ -186,8 +192,10 @@ def _unexplained(seen: Seen) -> Decision:
     if seen.case.attempts is None:
         since = seen.memory.unread if seen.memory.unread is not None else seen.scene.now
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unread=since)))
-        slow = seen.scene.now - since > seen.policy.stuck_timeout
-        return _wait(seen, "looking into Nova's own record of what was asked of it", slow=slow)
+        waited, reason = seen.scene.now - since, "looking into Nova's own record of what was asked of it"
+        if waited > ENDLESS * seen.policy.stuck_timeout:
+            return _left(seen, f"stuck: {reason}, and Nova does not tell", retry=True, person=True)
+        return _wait(seen, reason, slow=waited > seen.policy.stuck_timeout)
     return _not_known(seen, "Nova's own record of it does not show what became of its evacuation")
 
 
@@ -198,6 +206,17 @@ def _not_known(seen: Seen, missing: str) -> Decision:
     if seen.scene.now - since > seen.policy.stuck_timeout:
         return _left(seen, f"{missing}: look where it runs", retry=True, person=True)
     return _wait(seen, missing, still=True)
+
+
+def _unshown(seen: Seen, reason: str) -> Decision:
+    """Nova does not show enough of it to decide anything: after a time its server is left, and named. A host that is returning
+    is not over without it: what it is to be there nobody knows."""
+    since = seen.memory.unshown if seen.memory.unshown is not None else seen.scene.now
+    seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unshown=since)))
+    over = seen.scene.now - since > seen.policy.stuck_timeout
+    if over and seen.scene.starts:
+        return _left(seen, reason, retry=True, person=True)
+    return _wait(seen, reason, idle=True, slow=over)
 
 
 def _unruled(seen: Seen) -> Decision:
@@ -335,8 +354,9 @@ EVACUABLE = (
 )
 RULES: dict[Place, tuple[Rule, ...]] = {
     Place.HIDDEN: (Rule("it is shelved and offloaded", UNLOCK, lambda s: s.server.vm_state == "shelved_offloaded",
-                        lambda s: _given_up(s, "it is shelved and offloaded, on no host")),),
-    Place.PARTIAL: (Rule("always", WAIT, _always, lambda s: _wait(s, "Nova shows only part of it (a cell is down?)", idle=True)),),
+                        lambda s: _given_up(s, "it is shelved and offloaded, on no host")),
+                   Rule("always", WAIT, _always, lambda s: _unshown(s, Place.HIDDEN.value))),
+    Place.PARTIAL: (Rule("always", WAIT, _always, lambda s: _unshown(s, "Nova shows only part of it (a cell is down?)")),),
     Place.DELETED: (Rule("always", UNLOCK, _always, lambda s: _given_up(s, "its user is deleting it")),),
     Place.STRANGER: (Rule("always", LEFT, _always, lambda s: _left(s, "it is on another host, and nothing says that it was evacuated there",
                                                                    final=True, protected=False)),),

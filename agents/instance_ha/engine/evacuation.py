@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from ..errors import CloudBusy, CloudError, CloudRefused, CloudUnreachable
+from ..errors import CloudBusy, CloudError, CloudRefused, CloudUnreachable, TooLate
+from ..http_limits import sent_by
 from ..model import ARRIVED, Aggregate, Claim, Migration, Record, Server, Service, claim_of, mark_of_request
 from ..nova import Nova
 from . import decide, places
 from .attempts import Stage
 from .decide import EVACUATE, SEND_DEADLINE, TAKEOVER
-from .evidence import Records, ask_each
+from .evidence import Records
 from .limits import aggregate_metadata
 from .lists import Ahead
 from .looked import Look
@@ -23,12 +24,12 @@ from .pulse import Fallen, Pulse
 from .scene import NOBODY, ByHand, Case, HostScene, Memory, Task, Terms, Verdict
 from .selection import Policy, Ruling, disk_stays, order_key, order_of, rule_for
 from .states import CONFIRM, MOVING, RESET, kept_of, state_of
+from .unlisted import Unlisted
 from .window import SLOW
 
 OWNED = "its owner has locked it, so that nobody can claim it, and its host is on record: leave it to the worker, or unlock it first"
 FRESH = 2.0           # seconds after which a server is looked at again before it is claimed
 STALE = 10.0          # seconds after which what was read of a server is too old for a request
-MANY = 50             # servers that have left; above that, those without a lock are not asked for one by one
 GIVEN_UP = 3          # so often chosen and not sent, a server is named
 LOG = logging.getLogger(__name__)
 
@@ -60,13 +61,14 @@ class Evacuation:
         self.done, self.passwords = dict[str, str](), dict[str, str]()
         self.broken: set[str] = set()            # requests whose destination was seen to die after it began, by their marks
         self.records = Records(nova)
+        self._why_not_sent: dict[str, str] = {}   # why one that was chosen was not sent the last time
         self._listed: set[str] = set()           # servers that were seen in a list and have come to no end yet
-        self._swept = False                      # servers that had left when this process began were looked for
         self._moving: dict[str, str] | None = None
         self._pulse, self._fallen = Pulse(), Fallen()
         self._began = ""                         # Nova's time when this began
         self._read = 0.0
         self.ahead = Ahead(nova, task.host, lambda: time.monotonic())
+        self._unlisted = Unlisted(lambda key: self.nova.server(key), lambda: time.monotonic())
 
     def prepare(self) -> Prepared:
         """Read what the first turn will need again, so that images are known and connections are open by then."""
@@ -96,7 +98,7 @@ class Evacuation:
             self.memory[decision.verdict.server.id] = decision.memory
             if decision.verdict.action == decide.DONE:
                 self._finish(decision.verdict)
-        return Look(scene, services, [self._named_if_never_sent(decision.verdict) for decision in decisions])
+        return Look(scene, services, [self._named_if_never_sent(decision.verdict) for decision in decisions], self._unlisted.more)
 
     def why_not_restore(self, case: Case, look: Look) -> str:
         """Return why a server must not be started on its old host, which is back; "" for nothing."""
@@ -126,7 +128,7 @@ class Evacuation:
         except CloudError as error:
             LOG.warning("%s (%s): %s", server.name, server.id, error)
             if verdict.action == EVACUATE and not isinstance(error, CloudBusy):
-                self._remember(server, unsent=self.memory[server.id].unsent + 1)    # the next ones are not to wait for it
+                self._missed(server, str(error))         # the next ones are not to wait for it
             return False
         return True
 
@@ -143,32 +145,14 @@ class Evacuation:
             return False
         return verdict.action in (decide.LEFT, decide.QUEUED) or (verdict.action == EVACUATE and self.memory[verdict.server.id].sent is None)
 
-    def claim(self, verdicts: Iterable[Verdict], go_on: Callable[[], None]) -> None:
-        """Claim servers that wait, to be given back in the state they had if their host returns first. `go_on` is called for each. One
-        that Nova does not lock stays as it is."""
-        for verdict in verdicts:
-            go_on()
-            try:
-                if not verdict.server.locked:
-                    self._lock(verdict.server.id, Claim(self.host, verdict.was, self.incident, self.token))
-            except CloudError as error:
-                LOG.warning("%s (%s): not locked: %s", verdict.server.name, verdict.server.id, error)
-
     def _servers(self, there: Sequence[Server], migrations: Sequence[Migration], terms: Terms) -> list[Server]:
         """The servers on the host, and those that have left it in this incident and have come to no end yet. A list of Nova leaves
         servers out, without a word, when their cell's database fails it: what was listed once is asked for by its id."""
         found = {server.id: server for server in there}
         known = self._listed | {key for key, memory in self.memory.items() if memory.was or memory.sent is not None}
         here = {row.server for row in migrations if row.id > terms.baseline}
-        if not self._swept:
-            away = here - {*found}
-            if len(away) > MANY:
-                away &= {server.id for server in self.nova.locked_servers()} | {*terms.kept}
-            known |= away
-        for key, server in ask_each(self._shown, known - {*found, *self.done}).items():
-            if server is not None:
-                found[key] = server
-        self._swept = True
+        known |= self._unlisted.sweep(here - {*found, *self.done}, not terms.starts)
+        found |= {server.id: server for server in self._unlisted.ask(known - {*found, *self.done}, self.cases)}
         found = {key: server for key, server in found.items() if self.by_hand.only in (None, key) and key not in self.done}
         self._listed = {*found}
         return [self.ordered(server) for server in found.values()]
@@ -176,14 +160,6 @@ class Evacuation:
     def ordered(self, server: Server) -> Server:
         """Return a server with the place in the order that operator and owner give it."""
         return replace(server, order=order_of(server, self.policy.priorities, aggregate_metadata(self.host, self.aggregates)))
-
-    def _shown(self, key: str) -> Server | None:
-        """A server as Nova shows it alone; one that it cannot show is waited for, and holds up no other."""
-        try:
-            return self.nova.server(key)
-        except CloudError as error:
-            LOG.warning("%s: Nova does not show it: %s", key, error)
-            return replace(self.cases[key].server, vm_state=None) if key in self.cases else Server(key, key, None, None, None, None, None)
 
     def _scene(self, services: Sequence[Service], terms: Terms, migrations: Sequence[Migration], servers: Sequence[Server]) -> HostScene:
         computes = [s for s in services if s.binary == "nova-compute"]
@@ -244,6 +220,10 @@ class Evacuation:
         """It was chosen, and just before the request something spoke against it."""
         LOG.info("%s (%s): not evacuated: %s", server.name, server.id, reason)
         self.records.forget(server.id)
+        self._missed(server, reason)
+
+    def _missed(self, server: Server, reason: str) -> None:
+        self._why_not_sent[server.id] = reason
         self._remember(server, unsent=self.memory[server.id].unsent + 1)
 
     def _named_if_never_sent(self, verdict: Verdict) -> Verdict:
@@ -251,9 +231,10 @@ class Evacuation:
         memory = self.memory[verdict.server.id]
         if verdict.action != EVACUATE or memory.unsent < GIVEN_UP or memory.unsent % GIVEN_UP:
             return verdict
+        why = self._why_not_sent.get(verdict.server.id, "what is seen of it changes")
         self._remember(verdict.server, unsent=memory.unsent + 1, refused_at=time.monotonic(), refusals=memory.refusals + 1, short=True,
-                       refusal=f"chosen {memory.unsent} times, and each time something spoke against it just before the request")
-        return replace(verdict, action=decide.LEFT, reason="chosen, and not sent: what is seen of it changes", retry=True)
+                       refusal=f"chosen {memory.unsent} times, and not sent: {why}")
+        return replace(verdict, action=decide.LEFT, reason=f"chosen, and not sent: {why}", retry=True)
 
     def _finish(self, verdict: Verdict) -> None:
         if verdict.server.id not in self.done and verdict.protected:
@@ -273,7 +254,10 @@ class Evacuation:
             return True
         read, again = time.monotonic(), self._decide_again(verdict, look, None if owned else claim)
         if again is not None and state_of(again.server).way in (RESET, CONFIRM):
-            if not permit() or not self._made_evacuable(again.server, look.scene):
+            if not permit():
+                self._unsent(server, "the right to it was lost")
+                return True
+            if not self._made_evacuable(again.server, look.scene):
                 return True
             read, again = time.monotonic(), self._decide_again(verdict, look, None if owned else claim)
         if again is None:
@@ -292,10 +276,11 @@ class Evacuation:
             return False
         began = time.monotonic()
         if not permit() or time.monotonic() - began > SEND_DEADLINE:
-            LOG.warning("%s (%s): not evacuated now: the right to it was lost, or checking it took too long", server.name, server.id)
+            self._unsent(server, "the right to it was lost, or Pacemaker takes too long to show it")
             return True
         self._remember(server, was=verdict.was if owned else "", sent=time.monotonic(), sent_after=look.scene.last_row, lost=False)
-        return self._send(again, place)
+        with sent_by(began + SEND_DEADLINE):
+            return self._send(again, place)
 
     def _place(self, verdict: Verdict, look: Look) -> Place:
         """Where it goes: where its group may be, or anywhere but where it has failed before."""
@@ -317,13 +302,14 @@ class Evacuation:
         self._remember(server, until=time.monotonic() + TAKEOVER)
         if server.locked:
             self.nova.unlock(server.id)  # Nova would keep the other claim's words
-        self._lock(server.id, claim)
+        self.lock(server.id, claim)
         alone = before is None or before.id == self.incident or before.is_by(self.token)
         at_once = not self.by_hand.gives_way and alone and time.monotonic() - began < SEND_DEADLINE
         self._remember(server, until=0.0 if at_once else time.monotonic() + TAKEOVER)
         return at_once
 
-    def _lock(self, server: str, claim: Claim) -> None:
+    def lock(self, server: str, claim: Claim) -> None:
+        """Put a claim on a server."""
         self.nova.lock(server, claim.text())
         self.records.claimed[server] = claim.text()
 
@@ -378,8 +364,10 @@ class Evacuation:
             self._remember(server, request=request, refusal="", refusals=0, short=False)
             LOG.info("%s (%s): evacuation from %s%s asked, %s (%s)", server.name, server.id, self.host,
                      f" to {place.host}" if place.host else "", request, verdict.reason)
-        except CloudBusy:
+        except CloudBusy as error:
             self._remember(server, sent=None)
+            if isinstance(error, TooLate):
+                self._unsent(server, str(error))
             return False
         except CloudRefused:
             self._remember(server, sent=None)

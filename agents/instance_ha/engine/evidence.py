@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ MOVES = frozenset((EVACUATE, "live-migration", "migrate", "resize", "revertResiz
 AGED = 30.0           # seconds for which a server's own record is believed while nothing of it changes
 OPEN_AGED = 5.0       # the same while a request of it is open
 LONG = 1000           # requests; a longer list is read once in AGED seconds, however often its owner changes his lock
+LATE = 1.0            # seconds; of one that Nova told so late, and as an error, nothing is asked again at once
 READS = 8             # servers whose own record is read at once
 FAILS = 3             # a destination that so many servers have failed on is left alone
 LEFT_ALONE = 600.0    # seconds for which it is left alone
@@ -57,6 +59,7 @@ class Records:
         self.deep = False      # the record of every server is read, as before anything is started on its old host
         self.claimed: dict[str, str] = {}
         self._known: dict[str, _Known] = {}
+        self._rests: dict[str, float] = {}         # until when one that Nova did not tell, and late, is not asked for again
         self._failed: dict[str, dict[str, float]] = {}   # by destination, the servers that failed there, and when that was seen
         self._projects: dict[str, str] = {}        # of all servers that were seen
         self._counted: set[str] = set()            # requests that are in it
@@ -75,7 +78,7 @@ class Records:
         """Read the records of the servers that need it, and put what they say into the cases."""
         wanted = []
         for key, case in cases.items():
-            if not (self.deep or needs_evidence(case, scene)):
+            if not (self.deep or needs_evidence(case, scene)) or self._rests.get(key, scene.now) > scene.now:
                 continue
             known = self._known.get(key)
             if known is not None and known.sign == _sign(case, scene) and scene.now - known.read < known.age:
@@ -84,8 +87,14 @@ class Records:
                 wanted.append(key)
         if not wanted:
             return
+        def timed(key: str) -> tuple[Evidence | None, float]:
+            began = time.monotonic()
+            return self.read(cases[key]), time.monotonic() - began
+
         with ThreadPoolExecutor(min(READS, len(wanted))) as pool:
-            for key, evidence in zip(wanted, pool.map(lambda key: self.read(cases[key]), wanted)):
+            for key, (evidence, took) in zip(wanted, pool.map(timed, wanted)):
+                if evidence is None and took > LATE:
+                    self._rests[key] = scene.now + took + AGED    # each look would take as long, and all hosts wait for that
                 if evidence is not None:
                     self._known[key] = _Known(_sign(cases[key], scene), scene.now, evidence)
                     cases[key] = self.told(cases[key], scene, evidence)

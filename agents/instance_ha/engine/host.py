@@ -10,6 +10,7 @@ from collections.abc import Callable
 from ..errors import CellAway
 from ..model import CONFIRMED, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
+from .claiming import Claiming
 from .context import Context
 from .doubt import Doubt, why_elsewhere
 from .evacuation import Evacuation, Prepared, arrived
@@ -17,7 +18,8 @@ from .evidence import FAILS
 from .homecoming import BUSY_PAUSE, REST_PAUSE, Homecoming
 from .limits import is_reserved
 from .looked import Look
-from .naming import begin_of_mark, crossed_with, doubles_of, host_of_record, is_ours, namesakes_of
+from .marking import Marking
+from .naming import crossed_with, doubles_of, host_of_record, namesakes_of
 from .rounds import Share
 from .scene import Task, Terms
 from .selection import rank_of
@@ -31,7 +33,6 @@ AGAIN = 600              # seconds after a record; a mark of later is of another
 SHORT = 24               # characters of a name that stands beside others
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
-NOVA_NOTICES = 3
 LOG = logging.getLogger(__name__)
 
 
@@ -41,7 +42,8 @@ class Host:
     def __init__(self, context: Context, record: Record) -> None:
         self.context, self.node, self.incident = context, record.node, record.id
         self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}",
-                         f"slow {self.node}", f"row {self.node}", f"doubtful {self.node}", f"refused {self.node}"}
+                         f"slow {self.node}", f"row {self.node}", f"doubtful {self.node}", f"refused {self.node}",
+                         f"unlocked {self.node}", f"reserve {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
         context.records[record.node] = record
@@ -56,11 +58,11 @@ class Host:
         self._since: float | None = None       # when the proof was first seen, by the worker's clock
         self._taken_over: float | None = None
         self._owned: float | None = None       # when the record last had this worker's name
-        self._doubt = Doubt(context, record.node)
+        self._doubt, self._marking = Doubt(context, record.node), Marking(context, record.node, record.id)
         self._unproven: float | None = None    # since when it is online without a proof
         self._missing: float | None = None     # since when Nova does not show it
         self._begun = context.clock()
-        self.homecoming = Homecoming(context, record.node)
+        self.homecoming, self._claiming = Homecoming(context, record.node), Claiming(context, record.node)
         self._rested = False                   # whether the last turn found nothing to do any more
         self._seen_back = False                # whether it was online while it returned
         self._takers: frozenset[str] = frozenset()   # the hosts that took servers, as of the last look
@@ -265,7 +267,8 @@ class Host:
         if record.state == PARTLY and takers == self._takers and self.context.clock() < self._next_look:
             return REST_PAUSE                  # only room, or a person, can change anything
         self._takers = takers
-        hindrance = "" if alive else self._hindrance(service)
+        since = self.context.clock() if self._since is None else self._since
+        hindrance = "" if alive else self._marking.hindrance(service, since, self._taken_over)
         if hindrance:
             self._show(f"{record.state}; {hindrance}")
             return BUSY_PAUSE
@@ -301,24 +304,6 @@ class Host:
         if not self.may_start:
             self.look.queue(dict.fromkeys((verdict.server.id for verdict in waiting), "waits"))
         return Share(self.node, self.engine, self.look, waiting if self.may_start else (), self.look.chores, bool(self.paused))
-
-    def _hindrance(self, service: Service) -> str:
-        """What has to be done or awaited before the servers are looked at."""
-        context, now = self.context, self.context.clock()
-        level = context.policy.quick_evacuate_level
-        if not service.forced_down and level != NOVA_NOTICES:
-            context.nova.force_down(service, True)
-            return "marking it down in Nova"
-        if service.up:
-            return "waiting until Nova says it is down"
-        if service.enabled or (is_ours(service) and f"({self.incident})" not in service.reason):
-            context.nova.disable(service, f"{begin_of_mark(service)} fenced by Pacemaker, being evacuated ({self.incident})")
-            return "disabling it in Nova"
-        if self._taken_over is not None and now - self._taken_over < decide.TAKEOVER:
-            return "taking over from another worker"
-        if now - (self._since or now) < context.policy.evacuate_delay:
-            return f"evacuate_delay of {context.policy.evacuate_delay:g} s runs"
-        return ""
 
     def _reason_to_pause(self, service: Service, services: list[Service]) -> str:
         """Why nothing may be begun now although the host is down; what is under way is followed all the same."""
@@ -379,13 +364,14 @@ class Host:
         text = f"{len(done)}/{total} done" + (f", {len(left)} not" if left else "") + (f"; {self.paused}" if self.paused else "")
         # Paused with nothing under way, its host may come back and keep its servers.
         resting = decide.host_over(v for v in look.verdicts if not (self.paused and not self._control and v.action == decide.QUEUED))
-        if acted or not resting or not self._rested:
+        if acted or look.partial or not resting or not self._rested:
             # Twice the same, since Nova leaves servers out of a list when their cell's database fails it for a moment.
-            self._rested = resting and not acted
+            self._rested = resting and not (acted or look.partial)
             self._show(f"evacuating, {text}")
             return WATCH_PAUSE if acted else BUSY_PAUSE
         assert self.engine is not None
-        self.engine.claim((v for v in look.verdicts if v.action == decide.QUEUED), self.context.alive)
+        if not self._claiming.claim(self.engine, look.verdicts):
+            return BUSY_PAUSE
         state = PARTLY if left else EVACUATED
         if record.reserve and not left:
             record = reserve.give_back(self.context, record, look.scene.migrations)

@@ -13,11 +13,13 @@ from .scene import HostScene, Verdict
 
 @dataclass
 class Look:
-    """What one turn saw: the scene, and the verdicts in the order of importance."""
+    """What one turn saw: the scene, and the verdicts in the order of importance. `partial`: some servers that have left the host were
+    not looked at yet."""
 
     scene: HostScene
     services: Sequence[Service]
     verdicts: list[Verdict]
+    partial: bool = False
 
     @property
     def waiting(self) -> list[Verdict]:

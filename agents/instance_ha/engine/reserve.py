@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 
+from ..errors import CloudError
 from ..model import CONFIRMED, Migration, Record, Service
 from .context import Context
 from .limits import GIVEN_BACK, is_reserved, reserve_for
@@ -25,8 +26,13 @@ def call(context: Context, record: Record, host: Service, services: Sequence[Ser
         record = context.cluster.replace(record.to(CONFIRMED, reserve=spare.host))
     if is_reserved(spare):
         context.reserves.add((record.id, spare.host))    # before: the answer may get lost
-        context.nova.enable(spare)
+        try:
+            context.nova.enable(spare)
+        except CloudError as error:        # the others may have room; it is asked again in the next turn
+            context.problem(f"reserve {record.node}", f"the reserved host {spare.host} is not enabled for {record.node}: {error}")
+            return record
         LOG.info("%s: the reserved host %s is enabled for it", record.node, spare.host)
+    context.solved(f"reserve {record.node}")
     return record
 
 
@@ -35,6 +41,7 @@ def give_back(context: Context, record: Record, migrations: Iterable[Migration])
 
     Only a host that this worker has enabled itself: whoever can write a record could else have any empty host disabled.
     """
+    context.solved(f"reserve {record.node}")
     spare = _service(context.nova.services(), record.reserve)  # read again: it may have been enabled in this very turn
     if spare and spare.enabled:
         ours = (record.id, spare.host) in context.reserves

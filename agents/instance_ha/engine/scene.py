@@ -23,7 +23,7 @@ class Memory:
     server that has left was first and last asked to take on the state it had, `until` when the wait ends that follows our own
     claim. `unruled` is since when nobody can say whether it is protected, `unexplained` since when its own record, which was
     read, lacks what lists show, `unread` since when Nova does not tell that record, `unlocking` since when our
-    claim is to be taken away. `rows` is how many of its evacuations a list
+    claim is to be taken away, `unshown` since when Nova shows it in part only. `rows` is how many of its evacuations a list
     has shown at most.
     """
 
@@ -47,7 +47,8 @@ class Memory:
     unruled: float | None = None
     unexplained: float | None = None
     unread: float | None = None
-    unlocking: float | None = None
+    unlocking: tuple[float, float] | None = None
+    unshown: float | None = None
     rows: int = 0
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from .. import placement
 from ..demand import Amounts, Ask, Demand, blind_spots, demand_of, demand_of_group
 from ..engine.states import MOVING, state_of
+from ..errors import CloudUnreachable
 from ..model import Aggregate, Group, Provider, Server, Service
 from ..nova import Nova
 from ..placement import Candidates
@@ -18,7 +20,10 @@ from .loss import Cloud, Lost, Mover, Offer
 READERS = 8    # requests to Placement at once
 HARD = ("affinity", "anti-affinity")
 UNHELD = "what it takes (Placement holds nothing for it, its flavor was counted)"
+UNREAD = "what its image asks (Glance does not tell)"
+UNSEEN = "where a member of its group is (Nova does not show it)"
 UNPINNED = "whether it may leave its zone (this Nova does not tell; counted as not)"
+FEW = 8        # questions about single servers that may stay without an answer
 CUT = "some of the hosts that have room (more ways than can be asked for)"
 Result = TypeVar("Result")
 
@@ -31,15 +36,20 @@ class Survey:
         self.nova = nova
         self._asked: dict[Demand, Candidates] = {}
         self._providers = placement.providers(nova)
+        self._silent = 0
         groups = {member: group for group in nova.groups() if group.policy in HARD for member in group.members}
         movers = self._movers(services, servers)
+        homes = self._homes(movers, groups)
+        unseen = {group.id for group in groups.values() if not {*group.members} <= homes.keys()}
+        movers = [replace(one, blind=(*one.blind, UNSEEN)) if one.server.id in groups and groups[one.server.id].id in unseen else one
+                  for one in movers]
         bundles = _bundles(movers, groups)
         found = self._each(self._candidates, {*bundles.values(), *(mover.demand for mover in movers)})
         self.cloud = Cloud(
             services, movers, {demand: self._offer(answer) for demand, answer in found.items()},
             {key: amount for answer in found.values() for key, amount in answer.free.items()},
             {key: amount for answer in found.values() for key, amount in answer.capacity.items()},
-            aggregates, groups, self._homes(movers, groups), bundles, reserves)
+            aggregates, groups, {key: host for key, host in homes.items() if host}, bundles, reserves)
 
     def why_nowhere(self, one: Lost) -> str:
         """Why no host may take it, however much the others leave: a rule, a trait, or a lack of room. Asks Placement again."""
@@ -68,28 +78,29 @@ class Survey:
 
     def _movers(self, services: Sequence[Service], servers: Mapping[str, Sequence[Server]]) -> list[Mover]:
         everyone = [server for host in sorted(servers) for server in servers[host]]
-        held = self._each(lambda server: placement.held_by(self.nova, server), [server.id for server in everyone])
+        held = self._those_told(lambda server: placement.held_by(self.nova, server), [server.id for server in everyone])
+        images = self._those_told(self.nova.image_properties, {server.image for server in everyone if server.image})
         zones = {s.host: s.zone for s in services if s.binary == "nova-compute"}
         found = []
         for host in sorted(servers):
             pinned = self.nova.pinned_zones(host) if len(set(zones.values())) > 1 and servers[host] else {}
             moving = _moving(self.nova, host, servers[host])
             for server in servers[host]:
-                image = self.nova.image_properties(server.image) if server.image else {}
-                own = held[server.id]
+                image, own = images.get(server.image, {}), held.get(server.id, {})
                 demand = demand_of(server, own, self._providers, image)
-                blind = (*blind_spots(server, image), *(() if _known(own, self._providers, host) else (UNHELD,)),
+                unread = (UNREAD,) if server.image and server.image not in images else ()
+                blind = (*blind_spots(server, image), *unread, *(() if _known(own, self._providers, host) else (UNHELD,)),
                          *((UNPINNED,) if pinned is None else ()))
                 zone = zones.get(host, "") if pinned is None else pinned.get(server.id, "")
                 found.append(Mover(server, host, demand, frozenset(own), zone, moving.get(server.id, ""), blind))
         return found
 
     def _homes(self, movers: Iterable[Mover], groups: Mapping[str, Group]) -> dict[str, str]:
-        """Where the members of the servers' groups are."""
+        """Where the members of the servers' groups are, "" for nowhere. One that Nova does not show is not among them."""
         homes = {mover.server.id: mover.host for mover in movers if mover.server.id in groups}
         others = {member for key in homes for member in groups[key].members} - set(homes)
-        found = self._each(self.nova.server, sorted(others))
-        return {**homes, **{key: server.host for key, server in found.items() if server and server.host}}
+        found = self._those_told(self.nova.server, sorted(others))
+        return {**homes, **{key: (server.host if server else None) or "" for key, server in found.items()}}
 
     def _candidates(self, demand: Demand) -> Candidates:
         if demand not in self._asked:
@@ -118,6 +129,20 @@ class Survey:
         keys = list(keys)
         with ThreadPoolExecutor(READERS) as pool:
             return dict(zip(keys, pool.map(ask, keys)))
+
+    def _those_told(self, ask: Callable[[Any], Result], keys: Iterable[Any]) -> dict[Any, Result]:
+        """The same, without those of which no answer comes: one server that cannot be looked at leaves the others to be planned.
+        Raises CloudUnreachable where these are more than FEW."""
+        def told(key: Any) -> list[Result]:
+            try:
+                return [ask(key)]
+            except CloudUnreachable:
+                self._silent += 1
+                if self._silent > FEW:
+                    raise
+                return []
+
+        return {key: answer[0] for key, answer in self._each(told, keys).items() if answer}
 
     @property
     def cut(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..engine import decide
+from ..errors import CloudUnreachable
 from ..model import ARRIVED, FAILED, Migration, Record, Server
 from ..nova import Nova
 from ..rows import nova_time
@@ -14,6 +15,7 @@ from .board import Told
 STATES = ("waiting", "moving", "arrived", "failed", "left", "not protected", "gone")
 NOT_PROTECTED = "not protected: "      # how decide.py begins the reason
 WORDS = {decide.DONE: "arrived", decide.UNLOCK: "arrived", decide.EVACUATE: "waiting", decide.QUEUED: "waiting", decide.LEFT: "left"}
+FEW = 8                # servers that Nova may fail to show; beyond that it is Nova's trouble
 UNTOLD = "no worker has told of it yet"
 
 
@@ -44,9 +46,10 @@ def look(nova: Nova, record: Record, host: str, told: Mapping[str, Told] | None,
         if row.id > baseline:
             by_server.setdefault(row.server, []).append(row)
     servers = {server.id: server for server in nova.servers_on(host)}
-    servers |= _elsewhere(nova, {key: by_server.get(key, []) for key in {*by_server, *(told or {})} - servers.keys()})
-    found = []
-    for key in {*servers, *by_server}:
+    elsewhere, hidden = _elsewhere(nova, {key: by_server.get(key, []) for key in {*by_server, *(told or {})} - servers.keys()})
+    servers |= elsewhere
+    found = [_unseen(key, host, by_server.get(key, []), why, now) for key, why in hidden.items()]
+    for key in {*servers, *by_server} - hidden.keys():
         server, own, word = servers.get(key), by_server.get(key, []), (told or {}).get(key)
         if server is not None and word is not None:
             found.append(_as_told(server, host, own, word, now))
@@ -55,15 +58,29 @@ def look(nova: Nova, record: Record, host: str, told: Mapping[str, Told] | None,
     return sorted(found, key=lambda one: (one.name, one.id))
 
 
-def _elsewhere(nova: Nova, away: Mapping[str, Sequence[Migration]]) -> dict[str, Server]:
-    """Servers that have left, as they are now; one request a destination, and one for each that is not there."""
+def _elsewhere(nova: Nova, away: Mapping[str, Sequence[Migration]]) -> tuple[dict[str, Server], dict[str, str]]:
+    """Servers that have left, as they are now, and why Nova does not show the others. One request a destination, and one for each that
+    is not there."""
     destinations = {own[-1].destination for own in away.values() if own and own[-1].destination}
     found = {server.id: server for host in sorted(filter(None, destinations)) for server in nova.servers_on(host) if server.id in away}
+    hidden = {}
     for key in away.keys() - found.keys():
-        server = nova.server(key)
+        try:
+            server = nova.server(key)
+        except CloudUnreachable as error:
+            hidden[key] = str(error)
+            if len(hidden) > FEW:
+                raise
+            continue
         if server:
             found[key] = server
-    return found
+    return found, hidden
+
+
+def _unseen(key: str, host: str, rows: Sequence[Migration], why: str, now: float) -> Progress:
+    last = rows[-1] if rows else None
+    to = (last.destination if last else None) or ""
+    return Progress(key, key, host, to, "left", len(rows), _seconds(last, now), f"Nova does not show it: {why}")
 
 
 def _as_told(server: Server, host: str, rows: Sequence[Migration], told: Told, now: float) -> Progress:
