@@ -1,4 +1,4 @@
-"""Pure: what a word means as yes or no: of a parameter, or of metadata. Pacemaker's own are read by values.py."""
+"""Pure: what a word means as yes or no, of a parameter or of metadata. Pacemaker's: values.py."""
 
 from __future__ import annotations
 

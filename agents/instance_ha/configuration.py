@@ -212,7 +212,7 @@ def read(root: Any) -> Configuration:
     resources = {resource.id: resource for resource in _Resources(configuration, sets)}
     nodes = _nodes(root, configuration, sets, resources)
     names = {name.lower(): name for name in nodes}
-    resources = {name: replace(one, names=names) if one.device else one for name, one in resources.items()}
+    resources = {one.id: replace(one, names=names) if one.device else one for one in resources.values()}
     properties = sets.properties(configuration.findall("crm_config"))
     given = configuration.findall("rsc_defaults")
     defaults = sets.read(given, "meta_attributes", About(agent=AgentIs("", "", "")))
@@ -264,7 +264,7 @@ class _Resources:
     def __init__(self, configuration: Any, sets: Sets) -> None:
         self.configuration, self.sets = configuration, sets
         self.templates = {one.get("id"): one for one in configuration.iterfind("resources/template")}
-        self.rsc_defaults, self.op_defaults = (configuration.findall(name) for name in ("rsc_defaults", "op_defaults"))
+        self.rsc_defaults, self.op_defaults = map(configuration.findall, ("rsc_defaults", "op_defaults"))
 
     def __iter__(self) -> Iterator[Resource]:
         for primitive in self.configuration.iterfind("resources//primitive"):

@@ -220,7 +220,7 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
     except ImportError as error:
         raise HostError(f"openstacksdk is not installed for this Python: {error}") from None
     asked = f"the cloud {values['cloud']!r} cannot be used"
-    # openstacksdk goes on without a profile that it does not find, which may have held the CA or the interface.
+    # openstacksdk goes on without a profile that it does not find, which may have held the CA.
     warnings.filterwarnings("error", message="Couldn't find the vendor profile")
     try:
         path = clouds_file()
@@ -246,7 +246,8 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
         _check_login(path, region.config)
         session = region.get_session()
     except Warning as error:
-        raise HostError(f"{asked}: {one_line(error)}: neither openstacksdk nor a clouds-public.yaml beside the file has it") from None
+        raise HostError(f"{asked}: {one_line(error)}: neither openstacksdk nor a "
+                        "clouds-public.yaml beside the file has it") from None
     except HostError as error:
         raise (error if str(error).startswith(asked) else HostError(f"{asked}: {error}")) from None
     except (ConfigException, ClientException, OSError, ValueError, YAMLError, TypeError, AttributeError, KeyError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Pure: single values of the CIB, read as Pacemaker reads them: times, yes and no, scores, patterns, hosts of a device."""
+"""Pure: single values of the CIB, read as Pacemaker reads them: times, words, scores, patterns, hosts."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def _since(record: Record, fencings: Sequence[FenceEvent]) -> list[FenceEvent]:
 
 
 def ended_at(event: FenceEvent) -> float | None:
-    """Return when a fencing ended, in seconds since the epoch; None while it goes on, or where it cannot be read."""
+    """Return when a fencing ended, in seconds since the epoch; None where that is not known."""
     return _seconds(event.completed)
 
 

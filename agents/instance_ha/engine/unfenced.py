@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from itertools import chain
 
 from ..errors import CloudError
 from ..model import MAINTENANCE, RECORDERS, ClusterNode, ClusterView, FenceEvent, Service
@@ -12,10 +13,11 @@ from .naming import host_of
 from .proof import OFF_ACTIONS, ended_at
 
 GRACE = 5.0      # seconds for which a host has to be offline before anything is told
-LONG = 60.0      # the same where it may still be fenced: its fencing takes long, or nobody has begun one
+LONG = 60.0      # the same where it may still be fenced: that takes long, or has not begun
 SOON = 5.0       # between two looks at what the fencers remember of such a host
 LOOK = 30.0      # the same after LONG
 CLOCKS = 5.0     # by which the clocks of two controllers may differ
+UNTOLD = "it was fenced, and Nova has not told yet which host it is, so that it is on no record"
 
 
 class Unfenced:
@@ -25,7 +27,7 @@ class Unfenced:
         self.context = context
         self._since: dict[str, float] = {}
         self._whys: dict[str, tuple[float, str]] = {}   # when the fencers were asked, and what follows
-        self._devices: dict[str, tuple[float, bool | None]] = {}   # when they were asked for devices, and the answer
+        self._devices: dict[str, tuple[float, bool | None]] = {}   # the same of its devices
         self._servers: dict[str, tuple[float, bool]] = {}   # of disabled hosts: when Nova was asked
         self.told: dict[str, str] = {}                  # why, by node
 
@@ -79,8 +81,8 @@ class Unfenced:
             return view.unfenced[node.name] if seconds >= GRACE else ""
         if seconds < GRACE:
             return ""
-        if node.mark and any(agent in RECORDERS for level in view.levels.get(node.name, ()) for agent in level):
-            return "it was fenced, and Nova has not told yet which host it is, so that it is on no record" if seconds >= LONG else ""
+        if node.mark and not RECORDERS.isdisjoint(chain(*view.levels.get(node.name, ()))):
+            return UNTOLD if seconds >= LONG else ""
         if node.mark:
             return f"it was fenced, and no fencing level of it has fence_nova (instance-ha doctor); now: instance-ha host-evacuate {node.name}"
         asked, why = self._whys.get(node.name, (float("-inf"), ""))
@@ -90,7 +92,10 @@ class Unfenced:
         return why
 
     def _of_history(self, node: str, stopped: bool, seconds: float) -> str:
-        """Return why a node that has been offline for so many seconds is not fenced, "" where it still may be."""
+        """Return why a node is not fenced that has been offline for so many seconds.
+
+        Return "" where it still may be.
+        """
         events = [one for one in self.context.cluster.history(node) if one.action in OFF_ACTIONS]
         ended = next((one for one in events if one.status != "pending"), None)
         confirm = f"if it is off for sure: pcs stonith confirm {node}"
@@ -111,7 +116,10 @@ class Unfenced:
 
 
     def _has_no_device(self, node: str) -> bool:
-        """Return whether the fencer says that no device can fence a node, asked each LOOK seconds: devices that answer late hold it up."""
+        """Return True if the fencer says that no device can fence a node.
+
+        It is asked each LOOK seconds: devices that answer late hold it up.
+        """
         asked, answer = self._devices.get(node, (float("-inf"), None))
         if self.context.clock() - asked >= LOOK:
             answer = self.context.cluster.can_be_fenced(node)
@@ -120,7 +128,7 @@ class Unfenced:
 
 
 def _is_of_now(event: FenceEvent, seconds: float) -> bool:
-    """Return whether a fencing ended since the node went offline so many seconds ago, as far as the controllers' clocks agree."""
+    """Return True if a fencing ended since the node went offline, so many seconds ago."""
     ended = ended_at(event)
     return ended is not None and ended >= time.time() - seconds - CLOCKS
 
