@@ -33,7 +33,7 @@ RANKS = {
     "standing": 0, "cib_file": 1, "group_pages": 2.5, "shared": 2, "pace": 1.5, "lists": 4,
     "service": 12, "board": 11.5, "server_status": 11.6, "heart": 11.5, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
 }
-PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
+PURE = {"model": {"text"}, "properties": {"values"}, "booleans": set(), "selection": {"booleans", "model"}, "states": {"model"},
         "proof": {"fence_agents", "model", "rows"}, "fence_agents": {"model"},
         "limits": {"booleans", "model"}, "rows": {"model"}, "pulse": {"model"},
         "naming": {"model", "rows"}, "window": {"model", "selection"}, "attempts": {"model"},
@@ -41,7 +41,8 @@ PURE = {"model": {"text"}, "properties": set(), "booleans": set(), "selection": 
         "decide": {"attempts", "model", "places", "pulse", "scene", "selection", "states"},
         "reboot": {"model", "rows", "states"},
         "looked": {"decide", "model", "scene"}, "scene": {"attempts", "model", "selection"},
-        "params": {"booleans", "errors", "model"}, "membership": set(), "cib": {"configuration", "errors", "membership", "model", "properties"},
+        "params": {"booleans", "errors", "model"}, "membership": set(),
+        "cib": {"configuration", "errors", "membership", "model", "properties", "values"},
         "openrc": {"answers", "errors", "files"},
         "answers": {"errors", "text"}, "text": set(), "incident": {"text"}, "events": {"text"}, "metrics": {"text"},
         "tale": {"model", "events", "incident"},

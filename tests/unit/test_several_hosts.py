@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from instance_ha import cluster as door
 from instance_ha.cluster import Cluster
 from instance_ha.engine import reserve
 from instance_ha.engine.again import Again
@@ -20,6 +21,7 @@ from instance_ha.model import CONFIRMED, EVACUATED, FENCED, RETURNING, ClusterNo
 from instance_ha.ocf import REASON_LENGTH
 
 from tests.unit.little_nova import LittleNova
+from tests.unit.test_missed import OFFLINE, Pacemaker, cib
 
 
 @pytest.fixture
@@ -149,8 +151,9 @@ def test_the_host_of_another_node_is_not_evacuated(little: LittleNova, mapped: d
     assert not refused or not any(asked.startswith("PUT") for asked in little.asked)
 
 
-def test_a_host_that_nobody_will_fence_is_told(little: LittleNova) -> None:
-    """A deployment tool has switched fencing off, and a host dies: nothing would ever be on record."""
+def test_a_host_that_nobody_will_fence_is_told(little: LittleNova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment tool has switched fencing off, and a host dies: nothing would ever be on record. Once it is on, Pacemaker fences it."""
+    monkeypatch.setattr(door, "run", Pacemaker(cib(OFFLINE), "pending"))
     now = [0.0]
     worker = Worker(Context(Written(), little.nova, Policy(), "me", clock=lambda: now[0]))
     worker.context.services_known = little.nova.services()

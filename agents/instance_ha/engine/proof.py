@@ -58,6 +58,11 @@ def _since(record: Record, fencings: Sequence[FenceEvent]) -> list[FenceEvent]:
     return list(takewhile(lambda event: (_seconds(event.completed) or float("-inf")) > newest + SAME, more))
 
 
+def ended_at(event: FenceEvent) -> float | None:
+    """Return when a fencing ended, in seconds since the epoch; None where that is not known."""
+    return _seconds(event.completed)
+
+
 def _seconds(text: str) -> float | None:
     """Return Pacemaker's text of a time, as a record holds it, as seconds since the epoch; None where it cannot be read."""
     try:
