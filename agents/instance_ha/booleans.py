@@ -1,4 +1,4 @@
-"""Pure: what a word means as yes or no: of a parameter, of metadata, of Pacemaker."""
+"""Pure: what a word means as yes or no, of a parameter or of metadata. Pacemaker's: values.py."""
 
 from __future__ import annotations
 

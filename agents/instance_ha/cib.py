@@ -13,8 +13,7 @@ from .errors import ClusterError
 from .membership import Membership
 from .model import DISMISSED, HELD, RECORDERS, TOLD, ClusterNode, ClusterView, Record, parse_record
 from .properties import FENCING_ENABLED
-
-YES = ("true", "on", "yes", "y", "1")
+from .values import boolean
 
 
 def parse_cib(text: str) -> Any:
@@ -126,9 +125,9 @@ def _unfenced(has: Configuration) -> dict[str, str]:
     remotes = [name for name, node in has.nodes.items() if node.remote]
     for name in (name for name in remotes if name in has.resources):
         meta = has.resources[name].meta
-        if meta.get("maintenance", "").lower() in YES:
+        if boolean(meta.get("maintenance")):
             found[name] = "its connection is in maintenance (meta maintenance=true)"
-        elif meta.get("is-managed", "true").lower() not in YES:    # what is no word is a no here
+        elif not boolean(meta.get("is-managed", "true")):    # what is no word is a no here
             found[name] = "its connection is unmanaged (meta is-managed=false)"
     return found
 

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .fence_agents import IMPLICIT_WATCHDOG
 from .nvpairs import Described, Given, Sets
 from .properties import FENCING_WATCHDOG_TIMEOUT, Properties
 from .rules import About, ActionIs, AgentIs, Expression, Rule, is_of_all, is_promoted, read_location_rule
-from .values import host_list, host_map, matches, seconds
+from .values import boolean, host_list, host_map, matches, seconds
 
 STONITH = "stonith:"
 REMOTE = "ocf:pacemaker:remote"
 NAME, PATTERN, ATTRIBUTE = "name", "pattern", "attribute"    # how a fencing level says whom it is for
 CONTAINERS = ("group", "clone", "master", "bundle")
 ACTIONS = ("start", "stop", "monitor")
-NO = ("false", "off", "no", "n", "0")
 INDEX = re.compile(r"\+?0*[1-9]")     # Pacemaker takes no other level
 
 
@@ -36,6 +35,7 @@ class Resource:
     `usual` what op_defaults give the action besides. `unsure` names what a rule may give that cannot
     be evaluated: parameters, meta attributes, and options as "op ACTION NAME". `own` are the
     meta attributes that it does not take from the defaults. `templated`: its agent is its template's.
+    `names` are, of a device, the nodes by their names in small letters: the fencer compares so.
     """
 
     id: str
@@ -48,6 +48,7 @@ class Resource:
     unsure: frozenset[str] = field(default=frozenset(), compare=False)
     own: Mapping[str, str] = field(default_factory=dict, compare=False)
     templated: bool = field(default=False, compare=False)
+    names: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def type(self) -> str:
@@ -75,12 +76,17 @@ class Resource:
     @property
     def host_list(self) -> list[str]:
         """The nodes in a device's pcmk_host_list."""
-        return host_list(self.params.get("pcmk_host_list", ""))
+        return [self._node(name) for name in host_list(self.params.get("pcmk_host_list", ""))]
 
     @property
     def host_map(self) -> dict[str, str]:
         """A device's pcmk_host_map: by node, what it is to the device."""
-        return host_map(self.params.get("pcmk_host_map", ""))
+        found = host_map(self.params.get("pcmk_host_map", ""))
+        return {self._node(name): plug for name, plug in found.items()}
+
+    def _node(self, name: str) -> str:
+        """Return the node that a device names, as the cluster writes it."""
+        return name if name in self.names.values() else self.names.get(name.lower(), name)
 
     def option(self, action: str, name: str) -> str | None:
         """Return an option of an action, which op_defaults may give; None for none."""
@@ -205,18 +211,16 @@ def read(root: Any) -> Configuration:
     sets = Sets(root)
     resources = {resource.id: resource for resource in _Resources(configuration, sets)}
     nodes = _nodes(root, configuration, sets, resources)
-    properties = sets.properties(_children(configuration, "crm_config"))
-    given = _children(configuration, "rsc_defaults")
+    names = {name.lower(): name for name in nodes}
+    resources = {one.id: replace(one, names=names) if one.device else one for one in resources.values()}
+    properties = sets.properties(configuration.findall("crm_config"))
+    given = configuration.findall("rsc_defaults")
     defaults = sets.read(given, "meta_attributes", About(agent=AgentIs("", "", "")))
     ids = frozenset(found for element in configuration.iter() if isinstance(element.tag, str) and (found := element.get("id")))
     return Configuration(
         nodes, resources, _levels(configuration), tuple(_Locations(configuration, sets, resources)),
         Properties(properties.values, frozenset(properties.unsure)), defaults.values, ids,
         frozenset(defaults.unsure), sets.described(given, "meta_attributes"))
-
-
-def _children(element: Any, name: str) -> list[Any]:
-    return list(element.findall(name))
 
 
 def _nodes(root: Any, configuration: Any, sets: Sets, resources: Mapping[str, Resource]) -> dict[str, Node]:
@@ -260,7 +264,7 @@ class _Resources:
     def __init__(self, configuration: Any, sets: Sets) -> None:
         self.configuration, self.sets = configuration, sets
         self.templates = {one.get("id"): one for one in configuration.iterfind("resources/template")}
-        self.rsc_defaults, self.op_defaults = (_children(configuration, name) for name in ("rsc_defaults", "op_defaults"))
+        self.rsc_defaults, self.op_defaults = map(configuration.findall, ("rsc_defaults", "op_defaults"))
 
     def __iter__(self) -> Iterator[Resource]:
         for primitive in self.configuration.iterfind("resources//primitive"):
@@ -321,7 +325,7 @@ class _Resources:
         return op.get("name") or "", "" if role in ("started", "unpromoted", "slave") else role
 
     def _recurs(self, op: Any) -> bool:
-        return bool(seconds(op.get("interval"))) and (op.get("enabled") or "").lower() not in NO
+        return bool(seconds(op.get("interval"))) and boolean(op.get("enabled")) is not False
 
 
 def _levels(configuration: Any) -> tuple[Level, ...]:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -219,6 +220,8 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
     except ImportError as error:
         raise HostError(f"openstacksdk is not installed for this Python: {error}") from None
     asked = f"the cloud {values['cloud']!r} cannot be used"
+    # openstacksdk goes on without a profile that it does not find, which may have held the CA.
+    warnings.filterwarnings("error", message="Couldn't find the vendor profile")
     try:
         path = clouds_file()
         secure = secure_file(path)
@@ -242,6 +245,9 @@ def _from_clouds_yaml(values: Mapping[str, str]) -> Login:
             **({"verify": False} if values["insecure"] == "true" else {}), **({"cacert": values["cacert"]} if values["cacert"] else {}))
         _check_login(path, region.config)
         session = region.get_session()
+    except Warning as error:
+        raise HostError(f"{asked}: {one_line(error)}: neither openstacksdk nor a "
+                        "clouds-public.yaml beside the file has it") from None
     except HostError as error:
         raise (error if str(error).startswith(asked) else HostError(f"{asked}: {error}")) from None
     except (ConfigException, ClientException, OSError, ValueError, YAMLError, TypeError, AttributeError, KeyError, RecursionError) as error:

@@ -119,7 +119,7 @@ class Agent:
             node, FENCED, uuid.uuid4().hex[:8], int(time.time()), self.cluster.local_node(),
             host=begun or (self.plug if self.plug != node else ""), seen=tuple(seen[:MOST_SEEN]), fencings=len(seen),
             baseline=before.baseline if before and going_on else None, kept=before.kept if before and going_on else {},
-            broken=before.broken if before and going_on else frozenset(),
+            broken=before.broken if before else frozenset(),
             reserve=before.reserve if before else "", released=bool(before and going_on and before.released)))
         logging.info("fencing of %s recorded as %s", node, record.id)
         if params.boolean(self.values["record_only"]) or self.values["quick_evacuate_level"] == NOVA_NOTICES:

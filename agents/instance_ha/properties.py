@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .values import boolean
+
 FENCING_ENABLED = "fencing-enabled"
 FENCING_TIMEOUT = "fencing-timeout"
 FENCING_WATCHDOG_TIMEOUT = "fencing-watchdog-timeout"
@@ -22,8 +24,6 @@ OLD_NAMES = {
 RENAMED_IN = (3, 0, 2)
 PARALLEL_IN = (3, 0, 0)      # concurrent-fencing is true there unless it is set to false
 _DEFAULTS = {FENCING_ENABLED: True, "symmetric-cluster": True}
-_TRUE = frozenset(("true", "on", "yes", "y", "1"))
-_FALSE = frozenset(("false", "off", "no", "n", "0"))
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,10 @@ class Properties:
         """
         values = {self.value(name)} if self.version else {
             self.given[one] for one in (name, OLD_NAMES.get(name, name)) if one in self.given}
-        return all(_boolean(value, self._default(name)) for value in values or {""})
+        found = [boolean(value) for value in values or {""}]
+        return all(self._default(name) if one is None else one for one in found)
 
     def _default(self, name: str) -> bool:
         if name == CONCURRENT_FENCING:
             return self.version >= PARALLEL_IN
         return _DEFAULTS.get(name, False)
-
-
-def _boolean(text: str, default: bool) -> bool:
-    word = text.lower()
-    return True if word in _TRUE else False if word in _FALSE else default

@@ -1,4 +1,4 @@
-"""Pure: single values of the CIB, read as Pacemaker reads them: times, scores, patterns, hosts of a device."""
+"""Pure: single values of the CIB, read as Pacemaker reads them: times, words, scores, patterns, hosts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from functools import lru_cache
 from typing import Any
 
+_TRUE = ("true", "on", "yes", "y", "1")
+_FALSE = ("false", "off", "no", "n", "0")
 SCORE_LIMIT = 1000000          # what Pacemaker takes for INFINITY
 _COLOURS = {"red": "-INFINITY", "yellow": "0", "green": "0"}
 # The units that Pacemaker knows, by how they begin; the longer ones first.
@@ -39,6 +41,15 @@ def _period(text: str) -> float | None:
     if not found or not any(found.groups()):
         return None
     return sum(int(number or 0) * unit for number, unit in zip(found.groups(), _PERIOD_UNITS))
+
+
+def boolean(text: str | None) -> bool | None:
+    """Return what a word of the CIB means as yes or no, in any letters; None for neither.
+
+    Pacemaker knows fewer words than the agents' parameters do, and none with a space.
+    """
+    word = (text or "").lower()
+    return True if word in _TRUE else False if word in _FALSE else None
 
 
 def score(text: str | None) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -34,6 +35,7 @@ PACKAGES = (
 )
 REMOTE = "pacemaker-remote"   # conflicts with pacemaker, so it is unpacked beside it
 REMOTE_ROOT = STATE / REMOTE  # its /usr is REMOTE_ROOT/usr
+SOURCES = Path("/etc/apt/sources.list.d")
 POLICY = Path("/usr/sbin/policy-rc.d")
 GIB = 1 << 30
 APT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
@@ -173,6 +175,31 @@ def unpack(name: str, target: Path) -> None:
             _apt("download", name, cwd=folder)
         package = next(Path(folder).glob("*.deb"))
         run(["dpkg-deb", "-x", str(package), str(target)])
+
+
+def source(name: str, target: Path) -> Path:
+    """Unpack the source of a Debian package below `target`, and return its folder. Raises LabError.
+
+    The machine's own lists of packages stay as they are.
+    """
+    say(f"fetching the source of {name}")
+    parts, lists = target / "sources", target / "lists"
+    for folder in (parts, lists / "partial"):
+        folder.mkdir(parents=True)
+    for file in SOURCES.glob("*.sources"):
+        (parts / file.name).write_text(re.sub("^Types:.*$", "Types: deb-src", file.read_text(), flags=re.MULTILINE))
+    for file in (SOURCES.parent / "sources.list", *SOURCES.glob("*.list")):
+        if file.exists():
+            text = re.sub(r"^deb\b", "deb-src", file.read_text(), flags=re.MULTILINE)
+            (parts / f"{file.stem}.list").write_text(text)
+    words = ("-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={parts}", "-o", f"Dir::State::lists={lists}")
+    _apt(*words, "update")
+    _apt(*words, "source", "--download-only", "--only-source", name, cwd=str(target))
+    archive = next((one for one in target.glob("*.orig.tar.*") if one.suffix != ".asc"), None)
+    if archive is None:
+        raise LabError(f"the source package of {name} has no archive")
+    run(["tar", "-xf", str(archive), "-C", str(target)])
+    return next(one for one in target.iterdir() if one.is_dir() and one.name.startswith(name))
 
 
 def _venv(release: Release, interpreter: str) -> None:

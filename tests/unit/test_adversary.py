@@ -141,7 +141,7 @@ def test_a_request_that_no_row_explains_keeps_its_host_out_not_for_ever(known: t
 def test_a_host_whose_cell_is_away_takes_no_room_from_the_others_for_ever(little: LittleNova, monkeypatch: pytest.MonkeyPatch) -> None:
     record = Record("cmp-1", CONFIRMED, "3f9c", proof="node_fenced:1", baseline=0, worker="me", host="cmp-1")
     other = Record("cmp-2", CONFIRMED, "5b11", proof="node_fenced:1", baseline=0, worker="me", host="cmp-2")
-    view = replace(cell.VIEW, nodes={name: ClusterNode(name, True, False, "node_fenced:1") for name in ("cmp-1", "cmp-2")},
+    view = replace(cell.VIEW, nodes={name: ClusterNode(name, True, False, "node_fenced:1795579201") for name in ("cmp-1", "cmp-2")},
                    records={"cmp-1": record, "cmp-2": other}, held={"cmp-1": "true", "cmp-2": "true"})
     now, few = [1000.0], Policy(max_parallel=2, min_parallel=2)
     worker = worker_with(little)

@@ -23,7 +23,7 @@ from instance_ha.engine.host import Host
 from instance_ha.engine.looked import Look
 from instance_ha.engine.scene import Task, Terms
 from instance_ha.engine.selection import Policy
-from instance_ha.model import EVACUATED, PARTLY, RETURNING, Record
+from instance_ha.model import EVACUATED, PARTLY, RETURNING, ClusterNode, Record
 from instance_ha.reporting import server_status
 
 from tests.unit import test_down_cell as cell
@@ -504,6 +504,7 @@ def test_a_host_that_returns_is_not_over_while_nova_does_not_show_a_server_that_
         watched: Watched, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new worker, which knows of it by the list of evacuations alone: it may carry our claim, and be not as it is to be."""
     cleared: list[Record] = []
+    watched.context.view = replace(cell.VIEW, nodes={"cmp-1": ClusterNode("cmp-1", True, True)})
     monkeypatch.setattr(type(watched.context.cluster), "clear", lambda _, record: cleared.append(record), raising=False)
     monkeypatch.setattr(type(watched.context.cluster), "incidents", lambda _: {}, raising=False)
     cloud.service("cmp-1").update(status="enabled", state="up", forced_down=False, disabled_reason=None)

@@ -6,16 +6,20 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from instance_ha import cluster as door
 from instance_ha.cli import assurance, common, evacuate, main
 from instance_ha.engine import evacuation
+from instance_ha.engine.scene import ByHand, Task
+from instance_ha.engine.selection import Policy
 from instance_ha.model import CONFIRMED, FENCED, PARTLY, RETURNING, Record
 from instance_ha.process import Outcome
 
 from tests.unit.little_cloud import PASSWORD, LittleCloud, stamp
 
+ATTRIBUTE = '<instance_attributes id="i"><nvpair id="r" name="evacuate" value="{}"/></instance_attributes>'
 Said = pytest.CaptureFixture[str]
 # Nova knows the node cmp-1 as nova-a.
 CIB = """<cib have-quorum="1"><configuration><resources><primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>
@@ -166,7 +170,8 @@ def test_a_destination_whose_fencing_is_not_confirmed_may_be_at_work(
     record = Record("cmp-2", state, "3f9c", proof="" if state == FENCED else "node_fenced:1", baseline=0)
     node = ('<node type="remote" id="cmp-2" uname="cmp-2"><instance_attributes id="a">'
             f'<nvpair id="n" name="evacuate" value="{record.text()}"/></instance_attributes></node>')
-    machine.cib = CIB.format(online="false").replace("</nodes>", f"{node}</nodes>")
+    remote = '<primitive id="cmp-2" class="ocf" type="remote" provider="pacemaker"/>'
+    machine.cib = CIB.format(online="false").replace("</nodes>", f"{node}</nodes>").replace("</resources>", f"{remote}</resources>")
 
     def fence(*_: object) -> None:
         if cloud.migrations and cloud.service("cmp-2")["state"] == "up":
@@ -229,3 +234,67 @@ def test_the_one_server_that_was_named_counts_whatever_the_rules_say(machine: Ma
     cloud.servers["s1"]["metadata"] = {"evacuable": "false"}
     assert main(["evacuate", "s1", "--host-is-off"]) == 1
     assert "| no " in capsys.readouterr().out and by_hand() == 0
+
+
+PART = {"id": "s1", "status": "UNKNOWN", "created": "2026-11-25T04:00:00Z", "tenant_id": "p", "links": []}   # its cell is down (2.69)
+
+
+def changed(monkeypatch: pytest.MonkeyPatch, cloud: LittleCloud, path: str, change: Callable[[Any], Any]) -> None:
+    """Change Nova's answers to what is read at this path."""
+    answer = cloud.answer
+
+    def other(method: str, asked: str, body: Any, request: str) -> tuple[int, Any]:
+        code, found = answer(method, asked, body, request)
+        return code, change(found) if method == "GET" and asked.split("?")[0] == path else found
+
+    monkeypatch.setattr(cloud, "answer", other)
+
+
+def test_a_server_of_which_nova_shows_no_host_is_not_called_evacuated(
+        machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.servers["s1"].update({"OS-EXT-STS:vm_state": "building"})
+    changed(monkeypatch, cloud, "/servers/s1", lambda found: {"server": PART})
+    assert by_hand() == 1
+    assert "| s1     | web  | yes" not in capsys.readouterr().out
+
+
+def test_servers_that_lists_leave_out_for_a_moment_are_no_empty_host(
+        machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = [0]
+
+    def short(found: Any) -> Any:
+        lists[0] += 1
+        return {"servers": []} if lists[0] <= 2 else found
+
+    changed(monkeypatch, cloud, "/servers/detail", short)
+    assert by_hand("--timeout", "0.3") == 1 and "s1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("row", [None, {"binary": "nova-compute", "host": "nova-a"}])      # left out; its cell is away
+def test_a_host_of_which_nova_tells_nothing_is_sent_nothing(cloud: LittleCloud, monkeypatch: pytest.MonkeyPatch, row: Any) -> None:
+    """Whether its nova-compute reports nobody knows then."""
+    engine = evacuation.Evacuation(cloud.nova, Task("nova-a", "3f9c", "cli-ctl.1"), Policy(), by_hand=ByHand())
+    follower = evacuate.Follower(engine, assurance.Watch(None, ""), "")
+    assert follower._look().scene.starts
+
+    def short(found: Any) -> Any:
+        return {"services": [one for one in found["services"] if one["host"] != "nova-a"] + [row] * (row is not None)}
+
+    changed(monkeypatch, cloud, "/os-services", short)
+    assert not follower._look().scene.starts
+
+
+def test_a_host_that_was_switched_on_after_its_fencing_is_refused(
+        machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pacemaker is not connected to it yet, so that its mark is still there."""
+    cloud.service("nova-a").update(host="cmp-1", state="up", updated_at=stamp(-1))
+    cloud.servers["s1"]["OS-EXT-SRV-ATTR:host"] = "cmp-1"
+    record = f'<node type="remote" id="cmp-1" uname="cmp-1">{ATTRIBUTE.format("partly;id=3f9c;proof=x;host=cmp-1")}</node>'
+    machine.cib = CIB.format(online="false").replace('node_fenced="0"', 'node_fenced="1795559437"').replace(
+        '<node type="remote" id="cmp-1" uname="cmp-1"/>', record).replace("cmp-1:nova-a", "")
+    monkeypatch.setattr(assurance, "WATCH", 2.5)
+    monkeypatch.setattr(assurance, "LOOK", 0.1)
+    changed(monkeypatch, cloud, "/os-services", lambda found: {
+        "services": [{**one, "updated_at": stamp(0)} if one["host"] == "cmp-1" else one for one in found["services"]]})
+    assert main(["host-evacuate", "cmp-1"]) == 2
+    assert "has just reported to Nova: the host is not off" in capsys.readouterr().err

@@ -223,6 +223,30 @@ def test_a_profile_beside_the_file_counts(tmp_path: Path, monkeypatch: pytest.Mo
     assert credentials.log_in(resolved(cloud="c")).interface == "internal"
 
 
+def test_a_profile_that_nobody_has_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """openstacksdk goes on without it, whatever it was to say of the interface or of the CA."""
+    (tmp_path / "clouds.yaml").write_text(clouds(profile="nobodys"))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    for _ in range(2):
+        with pytest.raises(HostError, match=r"the cloud 'c' cannot be used: Couldn't find the vendor profile '?nobodys"):
+            credentials.log_in(resolved(cloud="c"))
+
+
+def test_regions_of_a_profile_of_openstacksdk_need_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "clouds.yaml").write_text(clouds(profile="rackspace").replace(', "region_name": "RegionOne"', ""))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    with pytest.raises(HostError, match=r"gives it the regions DFW, .*; say which with region_name="):
+        credentials.log_in(resolved(cloud="c"))
+
+
+def test_system_scope_of_clouds_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keystone: Keystone) -> None:
+    auth = {"auth_url": f"{keystone.url}/v3", "username": "admin", "password": PASSWORD, "user_domain_name": "Default", "system_scope": "all"}
+    (tmp_path / "clouds.yaml").write_text(json.dumps({"clouds": {"c": {"auth": auth, "region_name": "RegionOne"}}}))
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path / "clouds.yaml"))
+    credentials.connect(resolved(cloud="c")).services()
+    assert [login["scope"] for login in keystone.logins] == [{"system": {"all": True}}]
+
+
 @pytest.mark.parametrize("by", ["cloud", "openrc"])
 def test_a_refused_login_reads_its_file_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keystone: Keystone, by: str) -> None:
     """The password is changed in Keystone first, and in the file a little later; the token ends with it."""

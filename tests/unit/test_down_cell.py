@@ -17,7 +17,7 @@ from instance_ha.model import CONFIRMED, EVACUATED, ClusterNode, ClusterView, Re
 from tests.unit.little_nova import LittleNova
 
 RECORD = Record("cmp-1", CONFIRMED, "3f9c", proof="node_fenced:1", baseline=0, worker="me", host="cmp-1")
-VIEW = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, "node_fenced:1")}, {"cmp-1": RECORD}, {}, True, held={"cmp-1": "true"})
+VIEW = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, "node_fenced:1795579201")}, {"cmp-1": RECORD}, {}, True, held={"cmp-1": "true"})
 
 
 class Written(Cluster):

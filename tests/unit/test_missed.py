@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from instance_ha import cluster as door
 from instance_ha.cluster import Cluster
@@ -12,14 +14,16 @@ from instance_ha.engine.worker import Worker
 from instance_ha.model import FenceEvent
 from instance_ha.process import Outcome
 
+from tests.unit.cibs import changed
 from tests.unit.fake import ROW, Fake, root_of, versioned
 
 REMOTE = '<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker"/>'
 FENCED = '<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="false" node_fenced="1795559437"/>'
 ONLINE = '<node_state remote_node="true" id="cmp-1" uname="cmp-1" in_ccm="true" node_fenced="0"/>'
 STOPPED = '<node_state id="3" uname="cmp-1" in_ccm="false" crmd="offline" crm-debug-origin="post_cache_update" join="down" expected="down"/>'
-EVENT = """<pacemaker-result><list name="fencing history" count="1">
-<fence_event action="reboot" target="cmp-1" status="{status}" completed="2026-11-25 04:00:00Z"/></list></pacemaker-result>"""
+HISTORY = '<pacemaker-result><list name="fencing history">{}</list></pacemaker-result>'
+EVENT = '<fence_event action="reboot" target="cmp-1" status="{}" completed="{}"/>'
+LONG_AGO = "2026-11-25 04:00:00Z"
 DEVICES = '<pacemaker-result><list name="Available devices">{}</list></pacemaker-result>'
 UP = {"id": "5", "binary": "nova-compute", "host": "cmp-1", "status": "enabled", "state": "up", "forced_down": False, "disabled_reason": None}
 OFFLINE = FENCED.replace("1795559437", "0")       # its connection was stopped
@@ -42,6 +46,7 @@ class Pacemaker:
     def __init__(self, cib: str, history: str = "success", yes: str = "") -> None:
         self.cib, self.history, self.yes, self.changes = cib, history, yes, []  # type: ignore[var-annotated]
         self.devices: tuple[str, ...] | None = ("p", "n")     # what can fence the node, None where the fencer is away
+        self.when = LONG_AGO
 
     def __call__(self, argv: list[str], timeout: float) -> Outcome:
         if argv[:2] == ["cibadmin", "--query"]:
@@ -52,7 +57,7 @@ class Pacemaker:
         if argv[:2] == ["stonith_admin", "--list"]:
             return Outcome(self.devices is None, DEVICES.format("".join(f"<item>{one}</item>" for one in self.devices or ())), "")
         if argv[0] == "stonith_admin":
-            return Outcome(0, EVENT.format(status=self.history), "")
+            return Outcome(0, HISTORY.format("".join(EVENT.format(one, self.when) for one in self.history.split())), "")
         if argv[0] == "attrd_updater":
             return Outcome(0, self.yes, "")
         if argv[0] == "crm_node":
@@ -153,8 +158,7 @@ def test_the_newest_fencing_counts() -> None:
 @pytest.mark.parametrize(("state", "status", "words"), [
     (OFFLINE, "failed", "its fencing fails, and Pacemaker tries again; if it is off for sure: pcs stonith confirm cmp-1"),
     (OFFLINE, "pending", "Pacemaker is still fencing it"),
-    (OFFLINE, "success", "Pacemaker has not fenced it, as after a clean stop or where no device can"),
-    (FENCED, "success", "it was fenced, and no fencing level of it has fence_nova"), (ONLINE, "failed", "")])
+    (OFFLINE, "success", "Pacemaker has not fenced it, as after a clean stop or where no device can"), (ONLINE, "failed", "")])
 @pytest.mark.parametrize(("more", "servers", "awaited"), [
     ({}, 0, True), ({"status": "disabled"}, 0, False), ({"status": "disabled", "disabled_reason": "broken fan"}, 1, True),
     ({"status": "disabled", "disabled_reason": "maintenance: planned work"}, 1, False)])
@@ -168,7 +172,7 @@ def test_a_host_that_is_off_for_long_and_on_no_record_is_told_with_the_reason(
     fake.says_always("/servers/detail?all_tenants=1&host=cmp-1&limit=500", {"servers": [ROW] * servers})
     worker = Worker(Context(Cluster(), fake.nova, Policy(), "me", clock=lambda: now[0]))
     worker.context.services_known = fake.nova.services()
-    for now[0] in (0.0, 59.0, 60.0):
+    for now[0] in (0.0, 59.0, 64.0):
         assert "unfenced cmp-1" not in worker.context.health.problems
         worker.unfenced.look(worker.context.cluster.view())
     told = worker.context.health.problems.get("unfenced cmp-1", "")
@@ -200,17 +204,19 @@ SOON_TOLD = [
     (with_meta("is-managed", "No"), "its connection is unmanaged (meta is-managed=false)"),
     (with_meta("maintenance", "true"), "its connection is in maintenance (meta maintenance=true)"),
     (cib(OFFLINE).replace("</resources>", "</resources>" + DEFAULT), "its connection is unmanaged (meta is-managed=false)")]
-LATER_TOLD = [
-    (with_property("maintenance-mode", "false"), ("p",), "failed", "its fencing fails, and Pacemaker tries again"),
-    (with_meta("is-managed", "true"), ("p",), "failed", "its fencing fails, and Pacemaker tries again"),
-    (cib(OFFLINE).replace("<instance_attributes id=\"nodes-cmp-1\">", "<instance_attributes id=\"nodes-cmp-1\">" + NODE),
-     ("p",), "failed", "its fencing fails"),           # Pacemaker fences a node in maintenance
-    (with_meta("target-role", "Stopped"), ("p",), "success", "its connection is told to stop (target-role, stop-all-resources)"),
-    (with_property("stop-all-resources", "true"), ("p",), "success", "its connection is told to stop"),
-    (with_meta("target-role", "Stopped"), ("p",), "failed", "its fencing fails"),      # it was lost before it was disabled
-    (cib(OFFLINE), (), "failed", "no fence device that runs can fence it (instance-ha doctor)"),
-    (cib(OFFLINE), (), "success", "no fence device that runs can fence it (instance-ha doctor)"),
-    (cib(OFFLINE), None, "failed", "its fencing fails"), (cib(OFFLINE), None, "success", "Pacemaker has not fenced it, as after a clean stop")]
+FAILS = "its fencing fails, and Pacemaker tries again; if it is off for sure: pcs stonith confirm cmp-1"
+NO_DEVICE = "no fence device that runs can fence it (instance-ha doctor)"
+NODE_MAINTENANCE = ('<instance_attributes id="nodes-cmp-1">', f'<instance_attributes id="nodes-cmp-1">{NODE}')
+FAILING = [        # what fails, once Pacemaker has tried
+    (with_property("maintenance-mode", "false"), ("p",), FAILS),
+    (with_meta("is-managed", "true"), ("p",), FAILS),
+    (changed(cib(OFFLINE), NODE_MAINTENANCE), ("p",), FAILS),           # Pacemaker fences a node in maintenance
+    (with_meta("target-role", "Stopped"), ("p",), FAILS),               # it was lost before it was disabled
+    (cib(OFFLINE), (), NO_DEVICE), (cib(OFFLINE), None, FAILS)]
+LATER_TOLD = [     # what is told where Pacemaker has not even tried
+    (with_meta("target-role", "Stopped"), ("p",), "its connection is told to stop (target-role, stop-all-resources)"),
+    (with_property("stop-all-resources", "true"), ("p",), "its connection is told to stop"),
+    (cib(OFFLINE), None, "Pacemaker has not fenced it, as after a clean stop")]
 
 
 def told_after(fake: Fake, monkeypatch: pytest.MonkeyPatch, tools: Pacemaker, *seconds: float) -> list[str]:
@@ -233,12 +239,67 @@ def test_what_keeps_pacemaker_from_fencing_a_host_is_told_within_seconds(
     assert not early and soon == f"cmp-1 is offline and will not be evacuated: {why}"
 
 
-@pytest.mark.parametrize(("text", "devices", "history", "why"), LATER_TOLD)
-def test_what_makes_its_fencing_fail_is_told_within_a_minute(
-        fake: Fake, monkeypatch: pytest.MonkeyPatch, text: str, devices: tuple[str, ...] | None, history: str, why: str) -> None:
-    tools = Pacemaker(text, history)
+def now() -> str:
+    """Return this moment as Pacemaker writes it."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime())
+
+
+@pytest.mark.parametrize(("text", "devices", "why"), FAILING)
+def test_what_makes_its_fencing_fail_is_told_within_seconds(
+        fake: Fake, monkeypatch: pytest.MonkeyPatch, text: str, devices: tuple[str, ...] | None, why: str) -> None:
+    tools = Pacemaker(text, "failed")
+    tools.devices, tools.when = devices, now()
+    early, soon = told_after(fake, monkeypatch, tools, 4.0, 5.0)
+    assert not early and soon.startswith(f"cmp-1 is offline and will not be evacuated: {why}")
+
+
+def test_a_fencing_that_failed_before_says_nothing_of_this_one(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its history is long: only what ended since the host went offline counts within the first minute."""
+    early, later = told_after(fake, monkeypatch, Pacemaker(cib(OFFLINE), "failed"), 59.0, 64.0)
+    assert not early and FAILS in later
+
+
+def test_a_fencing_that_fails_later_is_told_soon(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pacemaker tries again at once: beside the failure there is one that goes on."""
+    class Slow(Pacemaker):
+        def __call__(self, argv: list[str], timeout: float) -> Outcome:
+            done = super().__call__(argv, timeout)
+            self.history = "pending failed" if argv[:2] == ["stonith_admin", "--history"] else self.history
+            return done
+
+    tools = Slow(cib(OFFLINE), "pending")
+    tools.when = now()
+    first, between, failed = told_after(fake, monkeypatch, tools, 5.0, 9.0, 10.0)
+    assert not first and not between and FAILS in failed
+
+
+@pytest.mark.parametrize("history", ["failed", "success"])
+def test_a_host_without_a_device_is_told_within_seconds(fake: Fake, monkeypatch: pytest.MonkeyPatch, history: str) -> None:
+    tools = Pacemaker(cib(OFFLINE), history)
+    tools.devices = ()
+    early, soon = told_after(fake, monkeypatch, tools, 4.0, 5.0)
+    assert not early and soon.startswith(f"cmp-1 is offline and will not be evacuated: {NO_DEVICE}")
+
+
+def test_a_host_that_was_fenced_and_whose_levels_do_not_record_it_is_told_within_seconds(
+        fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    early, soon = told_after(fake, monkeypatch, Pacemaker(cib(FENCED, recorder="fence_ipmilan")), 4.0, 5.0)
+    assert not early and "it was fenced, and no fencing level of it has fence_nova" in soon
+
+
+def test_a_fenced_host_that_nova_has_not_told_of_is_not_said_to_lack_fence_nova(
+        fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record is written once Nova can be asked."""
+    early, later = told_after(fake, monkeypatch, Pacemaker(cib(FENCED)), 59.0, 60.0)
+    assert not early and "Nova has not told yet which host it is" in later
+
+
+@pytest.mark.parametrize(("text", "devices", "why"), LATER_TOLD)
+def test_what_nobody_fences_is_told_within_a_minute(
+        fake: Fake, monkeypatch: pytest.MonkeyPatch, text: str, devices: tuple[str, ...] | None, why: str) -> None:
+    tools = Pacemaker(text)
     tools.devices = devices
-    early, later = told_after(fake, monkeypatch, tools, 59.0, 60.0)
+    early, later = told_after(fake, monkeypatch, tools, 59.0, 64.0)
     assert not early and later.startswith(f"cmp-1 is offline and will not be evacuated: {why}")
 
 

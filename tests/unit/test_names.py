@@ -26,7 +26,7 @@ LONG_AGO, TODAY, NOW = (
     "2026-11-25T04:00:00.000000",
 )
 OLD, NEW = "cmp-1", "cmp-1.example.com"
-OFF = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, "node_fenced:1")}, {}, {}, True)
+OFF = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, "node_fenced:1795579201")}, {}, {}, True)
 
 
 def row(host: str, updated: str, up: bool = False, known: bool = True) -> Service:

@@ -145,10 +145,11 @@ class Written(Cluster):
     """A cluster in memory with one recorded host."""
 
     record: Record | None = RECORD
+    node = ClusterNode("cmp-1", True, False, "node_fenced:1795579201")
 
     def view(self) -> ClusterView:
         records = {"cmp-1": self.record} if self.record else {}
-        return ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, "node_fenced:1")}, records, {}, True, held={"cmp-1": "true"},
+        return ClusterView({"cmp-1": self.node}, records, {}, True, held={"cmp-1": "true"},
                            levels={"cmp-1": (("fence_ipmilan", "fence_nova"),)})
 
     def replace(self, record: Record) -> Record:

@@ -13,7 +13,7 @@ from instance_ha.engine.homecoming import mend
 from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import CloudError
-from instance_ha.model import RETURNING
+from instance_ha.model import RETURNING, ClusterNode
 
 from tests.unit.test_odd_rows import RECORD, Written
 from tests.unit.test_stayed import STATE, TASK, Cloud, Home
@@ -89,6 +89,7 @@ def test_what_is_still_done_to_a_server_that_has_left_lets_those_that_stayed_be_
     cloud.servers["m0"].update({"OS-EXT-SRV-ATTR:host": "cmp-2", STATE: "active"})
     cloud.boot("victim", "victim", tenant_id="another")
     cluster = Written()
+    cluster.node = ClusterNode("cmp-1", True, True)
     cluster.record = RECORD.to(RETURNING, baseline=0, kept={"m0": "paused"})
     worker = Worker(Context(cluster, cloud.nova, Policy(), "me"))
     for _ in range(5):

@@ -710,3 +710,53 @@ def test_all_of_it_has_to_be_known_before_a_server_is_started(
     change: dict[str, Any], words: str
 ) -> None:
     assert why_not_start(replace(KNOWN, **change)) == words
+
+
+PART = {"status": "UNKNOWN", "created": "2026-11-25T04:00:00Z", "tenant_id": "p", "links": []}
+
+
+def test_a_server_of_which_nova_shows_only_a_part_stays_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its cell's database is away for a while: Nova names no host then."""
+    world.boot("s1")
+    world.run(20)
+    world.away()
+    world.run(40)
+    assert "web-s1 (s1)" in world.told
+    answer, down = world.cloud.answer, [True]
+
+    def partly(method: str, path: str, body: Any, request: str) -> tuple[int, Any]:
+        code, found = answer(method, path, body, request)
+        if down[0] and path.startswith("/servers/detail"):
+            found = {"servers": []}
+        elif down[0] and path == "/servers/s1":
+            found = {"server": {"id": "s1", **PART}}
+        return code, found
+
+    monkeypatch.setattr(world.cloud, "answer", partly)
+    world.run(20)
+    down[0] = False
+    world.run(20)
+    assert "web-s1 (s1)" in world.told
+
+
+def test_a_server_that_the_first_list_leaves_out_is_told_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.boot("s1")
+    world.boot("s2")
+    world.run(20)
+    world.away()
+    answer, lists = world.cloud.answer, [0]
+
+    def short(method: str, path: str, body: Any, request: str) -> tuple[int, Any]:
+        code, found = answer(method, path, body, request)
+        if path.startswith("/servers/detail"):
+            lists[0] += 1
+            found = {"servers": found["servers"][1:]} if lists[0] == 1 else found
+        return code, found
+
+    monkeypatch.setattr(world.cloud, "answer", short)
+    world.run(60)
+    assert "2 servers are off since" in world.told

@@ -22,7 +22,7 @@ RECORD = Record(
 )
 RECORD = replace(RECORD, raw=RECORD.text())
 VIEW = ClusterView(
-    {"cmp-1": ClusterNode("cmp-1", True, False, "node_fenced:1")}, {"cmp-1": RECORD}, {}, True
+    {"cmp-1": ClusterNode("cmp-1", True, False, "node_fenced:1795579201")}, {"cmp-1": RECORD}, {}, True
 )
 PAGE = 500
 MANY = 4000

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from instance_ha import cluster as door
 from instance_ha.cluster import Cluster
 from instance_ha.engine import reserve
+from instance_ha.engine.again import Again
 from instance_ha.engine.context import Context
 from instance_ha.engine.host import Host
 from instance_ha.engine.lists import AHEAD, Ahead
@@ -19,6 +21,7 @@ from instance_ha.model import CONFIRMED, EVACUATED, FENCED, RETURNING, ClusterNo
 from instance_ha.ocf import REASON_LENGTH
 
 from tests.unit.little_nova import LittleNova
+from tests.unit.test_missed import OFFLINE, Pacemaker, cib
 
 
 @pytest.fixture
@@ -51,6 +54,7 @@ def worker_with(little: LittleNova, *records: Record) -> Worker:
 def test_a_host_whose_fencing_is_not_confirmed_is_no_dead_destination(little: LittleNova, state: str, proof: str, dead: bool) -> None:
     little.service("cmp-2").update(state="down", forced_down=True)
     worker = worker_with(little, Record("cmp-2", state, "3f9c", proof=proof))
+    worker.context.view = ClusterView({"cmp-2": ClusterNode("cmp-2", True, False, proof)}, {}, {}, True)
     assert worker.context.dead_hosts(little.nova.services()) == ({"cmp-2"} if dead else set())
 
 
@@ -147,8 +151,9 @@ def test_the_host_of_another_node_is_not_evacuated(little: LittleNova, mapped: d
     assert not refused or not any(asked.startswith("PUT") for asked in little.asked)
 
 
-def test_a_host_that_nobody_will_fence_is_told(little: LittleNova) -> None:
-    """A deployment tool has switched fencing off, and a host dies: nothing would ever be on record."""
+def test_a_host_that_nobody_will_fence_is_told(little: LittleNova, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment tool has switched fencing off, and a host dies: nothing would ever be on record. Once it is on, Pacemaker fences it."""
+    monkeypatch.setattr(door, "run", Pacemaker(cib(OFFLINE), "pending"))
     now = [0.0]
     worker = Worker(Context(Written(), little.nova, Policy(), "me", clock=lambda: now[0]))
     worker.context.services_known = little.nova.services()
@@ -171,7 +176,7 @@ def test_a_worker_that_has_not_seen_a_host_come_back_goes_by_the_time_of_the_mar
     record = Record("cmp-1", RETURNING, "3f9c", since=1795000000, proof="history:reboot@x")
     worker = worker_with(little, record)
     view = ClusterView({"cmp-1": ClusterNode("cmp-1", True, False, mark)}, {"cmp-1": record}, {}, True)
-    assert worker.hosts["cmp-1"]._died_again(view) is again
+    assert Again(worker.context, "cmp-1").died(view, record, little.nova.services()[0]) is again
 
 
 @pytest.mark.parametrize("forged", [False, True])

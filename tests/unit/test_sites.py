@@ -115,3 +115,26 @@ def test_a_node_attribute_by_the_time_of_day_is_not_known() -> None:
     assert is_banned(has, worker, has.nodes["cmp-1"])
     assert not is_banned(has, worker, has.nodes["cmp-2"])
     assert not is_banned(has, compute, has.nodes["cmp-2"])
+
+
+def test_a_map_in_other_letters_is_the_nodes(monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    """The fencer compares names of nodes in any letters, in pcmk_host_list and pcmk_host_map."""
+    listed = 'name="pcmk_host_list" value="cmp-1 cmp-2"'
+    mapped = 'name="pcmk_host_map" value="CMP-1:compute-1.example.com;cmp-2:cmp-2"'
+    text = changed(WELL, (listed, mapped))
+    assert read_cib(tree(text), "evacuate").named("cmp-1") == "compute-1.example.com"
+    _, rows = examined(monkeypatch, capsys, Tools(text))
+    assert not [row for row in rows if row["Level"] != "hint"], rows
+
+
+@pytest.mark.parametrize(("name", "value", "told"), [
+    ("maintenance", "t", False), ("maintenance", "Yes", True), ("is-managed", "t", True), ("is-managed", "1", False)])
+def test_doctor_reads_words_as_the_worker_does(
+        monkeypatch: pytest.MonkeyPatch, capsys: Said, name: str, value: str, told: bool) -> None:
+    """Pacemaker knows fewer words than the agents' parameters do: held to its scheduler in test_not_fenced.py."""
+    remote = '<primitive id="cmp-1" class="ocf" type="remote" provider="pacemaker">'
+    meta = f'<meta_attributes id="mm"><nvpair id="mn" name="{name}" value="{value}"/></meta_attributes>'
+    text = changed(WELL, (remote, remote + meta))
+    _, rows = examined(monkeypatch, capsys, Tools(text))
+    assert ("maintenance-mode" in {row["Finding"] for row in rows}) is told
+    assert ("cmp-1" in read_cib(tree(text), "evacuate").unfenced) is told

@@ -31,7 +31,7 @@ from tests.unit.fake import root_of, versioned
 from tests.unit.little_nova import LittleNova
 
 A, B, C = (f"{digit * 8}-2222-3333-4444-555555555555" for digit in "abc")
-FENCED = 'in_ccm="false" node_fenced="1795559437"'
+FENCED = 'in_ccm="false" node_fenced="1795579201"'
 ONLINE = 'in_ccm="true" node_fenced="0"'
 RECORD = "fenced;id=3f9c;since=1795559436;by=ctl-1;seen=-"
 HISTORY = '<pacemaker-result><list name="fencing history" count="0"/></pacemaker-result>'
@@ -247,7 +247,7 @@ def test_the_history_at_the_end(stage: Stage) -> None:
     assert over is not None and back is not None
     assert (over.state, over.done, over.left, over.tries, over.end, over.returned) == ("evacuated", 2, 0, 3, "", 0)
     assert over.recorded == 1795559436 and over.recorded < over.proven <= over.requested <= over.arrived <= over.over
-    assert over.heard == "2026-11-25T04:00:01.000000" and over.proof == "node_fenced:1795559437" and (over.by, over.worker) == ("ctl-1", "ctl-1")
+    assert over.heard == "2026-11-25T04:00:01.000000" and over.proof == "node_fenced:1795579201" and (over.by, over.worker) == ("ctl-1", "ctl-1")
     assert back.end == "in-service" and back.returned >= back.over == over.over
 
 

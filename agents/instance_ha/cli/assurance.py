@@ -36,7 +36,7 @@ def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Servi
         proven = False      # it is of the node, and which of Nova's hosts that is nobody knows
     if found and node is None:
         print(f"instance-ha: {host} is no node of this cluster: only Nova is asked about it", file=sys.stderr)
-    if proven and node and same_name(node.name, host):
+    if proven and node and same_name(node.name, host) and not proof.was_heard_since(node, service):
         return True
     if online:
         raise ConfigurationError(f"Pacemaker says {online} is online; evacuating it would run its servers twice. Have it fenced: pcs stonith "
@@ -45,7 +45,8 @@ def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Servi
         raise ConfigurationError(f"Nova says {host} is up; evacuating it would run its servers twice. If it is off for sure: --host-is-off")
     if not proven and not told and not _asked(host):
         return False
-    # A node and a host of different names may belong to two machines: the host itself is watched then, whatever is proven of the node.
+    # A node and a host of different names may belong to two machines, and a host that was heard since may have been switched on: the
+    # host itself is watched then, whatever is proven of the node.
     if proven or service.up or service.forced_down:
         _watch(nova, service)
     return True
@@ -59,9 +60,11 @@ class Watch:
         self._reports = Reports()
 
     def is_back(self, view: ClusterView | None, service: Service | None) -> bool:
-        """Whether it is let in, or about to be, or reports."""
-        reported = service is not None and self._reports.look(service) > 0
-        return reported or (service is not None and service.up) or (view is not None and self._is_in(view))
+        """Whether it is let in, or about to be, or reports; or Nova tells nothing of it, so that it may."""
+        if service is None or not service.known:
+            return True
+        reported = self._reports.look(service) > 0
+        return reported or service.up or (view is not None and self._is_in(view))
 
     def permits(self) -> bool:
         """Whether a request may be sent now: the cluster, asked again, has nothing against it."""

@@ -167,6 +167,7 @@ class Follower:
         self.verdicts: dict[str, Verdict] = {}
         self._rounds = Rounds(evacuation.policy, time.monotonic)
         self._prepared: Prepared | None = None
+        self._ended = False          # whether the last look showed nothing to do
 
     def follow(self, timeout: float) -> str:
         """Go on until nothing is under way, for `timeout` seconds at most. Why it came to no end, "" when it did."""
@@ -206,7 +207,8 @@ class Follower:
         jobs = self._rounds.run([share], {"": look.in_window}, look.still,
                                 lambda job: evacuation.act(job[1], look, self.guard.permits))
         self._note(look)
-        over = not jobs and not look.partial and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts)
+        ended = not jobs and not look.partial and all(v.action in (decide.LEFT, decide.DONE) for v in look.verdicts)
+        over, self._ended = ended and self._ended, ended      # twice the same: a list leaves servers out without a word
         _show_progress(evacuation, self.verdicts, over)
         return over
 
@@ -237,7 +239,8 @@ def _report(args: argparse.Namespace, nova: Nova, evacuation: Evacuation, verdic
             left += verdict.protected
             rows.append((key, verdict.server.name, "unknown", "", str(error), *given))
             continue
-        why, moved = verdict.reason, server is not None and server.host != evacuation.host and server.vm_state != "error"
+        why = verdict.reason
+        moved = server is not None and server.host not in (None, evacuation.host) and server.vm_state not in (None, "error")
         if server is not None and not moved and evacuation.is_unsent(verdict) and claim_of(server) and not evacuation.unclaimed(server):
             try:
                 nova.unlock(key)

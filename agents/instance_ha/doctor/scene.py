@@ -11,10 +11,9 @@ from ..configuring.powering import FENCE_NOVA, fenced_as_computes, has_list, hos
 from ..configuring.provisioning import NOVA_EVACUATE, is_converged, is_nova_compute
 from ..fence_agents import Effect, effect_of
 from ..model import HELD, RECORD, ClusterView, FenceEvent
-from ..params import boolean
 from ..properties import FENCING_TIMEOUT
 from ..standing import Standing
-from ..values import seconds
+from ..values import boolean, seconds
 
 # Node attributes that say how a node is at the moment, and not what kind of node it is.
 STATES = frozenset(("standby", "maintenance", "terminate", "shutdown"))
@@ -165,5 +164,5 @@ def is_watched(resource: Resource) -> bool:
 
 
 def is_set(values: Mapping[str, str], name: str, default: str = "false") -> bool:
-    """Whether a value is there and true."""
+    """Return True if a meta attribute or an attribute of a node is true, as Pacemaker reads it."""
     return boolean(values.get(name) or default) is True

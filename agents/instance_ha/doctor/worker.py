@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 from ..rules import Expression, Rule
 from ..service import START_LIMIT
 from .finding import Finding, Mend, by, kind, meta, operation, param, some, start, to_do, tools
-from .scene import ACTION_TIMEOUT, Scene, is_set, is_watched, option
+from .scene import ACTION_TIMEOUT, Scene, is_watched, option
 
 SHARED = ("evacuate_attribute", "quick_evacuate_level", "protect_hosts", "domain", "region_name")
 # Of each action: the least time in seconds, and what it should have.
@@ -63,7 +63,7 @@ def _state(scene: Scene, worker: Resource) -> Iterator[Finding]:
     elif scene.standing is not None and not on:
         yield Finding("worker-stopped", worker.id, f"{worker.id} runs nowhere", let_run(scene, worker, scene.controllers)
                       or to_do("crm_mon -1rf shows its failed actions; see its constraints"))
-    if not is_set(worker.params, "enabled", "true"):
+    if params.boolean(worker.params.get("enabled") or "true") is not True:
         yield Finding("switched-off", worker.id, f"{worker.id} has enabled={worker.params['enabled']}", param(worker, enabled="true"))
 
 

@@ -75,7 +75,7 @@ class Evacuation:
         servers = self.nova.servers_on(self.host)
         self._listed |= {server.id for server in servers}
         for server in servers:
-            self._ruled(server)
+            self.ruled(server)
         self._broken_off()
         # Twice, since what is kept is never taken from one list alone: one may have left rows out.
         newest = max((row.id for _ in range(2) for row in self.nova.evacuations(self.host)), default=0)
@@ -104,7 +104,7 @@ class Evacuation:
         """Return why a server must not be started on its old host, which is back; "" for nothing."""
         # What this look has noted: a request that it shows for the first time was in no queue before.
         case = replace(case, memory=self.memory[case.server.id])
-        return places.why_not_restore(places.Seen(case, look.scene, self.policy, frozenset(self.broken)))
+        return places.why_not_restore(places.Seen(case, look.scene, self.policy, frozenset(self.broken))) or look.was_moving(case.server)
 
     def release(self, server: str) -> None:
         """Take our claim away."""
@@ -169,7 +169,7 @@ class Evacuation:
         down, now = self._fallen.look(computes, self.host), time.monotonic()
         return HostScene(
             self.host, self.incident, self.token, terms.baseline, servers,
-            {server.id: ruling for server in servers if (ruling := self._ruled(server))}, migrations,
+            {server.id: ruling for server in servers if (ruling := self.ruled(server))}, migrations,
             up_hosts=frozenset(s.host for s in computes if s.up),
             down_hosts=frozenset(s.host for s in computes if s.known and not s.up), dead_hosts=terms.dead,
             control_up={s.binary for s in control if s.up} == {"nova-conductor", "nova-scheduler"},
@@ -188,7 +188,7 @@ class Evacuation:
             self._moving = {**found, **(self._moving or {})}
         return self._moving
 
-    def _ruled(self, server: Server) -> Ruling | None:
+    def ruled(self, server: Server) -> Ruling | None:
         """The ruling on a server, None where only its image could say, and Glance does not."""
         try:
             return self.ruling(server)

@@ -20,8 +20,10 @@ from .stayed import NAMED, Stayed
 
 BUSY_PAUSE = 0.25        # seconds between two turns while something goes on
 REST_PAUSE = 2.0         # while a host waits for its return
+REST_LOOK = 30.0         # between two looks at its servers while it waits for a person
 QUIET = 25.0             # without a report, which is made every 10 s by default: nova-compute is stopped
 STOP_LIMIT = 150.0       # how long its stop may take
+LATE = 600.0             # after so long a host that is not taken back is told
 LINGER = 20.0            # how long nova-compute may report before the evacuations from its host are closed in Nova
 OURS_IN_PASSING = frozenset(("lock", "unlock"))                       # what is asked of a server on its way, and leaves no task
 OURS = OURS_IN_PASSING | frozenset(("evacuate", "stop", "start", "pause"))
@@ -34,6 +36,9 @@ class Homecoming:
     def __init__(self, context: Context, node: str) -> None:
         self.context, self.node = context, node
         self._reports = Reports()              # since the node is online
+        self._next_look = float("-inf")        # at its servers, while it waits for a person
+        self._over: float | None = None        # since when nothing was seen that is left to do
+        self._late: float | None = None        # since when something keeps it from being taken back
         self._lingers: float | None = None     # since when it reports and Nova has evacuations from it open
         self._stayed = Stayed(context, node)
         self._cleaning = False                 # guests that left were seen to be still on the host
@@ -68,8 +73,17 @@ class Homecoming:
                 return REST_PAUSE
             record = context.cluster.replace(record.to(RETURNING))
         if service.forced_down or not service.up:
-            self._bring_up(record, service, alive)
+            self._tell_if_late(self._bring_up(record, service, alive))
             return BUSY_PAUSE
+        if self._node_is(False):
+            # Its servers run, and without its record Pacemaker's mark would count as of a new fencing.
+            why = "Nova has it up, and Pacemaker does not see it online"
+            self._show(f"returning; {why}")
+            self._tell_if_late(why)
+            return REST_PAUSE
+        self._tell_if_late("")
+        if context.clock() < self._next_look:
+            return REST_PAUSE
         if is_ours(service) and not context.policy.leave_disabled and not service.reason.startswith(KEPT_OUT):
             why = quarantine.reason_to_keep_out(context, record)
             if why:
@@ -81,6 +95,7 @@ class Homecoming:
         engine = self._engine = self._follower(record, service.host, self._engine or engine)
         services = context.nova.services()
         look = self.look = engine.look(services, Terms(record.baseline or 0, record.kept, False, context.dead_hosts(services), record.broken))
+        seen, self._over = self._over, None
         followed = self._followed(engine, look)
         left = self._stayed.restore(engine, look)    # none of them waits for one that has left
         if left and not self._stayed.stuck:
@@ -89,11 +104,18 @@ class Homecoming:
         if not followed or look.partial:
             self._show("returning; servers that left it are still looked at")
             return REST_PAUSE
+        over = not left and not self._stuck
+        if over and (seen is None or context.clock() - seen < REST_PAUSE):
+            # Once more: a list of Nova leaves servers out without a word.
+            self._over = context.clock() if seen is None else seen
+            self._show("returning; its servers are looked at once more")
+            return REST_PAUSE
         if record.baseline is not None:
             mend(context.nova.about(record.id), service.host, record.baseline)
         if record.reserve:
             record = context.cluster.replace(reserve.give_back(context, record, context.nova.evacuations(service.host)))
-        if left or self._stuck:
+        if not over:
+            self._next_look = context.clock() + REST_LOOK
             self._show(f"returning; {left or f'{self._stuck} servers that left it need a person'}")
             return REST_PAUSE
         context.solved(f"left {self.node}")
@@ -101,10 +123,14 @@ class Homecoming:
         context.say(f"{self.node}: back in service, record cleared")
         return BUSY_PAUSE
 
-    def _bring_up(self, record: Record, service: Service, alive: bool) -> None:
+    def _bring_up(self, record: Record, service: Service, alive: bool) -> str:
+        """Get nova-compute to start, and then Nova to take the host back.
+
+        Return what keeps it from that, "" while all is as it should be.
+        """
         if self.stops is not None:
             self._stop(self.stops)
-            return
+            return ""
         rows = self.context.nova.evacuations(service.host)
         leaving = [row for row in rows if row.status == "done"]
         # Nova lets the host in with these, and a later start of nova-compute removes a server whose row is open, though it be back.
@@ -123,6 +149,24 @@ class Homecoming:
                 self.context.nova.force_down(service, False)
             except CloudRefused as error:
                 self._show(f"returning; Nova does not take it yet: {error}")
+                return f"Nova refuses that: {error}"
+        silent = self._node_is(True) and not alive
+        return "its nova-compute has not reported: look there" if silent else ""
+
+    def _node_is(self, online: bool) -> bool:
+        """Whether that is how Pacemaker sees its node; it may not tell."""
+        node = self.context.view.nodes.get(self.node) if self.context.view else None
+        return node is not None and node.online is online
+
+    def _tell_if_late(self, why: str) -> None:
+        """Tell of a host that `why` has kept from being taken back for LATE seconds, "" for nothing."""
+        now = self.context.clock()
+        self._late = (now if self._late is None else self._late) if why else None
+        if self._late is not None and now - self._late > LATE:
+            text = f"{self.node} is not taken back for {LATE:g} s: {why}"
+            self.context.problem(f"late {self.node}", text)
+        else:
+            self.context.solved(f"late {self.node}")
 
     def _linger(self, alive: bool, rows: list[int]) -> None:
         """nova-compute closes one evacuation of a server when it starts. Of one that Nova lost and that was asked again there are

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
-import uuid
 from collections.abc import Callable
 
 from ..errors import CellAway
 from ..model import CONFIRMED, EVACUATED, FENCED, MOST_BROKEN, PARTLY, RETURNING, TRUE, ClusterView, Moment, Record, Service
 from . import decide, proof, reserve
+from .again import Again
 from .claiming import Claiming
 from .context import Context
 from .doubt import Doubt, why_elsewhere
@@ -29,7 +28,6 @@ WATCH_PAUSE = 0.1        # while Pacemaker's confirmation is awaited
 UNPROVEN = 60.0          # how long a record may be without a proof before people are told, and its host online before it is let in
 UNKNOWN = 20.0           # how long Nova has to show no such host before that is believed
 REST_LOOK = 30.0         # between two looks at the servers of a host of which nothing is under way
-AGAIN = 600              # seconds after a record; a mark of later is of another fencing
 SHORT = 24               # characters of a name that stands beside others
 DEPOSED = 120.0          # how long a worker that was taken over from lets the other one work
 NO_POWER_NEEDED = 1      # quick_evacuate_level
@@ -42,7 +40,7 @@ class Host:
     def __init__(self, context: Context, record: Record) -> None:
         self.context, self.node, self.incident = context, record.node, record.id
         self.subjects = {self.node, f"left {self.node}", f"cloud {self.node}", f"held {self.node}", f"bug {self.node}",
-                         f"slow {self.node}", f"row {self.node}", f"doubtful {self.node}", f"refused {self.node}",
+                         f"slow {self.node}", f"row {self.node}", f"late {self.node}", f"doubtful {self.node}", f"refused {self.node}",
                          f"unlocked {self.node}", f"reserve {self.node}"}
         self.engine: Evacuation | None = None
         self.look: Look | None = None          # of this turn, while it evacuates
@@ -62,9 +60,9 @@ class Host:
         self._unproven: float | None = None    # since when it is online without a proof
         self._missing: float | None = None     # since when Nova does not show it
         self._begun = context.clock()
+        self._again = Again(context, record.node)
         self.homecoming, self._claiming = Homecoming(context, record.node), Claiming(context, record.node)
         self._rested = False                   # whether the last turn found nothing to do any more
-        self._seen_back = False                # whether it was online while it returned
         self._takers: frozenset[str] = frozenset()   # the hosts that took servers, as of the last look
         self._next_look = context.clock()       # at a host of which nothing is under way
         self._prepare_at = context.clock()
@@ -153,24 +151,13 @@ class Host:
                 return BUSY_PAUSE
             self._rested = rested
             return self._evacuate(owned, service, services, alive)
-        if record.state == RETURNING and self._died_again(view):
-            again = record.to(FENCED, id=uuid.uuid4().hex[:8], since=int(time.time()), seen=None, proof="", baseline=None, worker="", left=0,
-                              kept={}, released=False)
-            LOG.warning("%s: Pacemaker has fenced it again while it was returning; recorded as %s", self.node, again.id)
-            self.context.cluster.replace(again)
+        if record.state == RETURNING and self._again.died(view, record, service):
+            self._again.begin(record)
+            return BUSY_PAUSE
+        if record.state == EVACUATED and not self._online(view) and self._again.has_left_out(record, service, self._engine(service.host)):
+            self._next_look = self.context.clock()
             return BUSY_PAUSE
         return self.homecoming.step(record, service, alive, self.engine)
-
-    def _died_again(self, view: ClusterView) -> bool:
-        """Whether a host that was let in has been fenced since: when a person confirms a fencing, no device runs that could write a
-        record. It is let in before it is online, and still marked then: so it has to have been seen online since, or the mark of
-        a remote node, which has its time, to be of much later than the record."""
-        node = view.nodes.get(self.node)
-        self._seen_back = self._seen_back or bool(node and node.online)
-        if node is None or node.online is not False or not node.mark:
-            return False
-        when = node.mark.rpartition(":")[2]
-        return self._seen_back or (when.isdigit() and int(when) > self.record.since + AGAIN)
 
     def _online(self, view: ClusterView | None) -> bool:
         node = view.nodes.get(self.node) if view else None
@@ -188,13 +175,16 @@ class Host:
 
     def _without_node(self, record: Record, ask: Callable[[], list[Service] | None]) -> float:
         """A node was taken out of the cluster, and its record is still there: nothing can hold its nova-compute back any more."""
-        services = None if record.state in (EVACUATED, RETURNING) else ask()
-        if record.state in (EVACUATED, RETURNING) or (services is not None and self._is_unknown(self._service(record, services))):
+        services = None if record.state == EVACUATED else ask()
+        if record.state == EVACUATED or (services is not None and self._is_unknown(self._service(record, services))):
             self.context.cluster.clear(record)
             LOG.warning("%s is no node of the cluster any more; its record is cleared (%s)", self.node, record.raw)
             return BUSY_PAUSE
-        self.context.problem(self.node, f"{self.node} is not evacuated: the cluster knows no such node any more; put it back, or: instance-ha "
-                            f"dismiss {self.node}, and then instance-ha host-evacuate {self.node}")
+        gone = f"the cluster knows no such node any more; put it back, or: instance-ha dismiss {self.node}"
+        if record.state == RETURNING:          # what is still locked on it, or may run elsewhere, is not to be forgotten
+            self.context.problem(self.node, f"{self.node} is not taken back: {gone}, and look at its servers")
+        else:
+            self.context.problem(self.node, f"{self.node} is not evacuated: {gone}, and then instance-ha host-evacuate {self.node}")
         return REST_PAUSE
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ..model import Migration, Service
+from ..model import Migration, Server, Service
 from . import decide
 from .decide import EVACUATE
 from .scene import HostScene, Verdict
@@ -41,6 +41,14 @@ class Look:
 
     def _newest_rows(self) -> dict[str, Migration]:
         return {row.server: row for row in self.scene.migrations}
+
+    def was_moving(self, server: Server) -> str:
+        """Return why a server may run elsewhere, by the list of live migrations, "" for nothing.
+
+        nova-compute takes the task of such a server away when it starts, and leaves the migration.
+        """
+        moving = self.scene.moving.get(server.id)
+        return "it may run where its live migration was going" if moving else ""
 
     @property
     def still(self) -> int:

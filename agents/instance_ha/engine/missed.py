@@ -41,7 +41,7 @@ class Missing:
         fenced = [node.name for node in unknown if is_missed(view, node, node.name in yes)]
         found = context.services_known
         if fenced or _marked(found):
-            found = services() or ()  # what was known may be half a minute old
+            found = services() or found  # what was known may be half a minute old
         marked = _marked(found)
         seen: dict[tuple[str, str], Callable[[], Record]] = {}
         for node in unknown if fenced or marked else ():

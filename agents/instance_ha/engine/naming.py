@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, FENCED, KEPT_OUT, PARTLY, RETURNING, ClusterNode, ClusterView, Record, Service
+from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, KEPT_OUT, PARTLY, ClusterNode, ClusterView, Record, Service
 from ..rows import nova_time
 
 STALE = 3600.0     # seconds by which a row is heard earlier than another of its name to be stale
@@ -13,16 +13,19 @@ STALE = 3600.0     # seconds by which a row is heard earlier than another of its
 
 def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Mapping[str, ClusterNode], domain: str) -> frozenset[str]:
     """The hosts that are known to be off: Pacemaker has proven that they were fenced, and they are not up. What a person, or the cloud,
-    has marked down in Nova is no proof. Not those that are unfenced, or about to be: they may carry out what they were asked. A
-    controller counts that Pacemaker itself shows as fenced."""
+    has marked down in Nova is no proof. Not those that are unfenced, or about to be: they may carry out what they were asked, and
+    once an evacuation is over only Pacemaker's word that its node is offline says that it is not. A controller counts that Pacemaker
+    itself shows as fenced."""
     services = list(services)
-    up = {s.host for s in services if s.up}
+    up = {s.host for s in services if s.up or not s.known}
     confirmed, back = set(), set()
     for record in records:
         name, node = host_of_record(record, domain, services), nodes.get(record.node)
-        if record.state in (FENCED, RETURNING) or (record.state in (EVACUATED, PARTLY) and node is not None and node.online):
+        over = record.state in (EVACUATED, PARTLY)
+        off = node is not None and (record.state == CONFIRMED or (over and node.online is False))
+        if not off:
             back.add(name)
-        elif record.state in (CONFIRMED, EVACUATED, PARTLY) and record.proof and name not in up:
+        elif record.proof and name not in up:
             confirmed.add(name)
     fenced = [node.name for node in nodes.values() if node.online is False and node.mark]
     control = {s.host for s in services if s.binary != "nova-compute" and not s.up and any(same_name(s.host, name) for name in fenced)}

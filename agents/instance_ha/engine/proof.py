@@ -9,10 +9,12 @@ from itertools import takewhile
 
 from .. import fence_agents
 from ..model import ClusterNode, FenceEvent, Record, Service
+from ..rows import nova_time
 
 OFF_ACTIONS = frozenset(("off", "reboot"))
 GOES_ON = "Pacemaker is still fencing it"
 SAME = 1.0            # seconds; two ends of fencings of one node that are no further apart are one, as two controllers saw it
+LATER = 120.0         # seconds; clocks and what Nova was told of a fencing differ by less
 _ZONE = re.compile(r" ([+-]\d\d:\d\d)$")
 
 
@@ -56,6 +58,11 @@ def _since(record: Record, fencings: Sequence[FenceEvent]) -> list[FenceEvent]:
     return list(takewhile(lambda event: (_seconds(event.completed) or float("-inf")) > newest + SAME, more))
 
 
+def ended_at(event: FenceEvent) -> float | None:
+    """Return when a fencing ended, in seconds since the epoch; None where that is not known."""
+    return _seconds(event.completed)
+
+
 def _seconds(text: str) -> float | None:
     """Return Pacemaker's text of a time, as a record holds it, as seconds since the epoch; None where it cannot be read."""
     try:
@@ -72,9 +79,23 @@ def marks(node: ClusterNode | None) -> tuple[str, ...]:
 
 def is_current(record: Record, node: ClusterNode | None, service: Service) -> bool:
     """Whether a record with a proof speaks of now, and not of a fencing that its host has long come back from, as one does that was
-    restored with an older CIB: Pacemaker still says so itself, or Nova's mark is this record's."""
+    restored with an older CIB: Pacemaker still says so itself, or Nova's mark is this record's, and
+    the host was not heard since."""
+    if was_heard_since(node, service):
+        return False
     marked_by_pacemaker = node is not None and node.online is False and bool(node.mark)
     return marked_by_pacemaker or (service.forced_down and f"({record.id})" in service.reason)
+
+
+def was_heard_since(node: ClusterNode | None, service: Service) -> bool:
+    """Whether Nova has heard of a host after Pacemaker marked its node as fenced.
+
+    By its nova-compute, or by who changed its service. A mark stays until Pacemaker connects to the
+    node again, whoever has switched that on. One without a time tells nothing.
+    """
+    when = node.mark.rpartition(":")[2] if node is not None else ""
+    heard = nova_time(service.updated)
+    return when.isdigit() and heard is not None and heard > int(when) + LATER
 
 
 def level_fault(levels: Sequence[Sequence[str]]) -> str:

@@ -26,6 +26,7 @@ REST_LOOK = 30.0  # the same later
 SETTLES = (
     600.0  # seconds after which a host that is away, or has come back, is looked at less often
 )
+LISTED = 60.0  # seconds for which its servers are listed again: a list may leave some out
 SHARE = 3.0  # seconds of one turn for the servers of one host
 NAMED = 3  # servers that one sentence names
 SHORT = 24  # characters of a name in it
@@ -48,6 +49,7 @@ class _Absence:
 
     `marked`: Pacemaker has fenced it meanwhile. `back` is since when it is online again. `unseen`
     are the servers that have not been looked at since then, None before nova-compute reports;
+    `listed` those that a list has shown since;
     `vague` those of which the hypervisor did not tell whether they ran; `off` those that are off.
     """
 
@@ -58,6 +60,7 @@ class _Absence:
     reports: Reports = field(default_factory=Reports)
     began: float = 0.0
     unseen: set[str] | None = None
+    listed: set[str] = field(default_factory=set)
     vague: set[str] = field(default_factory=set)
     off: dict[str, _Off] = field(default_factory=dict)
 
@@ -162,7 +165,8 @@ class Rebooted:
         except CloudError as error:
             LOG.info("%s: which of its servers are off is not known yet: %s", node, error)
             return
-        if not absence.off and not absence.unseen:
+        listed = self.context.clock() - absence.began >= LISTED
+        if listed and not absence.off and not absence.unseen:
             del self._absences[node]
 
     def _servers(self, absence: _Absence, host: str) -> None:
@@ -173,7 +177,10 @@ class Rebooted:
         nova, now = self.context.nova, self.context.clock()
         here = {server.id: server for server in nova.servers_on(host) if server.host == host}
         if absence.unseen is None:
-            absence.began, absence.unseen = now, {*here} - {*absence.off}
+            absence.began, absence.unseen = now, set()
+        if now - absence.began < LISTED:
+            absence.unseen |= {*here} - absence.listed - {*absence.off}
+            absence.listed |= {*here}
         if now - absence.began > SETTLES:
             absence.unseen.clear()
         for key in sorted(absence.unseen, key=lambda key: (key in absence.vague, key)):
@@ -232,10 +239,12 @@ class Rebooted:
             server.locked_reason,
         )
         known, off.sign = off.sign == sign, sign
+        if server.vm_state is None:  # Nova shows only a part of it
+            return True
         moved, off.server = server.host != off.server.host, server
         if moved or server.being_deleted:
             return False
-        if server.task_state or server.vm_state is None:
+        if server.task_state:
             return True
         if server.vm_state == "active":
             return self._runs(server) is not True

@@ -78,16 +78,19 @@ class Worker:
             self.context.problem(f"record {node}", f"the record of {node} cannot be read: {raw[:60]!r}; correct or delete the node attribute")
         self._unmatched(view)
         ask = functools.cache(self._services)
-        try:
-            self._hold_back(view)
-            self.missing.look(view, ask)
-            self.unfenced.look(view)
-            self.kept_out.look(self.context.services_known)
-            self.rebooted.look(view, ask)
-            for node, text in self._unrecorded().items():
-                self.context.mark(node, UNRECORDED + text)
-        except (ClusterError, HostError) as error:
-            self.context.problem("cluster", str(error))
+        looks: tuple[Callable[[], None], ...] = (
+            lambda: self._hold_back(view),
+            lambda: self.missing.look(view, ask),
+            lambda: self.unfenced.look(view),
+            lambda: self.kept_out.look(self.context.services_known),
+            lambda: self.rebooted.look(view, ask),
+            self._mark_unrecorded,
+        )
+        for look in looks:                 # one that fails keeps no other from being done
+            try:
+                look()
+            except (ClusterError, HostError) as error:
+                self.context.problem("cluster", str(error))
         if not view.records:
             return self._idle(ask)
         limits = functools.cache(lambda: self._limits(view, ask() or []))
@@ -99,6 +102,10 @@ class Worker:
             return pause
         acted = self._act(looking)
         return min([pause, *(self._guarded(host.record, functools.partial(host.tell, acted[host.node])) for host in looking)])
+
+    def _mark_unrecorded(self) -> None:
+        for node, text in self._unrecorded().items():
+            self.context.mark(node, UNRECORDED + text)
 
     def _look(self, last: ClusterView | None) -> ClusterView:
         """Return the CIB as it is now: while nothing is on record the last view, if its version says that nothing has changed."""
@@ -252,7 +259,7 @@ class Worker:
         off = {node: f"back, and not evacuated; {len(servers)} servers are off since"
                for node, servers in self.rebooted.left_off.items()}
         lost = {node: f"offline, and will not be evacuated: {why}"
-                for node, why in self.unfenced.told.items()}
+                for node, why in self.unfenced.told.items() if node not in self.context.records}
         return {**off, **lost}
 
     def _drop(self, node: str) -> None:
