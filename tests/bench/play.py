@@ -94,7 +94,7 @@ def _die(incident: Incident, peer: Peer, line: Line) -> None:
     try:
         if peer.work:
             wait_until(_NovaRests(incident), RECOVERED_LIMIT, LOOK)
-        incident.wait_recovered(time.time() - incident.begun if peer.work else RECOVERED_LIMIT)
+        incident.wait_recovered(round(time.time() - incident.begun) if peer.work else RECOVERED_LIMIT)
     except LabError as error:
         line.error = str(error)[:300]
     if not peer.work:
