@@ -35,7 +35,7 @@ AFFINITY_VIOLATED = "Affinity instance group policy was violated"  # Nova's word
 SEND_DEADLINE = 5.0      # the last look at the record is no older than this when a request is sent
 TAKEOVER = SEND_DEADLINE + SETTLE   # so long after a look, what was sent upon it may not be seen in Nova yet
 TASKS_OF_CHORES = frozenset(("powering-off", "powering-on", "pausing"))   # Nova's, of a stop, a start and a pause
-ENDLESS = 12             # times stuck_timeout; what is not over by then keeps its host out no longer
+ENDLESS = 12             # times stuck_timeout; what is not over by then a person has to end, and its host stays out until then
 CLAIM_AGE = 60.0         # how long somebody else's claim is left alone
 
 
@@ -159,7 +159,7 @@ def _followed(seen: Seen) -> Decision:
     endless = f"stuck: {reason}, for {seen.policy.stuck_timeout * ENDLESS:g} s; {_cure(destination)}" if _is_stuck(seen, ENDLESS) else ""
     if destination and destination in seen.scene.up_hosts:
         if endless:
-            return _left(seen, endless, retry=True, person=True)
+            return _left(seen, endless, person=True)
         if _is_stuck(seen):
             reason = f"slow: {reason}, for more than {seen.policy.stuck_timeout:g} s; {_cure(destination)}"
         return _wait(seen, reason, slow=_is_stuck(seen))
@@ -175,7 +175,7 @@ def _followed(seen: Seen) -> Decision:
             text += f"; {' or '.join(fallen)}, which died, may have it in its queue, and then carries it out when it is back"
         return _left(seen, text, retry=True, person=True)
     if endless:
-        return _left(seen, endless, retry=True, person=True)
+        return _left(seen, endless, person=True)
     still = untaken and seen.scene.now - seen.memory.progress[1] > STILL
     return _wait(seen, reason, still=still, slow=_is_stuck(seen, 2 if untaken else 1))
 
@@ -194,7 +194,7 @@ def _unexplained(seen: Seen) -> Decision:
         seen = replace(seen, case=replace(seen.case, memory=replace(seen.memory, unread=since)))
         waited, reason = seen.scene.now - since, "looking into Nova's own record of what was asked of it"
         if waited > ENDLESS * seen.policy.stuck_timeout:
-            return _left(seen, f"stuck: {reason}, and Nova does not tell", retry=True, person=True)
+            return _left(seen, f"stuck: {reason}, and Nova does not tell", person=True)
         return _wait(seen, reason, slow=waited > seen.policy.stuck_timeout)
     return _not_known(seen, "Nova's own record of it does not show what became of its evacuation")
 
