@@ -199,8 +199,9 @@ def test_a_signal_gives_back_what_was_not_sent(cloud: LittleCloud, how: signal.S
     cloud.service("cmp-1").update(state="down")
     cloud.boot("s1", "web", "cmp-1")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    argv = [sys.executable, "-c", "import sys; from instance_ha.cli import main; sys.exit(main())", "host-evacuate", "cmp-1",
-            "--host-is-off", "--without-cluster"]
+    # What runs these tests may ignore SIGHUP, as nohup does, and a command leaves that as it is.
+    code = "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); from instance_ha.cli import main; sys.exit(main())"
+    argv = [sys.executable, "-c", code, "host-evacuate", "cmp-1", "--host-is-off", "--without-cluster"]
     one = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         end = time.monotonic() + 30
