@@ -128,17 +128,27 @@ def test_a_host_whose_servers_lists_left_out_is_not_evacuated_for_good(cloud: Cl
 
 # Dies again while it returns
 
-@pytest.mark.parametrize(("state", "remote"), [(FORGETFUL, False), (FENCED, True)])
+@pytest.mark.parametrize(("state", "remote", "heard", "again"), [
+    (FENCED, True, "2026-11-24T22:30:30", True),       # seconds before the mark
+    (FENCED, True, "2026-11-24T23:30:00", False),      # an hour after it: switched on since, and only silent now
+    (FENCED, True, "", False),
+    (FORGETFUL, False, "2026-11-24T22:30:30", False),  # the mark of a full member has no time
+])
 def test_a_host_that_was_fenced_again_before_this_worker_came_is_an_incident_again(
-        cloud: Cloud, monkeypatch: pytest.MonkeyPatch, state: str, remote: bool) -> None:
+        cloud: Cloud, monkeypatch: pytest.MonkeyPatch, state: str, remote: bool, heard: str, again: bool) -> None:
     """A controller, with the worker, and a host that had just come back die together, and a person confirms its fencing: the
-    mark of a full member has no time, and that of a remote node may be of soon after the record."""
+    mark may be of soon after the record. Where it may be an old one, silence is no fencing: a person is told."""
     cloud.boot("s1", "web")
+    cloud.service("cmp-1")["updated_at"] = f"{heard}.000000" if heard else None
     world = World(cloud, monkeypatch, Kept(state, "returning;id=3f9c;since=1795559137;left=1;host=cmp-1", remote))
     world.run(20, 10.0)
     assert world.state == "returning", "it may be about to come back"
     world.run(60, 10.0)
-    assert world.state != "returning" and "evacuate" in asked(cloud, "s1"), (world.tools.record, world.told)
+    if again:
+        assert world.state != "returning" and "evacuate" in asked(cloud, "s1"), (world.tools.record, world.told)
+    else:
+        assert world.state == "returning" and not asked(cloud, "s1"), world.tools.record
+        assert "cmp-1 is not taken back for 600 s: its node is not online" in world.told, world.told
 
 
 def test_a_host_that_is_lost_while_it_returns_and_not_fenced_is_told(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import time
 import uuid
 
 from ..model import FENCED, PARTLY, ClusterView, Record, Service
+from . import proof
 from .context import Context
 from .evacuation import Evacuation
 from .pulse import Reports
@@ -32,9 +33,9 @@ class Again:
 
         When a person confirms a fencing, no device runs that could write a record. A host is let in
         before it is online, and is still marked then. So it has to have been seen online since, or
-        the mark of a remote node, which has its time, to be of much later than the record, or it
-        has to stay away for as long without a sign of life: a worker may have come after its second
-        death.
+        the mark of a remote node, which has its time, to be of much later than the record, or the
+        host has to stay away for as long, and Nova to have heard nothing of it since the mark: a
+        worker may have come after its second death. Silence alone is no fencing.
         """
         node, now = view.nodes.get(self.node), self.context.clock()
         self._seen_back = self._seen_back or bool(node and node.online)
@@ -46,7 +47,8 @@ class Again:
             self._marked, self._heard = now, reports
         when = node.mark.rpartition(":")[2]
         later = when.isdigit() and int(when) > record.since + AGAIN
-        return self._seen_back or later or now - self._marked >= AGAIN
+        silent = now - self._marked >= AGAIN and proof.is_silent_since(node, service)
+        return self._seen_back or later or silent
 
     def begin(self, record: Record) -> None:
         """Put a new incident in place of a returning one. Raises ConflictError, ClusterError."""

@@ -75,7 +75,7 @@ class Homecoming:
         if service.forced_down or not service.up:
             self._tell_if_late(self._bring_up(record, service, alive))
             return BUSY_PAUSE
-        if self._node_is(False):
+        if not self._node_is(True):
             # Its servers run, and without its record Pacemaker's mark would count as of a new fencing.
             why = "Nova has it up, and Pacemaker does not see it online"
             self._show(f"returning; {why}")
@@ -150,8 +150,9 @@ class Homecoming:
             except CloudRefused as error:
                 self._show(f"returning; Nova does not take it yet: {error}")
                 return f"Nova refuses that: {error}"
-        silent = self._node_is(True) and not alive
-        return "its nova-compute has not reported: look there" if silent else ""
+        if not self._node_is(True):
+            return f"its node is not online; if it has died again, and is off: instance-ha dismiss {self.node}, then instance-ha host-evacuate"
+        return "" if alive else "its nova-compute has not reported: look there"
 
     def _node_is(self, online: bool) -> bool:
         """Whether that is how Pacemaker sees its node; it may not tell."""

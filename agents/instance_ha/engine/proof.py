@@ -98,6 +98,12 @@ def was_heard_since(node: ClusterNode | None, service: Service) -> bool:
     return when.isdigit() and heard is not None and heard > int(when) + LATER
 
 
+def is_silent_since(node: ClusterNode, service: Service) -> bool:
+    """Whether it is known that Nova has heard nothing of a host since Pacemaker marked its node as fenced."""
+    when, heard = node.mark.rpartition(":")[2], nova_time(service.updated)
+    return when.isdigit() and heard is not None and heard <= int(when) + LATER
+
+
 def level_fault(levels: Sequence[Sequence[str]]) -> str:
     """What is wrong with a node's fencing levels, "" for nothing: fence_nova cuts no power, so that Pacemaker's word of a
     fencing is worth nothing where no power device comes before it."""
