@@ -22,8 +22,9 @@ DISMISSED = "dismissed"            # a person has said that the host is to be le
 CLEARED = "cleared"                # the record went away before anything was evacuated
 NOT_FENCED = "not-fenced"          # a host is offline, on no record, and will not be evacuated
 LEFT_OFF = "left-off"              # a host was away without a fencing, and servers are off since
+NO_QUORUM = "no-quorum"            # the worker's part of the cluster has no quorum, so that nothing is done
 KINDS = (RECORDED, CONFIRMED, SERVER_ARRIVED, SERVER_FAILED, DESTINATION, EVACUATED, PARTLY,
-         IN_SERVICE, DISMISSED, CLEARED, NOT_FENCED, LEFT_OFF)
+         IN_SERVICE, DISMISSED, CLEARED, NOT_FENCED, LEFT_OFF, NO_QUORUM)
 
 VERSION = 1
 LAST_SECOND = 253402300799     # of the year 9999
@@ -33,7 +34,7 @@ _BARE = re.compile(r"[^\s\"'=\\]+")
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened in one incident, or ("" as incident) to a host that is on no record.
+    """Something that happened in one incident, or ("" as incident) to a host that is on no record, or ("" as node, too) to the cluster.
 
     `time` is seconds since the epoch by the worker's clock. `sentence` is for people.
     `facts` are whatever else is known, by name: server, name, to, attempt, request, reason, final,

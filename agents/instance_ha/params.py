@@ -169,9 +169,9 @@ EVACUATION: tuple[Param, ...] = (
           default="", agents=_OCF_ONLY),
     Param("image_disks", "Servers whose disk is where their host keeps it: those that were made from an image",
           "evacuate: moved; where the hosts share no storage for such disks (Ceph, NFS), Nova makes the disk anew from its image, and what was on "
-          "it stays on the dead host. shared: moved only from hosts of an aggregate whose metadata say instance-ha:shared_disks=true. leave: "
-          "never moved; they start again when their host is back.",
-          kind="select", choices=("evacuate", "shared", "leave"), default="evacuate", agents=_OCF_ONLY),
+          "it is lost. shared: moved only from hosts of an aggregate whose metadata say instance-ha:shared_disks=true. leave: never moved; "
+          "they start again when their host is back. tell, until somebody has chosen: as shared, and monitor names those that stay.",
+          kind="select", choices=("tell", "evacuate", "shared", "leave"), default="tell", agents=_OCF_ONLY),
     Param("user_priorities", "Owners of servers say in which order theirs come",
           "false: restart_priority, restart_group and HA_Enabled in server metadata order nothing. Operators' own order stands above theirs in "
           "any case: restart_priority (-1000 to 1000, 500 where there is none) of the flavor's extra specs, of project_priorities, of the "

@@ -31,6 +31,7 @@ from tests.lab.common import (
 
 AGENT = Path(__file__).with_name("ocf") / "nova-compute"
 AGENT_IN_NODE = "/usr/lib/ocf/resource.d/lab/nova-compute"
+PIDFILE = "/run/nova-compute.pid"
 ONLINE_LIMIT = 60.0  # seconds from the boot to all members online
 
 COROSYNC = """\
@@ -202,6 +203,16 @@ def wait_online(wanted: Size, seconds: float, stopped: threading.Event) -> None:
             missing = ", ".join([*sorted(members - names), *deaf]) or "a DC"
             raise LabError(f"after {seconds:.0f} s the cluster still lacks {missing}; their logs are in {NODES}/*/log")
     raise LabError("interrupted")
+
+
+def compute(host: str, how: str) -> None:
+    """"start", "kill", "freeze" or "thaw" a host's nova-compute."""
+    if how == "start":
+        machine.exec_in(find(host), [AGENT_IN_NODE, "start"], check=True)
+        return
+    number = {"kill": 9, "freeze": 19, "thaw": 18}[how]
+    command = f"kill -{number} -$(cut -d' ' -f1 {PIDFILE})"
+    machine.exec_in(find(host), ["/bin/sh", "-c", command], check=True)
 
 
 def each(work: Callable[[Any], object], things: Iterable[Any]) -> None:

@@ -53,12 +53,12 @@ def commands(size: Size) -> Iterator[str]:
     if not all(node.member for node in computes):
         yield f"pcs resource enable {names} --wait=60"
     yield "pcs property set stonith-enabled=true concurrent-fencing=true load-threshold=1000%"
-    yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab op monitor interval=10s timeout=20s "
+    yield ("pcs resource create nova-evacuate ocf:openstack:NovaEvacuate cloud=lab image_disks=evacuate op monitor interval=10s timeout=20s "
            "meta failure-timeout=60s --disabled")
     yield "pcs constraint location nova-evacuate rule resource-discovery=never score=-INFINITY osprole eq compute"
     yield "pcs resource enable nova-evacuate"
     yield ("pcs resource create nova-compute ocf:lab:nova-compute op start timeout=60s op stop timeout=20s "
-           "meta requires=unfencing resource-stickiness=100000 failure-timeout=60s clone interleave=true --disabled")
+           "meta requires=unfencing failure-timeout=60s clone interleave=true --disabled")
     yield "pcs constraint location nova-compute-clone rule resource-discovery=never score=-INFINITY not_defined osprole"
     yield "pcs constraint location nova-compute-clone rule score=-10000 evacuate-held eq true"
     yield "pcs constraint location nova-compute-clone rule score=-INFINITY evacuate-held eq stop"

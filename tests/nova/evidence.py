@@ -26,7 +26,6 @@ from tests.lab.netns import inside
 
 SOURCE, DEST, OTHER = "cmp-1", "cmp-2", "cmp-3"
 COMPUTES = (SOURCE, DEST, OTHER)
-PIDFILE = "/run/nova-compute.pid"
 RPC_TIMEOUT = 60.0    # Nova's rpc_response_timeout
 POST_LIMIT = 25.0     # seconds that a request may hang while the message bus is away
 ROW = (
@@ -190,20 +189,9 @@ def only(*hosts: str) -> Iterator[None]:
             servers.set_service(host, status="enabled")
 
 
-def compute(host: str, how: str) -> None:
-    """"start", "kill", "freeze" or "thaw" a host's nova-compute."""
-    node = cluster.find(host)
-    if how == "start":
-        machine.exec_in(node, [cluster.AGENT_IN_NODE, "start"], check=True)
-        return
-    number = {"kill": 9, "freeze": 19, "thaw": 18}[how]
-    command = f"kill -{number} -$(cut -d' ' -f1 {PIDFILE})"
-    machine.exec_in(node, ["/bin/sh", "-c", command], check=True)
-
-
 def restarted(host: str) -> None:
     """Start a host's nova-compute and wait until Nova has it up."""
-    compute(host, "start")
+    cluster.compute(host, "start")
     servers.wait_computes([host], 90)
 
 
@@ -334,7 +322,7 @@ def scheduler_away_before(it: Case) -> None:
 @case
 def destination_killed_before(it: Case) -> None:
     with only(DEST):
-        compute(DEST, "kill")
+        cluster.compute(DEST, "kill")
         it.post()
         it.watch(8)
         it.say("its nova-compute is started")
@@ -346,7 +334,7 @@ def destination_killed_before(it: Case) -> None:
 def destination_gets_it_late(it: Case) -> None:
     """The cast waits for a dead destination, the server goes to another, the first one returns."""
     with only(DEST):
-        compute(DEST, "kill")
+        cluster.compute(DEST, "kill")
         it.post()
         it.watch(15, lambda: any(event["finish_time"] for event in it.events("rebuild_server")))
         servers.set_service(DEST, forced_down=True)
@@ -365,7 +353,7 @@ def destination_killed_in_spawn(it: Case) -> None:
         it.post()
         it.watch(30, it.spawning)
         it.watch(1)
-        compute(DEST, "kill")
+        cluster.compute(DEST, "kill")
         it.say("killed")
         it.watch(5)
         restarted(DEST)
@@ -378,7 +366,7 @@ def destination_killed_after_spawn(it: Case) -> None:
     with only(DEST), knob(spawn_linger=20):
         it.post()
         it.watch(30, lambda: guests.guest(DEST, it.uid))
-        compute(DEST, "kill")
+        cluster.compute(DEST, "kill")
         it.say("killed")
         it.watch(5)
         restarted(DEST)
@@ -389,13 +377,13 @@ def destination_killed_after_spawn(it: Case) -> None:
 @case
 def destination_frozen_before(it: Case) -> None:
     with only(DEST):
-        compute(DEST, "freeze")
+        cluster.compute(DEST, "freeze")
         it.post()
         it.watch(6)
         cloud.stop("nova-conductor")
         cloud.start("nova-conductor")
         it.say("conductor killed after the cast, and started; thawed next")
-        compute(DEST, "thaw")
+        cluster.compute(DEST, "thaw")
         it.watch(30, it.closed)
 
 
@@ -404,10 +392,10 @@ def destination_frozen_in_spawn(it: Case) -> None:
     with only(DEST), knob(spawn_delay=3):
         it.post()
         it.watch(30, it.spawning)
-        compute(DEST, "freeze")
+        cluster.compute(DEST, "freeze")
         it.watch(13)
         it.say(f"service: {servers.services()[DEST]['state']}; thawed next")
-        compute(DEST, "thaw")
+        cluster.compute(DEST, "thaw")
         it.watch(30, it.closed)
 
 
@@ -519,7 +507,7 @@ def prepare(names: list[str]) -> dict[str, Case]:
         there = {server["name"]: uid for uid, server in servers.listed(SOURCE).items()}
         return {name: Case(name, there[name]) for name in names if name in there}
     for host in COMPUTES:
-        compute(host, "start")
+        cluster.compute(host, "start")
     servers.wait_computes(COMPUTES, 120)
     special = {"volume-gone": {"volume": True}, "stopped": {"stopped": True}}
     plain = [name for name in names if name not in special]
@@ -552,7 +540,7 @@ def returned(cases: dict[str, Case]) -> None:
     """The source comes back, and its nova-compute cleans up."""
     machine.boot(cluster.find(SOURCE))
     began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-    compute(SOURCE, "start")
+    cluster.compute(SOURCE, "start")
     time.sleep(25)
     for it in cases.values():
         it.began, it.name = time.monotonic(), f"return: {it.name}"[:24]

@@ -107,7 +107,6 @@ WORKER_OP = '<op name="monitor" interval="10s" timeout="20s" id="nova-evacuate-m
 HOLD_BACK = WELL[WELL.index('      <rsc_location id="location-nova-compute-clone-1"'):WELL.index("    </constraints>")]
 BAN_WORKER = WELL[WELL.index('      <rsc_location resource-discovery="never" id="location-nova-evacuate"'):WELL.index(HOLD_BACK)]
 AT_ONCE = '<nvpair id="fence-nova-instance_attributes-let_in" name="let_in" value="at_once"/>'
-STICKY = '<nvpair id="nova-compute-meta_attributes-resource-stickiness" name="resource-stickiness" value="100000"/>'
 CLONE = WELL[WELL.index('      <clone id="nova-compute-clone">'):WELL.index("      </clone>\n") + 15]
 FENCE_NOVA = WELL[WELL.index('      <primitive id="fence-nova"'):WELL.index(CLONE)]
 WORKER = WELL[WELL.index('      <primitive id="nova-evacuate"'):WELL.index("    </resources>")]
@@ -258,10 +257,8 @@ PACEMAKER = (
     Ill("nova-compute-elsewhere", "cluster", ((CLONE, ""), (BAN_COMPUTE, ""), (HOLD_BACK, ""), (AT_ONCE, "")), pcs=False, crm=False),
     Ill("nova-compute-not-held-back", "nova-compute", ((HOLD_BACK, ""),)),
     Ill("nova-compute-not-restarted", "nova-compute", ((HOLD_BACK[HOLD_BACK.index("      <rsc_location", 10):], ""),)),
-    Ill("nova-compute-stopped", "nova-compute", ((STICKY, ""),)),
-    Ill("nova-compute-stopped", "location-nova-compute-clone-1", (('score="-10000"', 'score="-INFINITY"'),)),
     Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""),)),
-    Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""), (HOLD_BACK, ""), (STICKY, ""))),
+    Ill("unfencing-refused", "fence-nova", ((AT_ONCE, ""), (HOLD_BACK, ""))),
     Ill("fence-nova-on-compute", "fence-nova", (
         ('<node type="remote" id="cmp-2" uname="cmp-2">', '<node id="3" uname="cmp-2">'), ('<primitive id="cmp-2" class="ocf" type="remote"',
                                                                                             '<primitive id="not-cmp-2" class="ocf" type="Dummy"'),

@@ -71,6 +71,12 @@ class Pacemaker:
         assert done.returncode == 0, done.stderr
         return re.search(rf"^  \* Fence \((?:reboot|off)\) {re.escape(node)} ", done.stdout, re.MULTILINE) is not None
 
+    def stops(self, node: str) -> set[str]:
+        """Return the resources that the scheduler stops on a node as things stand, instances of clones by their number."""
+        done = self._run("crm_simulate", "--xml-file", str(self.path), "--run")
+        assert done.returncode == 0, done.stderr
+        return set(re.findall(rf"^  \* Stop +(\S+) +\( *{re.escape(node)} ", done.stdout, re.MULTILINE))
+
     def simulate(self) -> Said:
         """Return what the scheduler makes of it."""
         graph = self.path.with_suffix(".graph")

@@ -126,6 +126,43 @@ def test_a_host_whose_servers_lists_left_out_is_not_evacuated_for_good(cloud: Cl
     assert "evacuate" in asked(cloud, "s1"), (world.tools.record, world.told)
 
 
+# Disks of which nobody has said where they are
+
+def test_a_server_whose_disk_may_be_on_the_dead_host_is_told_and_moved_once_somebody_has_said(
+        cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nova would make it a new disk from its image, and remove the old one when its host is back."""
+    cloud.boot("s1", "local", image={"id": "i1"})
+    cloud.boot("s2", "volume", image="")
+    world = World(cloud, monkeypatch, Kept(FENCED, "confirmed;id=3f9c;proof=node_fenced:1795559437;host=cmp-1;worker=me"))
+    world.run(60, 1.0)
+    assert asked(cloud, "s2") == ["lock", "evacuate"] and "evacuate" not in asked(cloud, "s1")
+    assert "1 of cmp-1's servers not evacuated: local: its disk may be on its host alone, and nobody has said" in world.told
+    world.worker.reconfigure(cloud.nova, Policy(image_disks="evacuate"), "")
+    world.run(60, 1.0)
+    assert asked(cloud, "s1")[-1] == "evacuate"
+
+
+# A record that is older than its host's return
+
+OLD = "confirmed;id=old;by=ctl-1;proof=node_fenced:1764000000;baseline=0;worker=gone"
+
+
+@pytest.mark.parametrize("state", [ONLINE, OFFLINE, FENCED.replace("1795559437", "1764000000")])
+def test_a_living_host_that_only_makes_no_reports_is_not_evacuated_for_an_old_record(
+        cloud: Cloud, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    """Its nova-compute was heard a year after that fencing, and is silent now, as while its conductor is away: Nova calls it down,
+    and its guests run. Evacuated once, on 2026-11-28: two guests ran twice."""
+    cloud.boot("s1", "web")
+    world = World(cloud, monkeypatch, Kept(state, OLD))
+    world.cloud.service("cmp-1").update(state="down", forced_down=False, status="enabled", disabled_reason=None)
+    world.run(40, 1.0)
+    assert world.state == "confirmed" and not asked(cloud, "s1")
+    assert "cmp-1 is not evacuated: Nova has heard of cmp-1 since it was fenced" in world.told
+    world.run(60, 2.0)
+    assert not asked(cloud, "s1") and not cloud.service("cmp-1")["forced_down"], "nor marked down, which would be taken for a proof later"
+    assert world.state == ("returning" if state == ONLINE else "confirmed"), "what is in the cluster is let in, or it could never start"
+
+
 # Dies again while it returns
 
 @pytest.mark.parametrize(("state", "remote", "heard", "again"), [

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from instance_ha.configuration import REMOTE, Configuration, Resource
 from instance_ha.configuring.banned import added, is_banned, placed, weights
 from instance_ha.values import matches, seconds
 
-from tests.unit.cibs import FOLDER, tree
+from tests.unit.cibs import FOLDER, PROTECTED, changed, tree
 from tests.unit.pacemaker_says import MISSING, Pacemaker
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"this machine has no {', '.join(MISSING)}")
@@ -86,6 +87,30 @@ def test_the_folder(name: str) -> None:
         assert pacemaker.has_property(prop, value)
     agree_on_resources(has, pacemaker, ())
     agree_on_places(has, pacemaker)
+
+
+STARTED = ('<lrm_rsc_op id="{0}_last_0" operation_key="{0}_start_0" operation="start" crm_feature_set="3.16.1" transition-key="1:1:0:{1}" '
+           'transition-magic="0:0;1:1:0:{1}" call-id="9" rc-code="0" op-status="0" interval="0" last-rc-change="1795883411"/>')
+RUNS = '<lrm_resource id="{0}" type="{1}" class="ocf" provider="{2}">{3}</lrm_resource>'
+
+
+def running(text: str, node: str, resource: str, agent: str) -> str:
+    """A CIB by which a resource runs on a node. `agent` is provider:type."""
+    provider, kind = agent.split(":")
+    history = RUNS.format(resource, kind, provider, STARTED.format(resource, "a7ffea95-9638-419e-a98a-304f905fdae5"))
+    lrm = f'<lrm id="{node}"><lrm_resources>{history}</lrm_resources></lrm>'
+    return re.sub(rf'(<node_state [^>]*uname="{node}"[^>]*)/>', rf"\g<1>>{lrm}</node_state>", text)
+
+
+@pytest.mark.parametrize(("held", "stickiness"), [("", "100000"), ("true", "100000"), ("true", "INFINITY"), ("stop", "100000")])
+def test_what_keeps_nova_compute_from_starting_stops_one_that_runs(held: str, stickiness: str) -> None:
+    """Where others of the clone run. A living host with an old record loses its nova-compute so, and must not pass for dead."""
+    name = '<nvpair id="nodes-cmp-1-osprole" name="osprole" value="compute"/>'
+    text = changed(PROTECTED, (name, f'{name}<nvpair id="held" name="evacuate-held" value="{held}"/>' if held else name),
+                   ('name="resource-stickiness" value="100000"', f'name="resource-stickiness" value="{stickiness}"'))
+    for controller, host in (("ctl-1", "cmp-1"), ("ctl-2", "cmp-2")):
+        text = running(running(text, controller, host, "pacemaker:remote"), host, "nova-compute", "lab:nova-compute")
+    assert asked(text)[1].stops("cmp-1") == ({"nova-compute:0"} if held else set())
 
 
 # Generated: what is said in more than one way

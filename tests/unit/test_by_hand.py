@@ -297,4 +297,6 @@ def test_a_host_that_was_switched_on_after_its_fencing_is_refused(
     changed(monkeypatch, cloud, "/os-services", lambda found: {
         "services": [{**one, "updated_at": stamp(0)} if one["host"] == "cmp-1" else one for one in found["services"]]})
     assert main(["host-evacuate", "cmp-1"]) == 2
+    assert "Nova says cmp-1 is up" in capsys.readouterr().err, "nothing of the mark is believed"
+    assert main(["host-evacuate", "cmp-1", "--host-is-off"]) == 2
     assert "has just reported to Nova: the host is not off" in capsys.readouterr().err

@@ -138,7 +138,7 @@ def test_a_push_counts_when_the_cluster_shows_it_and_only_then(machine: Machine,
     (FENCE_COMPUTE, LAB, "--migrate puts fence_nova in its place"),
     (BARE, [*LAB, "--nova-compute", "nova-compute"], "is no agent: write it as class:type"),
     (BARE, ["--undo", "/nowhere"], "there is no /nowhere/after.xml"),
-    (BARE, [*LAB, "--apply", "--save-in", "/proc/x"], "cannot be saved in /proc/x/configure-"),
+    (BARE, [*LAB, "--image-disks", "shared", "--apply", "--save-in", "/proc/x"], "cannot be saved in /proc/x/configure-"),
 ])
 def test_nothing_is_tried_and_one_sentence_says_why(monkeypatch: pytest.MonkeyPatch, capsys: Said, cib: str, argv: list[str],
                                                      said: str) -> None:

@@ -11,7 +11,7 @@ from instance_ha.engine import decide, places
 from instance_ha.engine.attempts import Attempt, Stage
 from instance_ha.engine.decide import EVACUATE, LEFT, PAUSE, RESET, START, STOP, UNLOCK, WAIT
 from instance_ha.engine.naming import host_of
-from instance_ha.engine.proof import is_current, level_fault, proof_of_fencing
+from instance_ha.engine.proof import is_current, is_silence_enough, level_fault, proof_of_fencing
 from instance_ha.engine.scene import Case, HostScene, Memory
 from instance_ha.engine.selection import Policy, Ruling
 from instance_ha.engine.states import state_of
@@ -168,21 +168,44 @@ def test_a_first_fencing_is_proven_when_the_node_is_back_already() -> None:
     assert proof_of_fencing(record, ClusterNode("cmp-1", True, True), [event("success")])[0]
 
 
-SERVICE = model.Service("1", "nova-compute", "cmp-1", True, True, False)
+BEFORE, LATER = "1970-01-01T00:00:50.000000", "1970-01-01T01:00:00.000000"     # Nova's last word of it, by MARK
+SERVICE = model.Service("1", "nova-compute", "cmp-1", True, True, False, updated=BEFORE)
+OURS = replace(SERVICE, forced_down=True, enabled=False, reason="instance-ha: fenced (3f9c)")
+OTHERS = replace(OURS, reason="instance-ha: fenced (another)")
+BACK, OFF, AWAY = ClusterNode("cmp-1", True, True), ClusterNode("cmp-1", True, False, MARK), ClusterNode("cmp-1", True, False)
+UNDATED = ClusterNode("cmp-1", False, False, "node_state:send_stonith_update")
 
 
-@pytest.mark.parametrize(("node", "service", "current"), [
-    (ClusterNode("cmp-1", True, False, MARK), SERVICE, True),
-    (ClusterNode("cmp-1", True, True), replace(SERVICE, forced_down=True, enabled=False, reason="instance-ha: fenced (3f9c)"), True),
-    (ClusterNode("cmp-1", True, True), SERVICE, False),                                   # restored with an older CIB, and in service
-    (ClusterNode("cmp-1", True, False, "node_fenced:99"), SERVICE, True),                 # fenced again
-    (ClusterNode("cmp-1", True, True, MARK), SERVICE, False),
-    (ClusterNode("cmp-1", True, False), replace(SERVICE, forced_down=True, reason="instance-ha: fenced (another)"), False),
-    (ClusterNode("cmp-1", True, True), replace(SERVICE, reason="instance-ha: fenced (3f9c)"), False),
-    (None, SERVICE, False),
+@pytest.mark.parametrize(("node", "service", "current", "silence"), [
+    (OFF, SERVICE, True, True),
+    (BACK, OURS, True, True),
+    (BACK, replace(SERVICE, updated=LATER), False, False),                      # restored with an older CIB, and in service
+    (BACK, replace(SERVICE, updated=LATER, up=False), False, False),            # and its reports are lost: silence is no fencing
+    (BACK, SERVICE, False, True),                                               # back before anybody could mark it
+    (AWAY, SERVICE, False, True), (None, SERVICE, False, True),
+    (AWAY, replace(SERVICE, updated=LATER), False, False), (None, replace(SERVICE, updated=LATER), False, False),
+    (replace(OFF, mark="node_fenced:3600"), replace(SERVICE, updated=LATER), True, True),     # fenced again
+    (OFF, replace(SERVICE, updated=LATER), False, False),                       # switched on, and not in the cluster yet
+    (OFF, replace(OTHERS, updated=LATER), False, True),                         # a person marked it down, as Pacemaker did
+    (OFF, replace(SERVICE, updated=""), False, False),                          # nobody knows
+    (replace(BACK, mark=MARK), SERVICE, False, True),
+    (AWAY, OTHERS, False, True), (AWAY, replace(OTHERS, updated=LATER), False, False),
+    (BACK, replace(OURS, updated=LATER), False, True),                          # marked late
+    (BACK, replace(SERVICE, reason=OURS.reason, updated=LATER), False, False),
+    (UNDATED, SERVICE, True, True), (UNDATED, replace(SERVICE, updated=LATER), False, False),
 ])
-def test_a_record_speaks_of_now_only_with_a_mark_that_its_host_is_still_down(node: ClusterNode | None, service: model.Service, current: bool) -> None:
-    assert is_current(Record("cmp-1", model.CONFIRMED, "3f9c", proof=MARK), node, service) is current
+@pytest.mark.parametrize("proof", [MARK, "history:reboot@1970-01-01_00:01:17Z", "node_state:send_stonith_update"])
+def test_a_record_speaks_of_now_only_with_a_mark_that_its_host_is_still_down(
+        node: ClusterNode | None, service: model.Service, current: bool, silence: bool, proof: str) -> None:
+    record = Record("cmp-1", model.CONFIRMED, "3f9c", since=70, proof=proof)
+    assert (is_current(record, node, service), is_silence_enough(record, node, service)) == (current, silence)
+
+
+def test_a_record_without_any_time_is_of_now_by_marks_alone() -> None:
+    record = Record("cmp-1", model.CONFIRMED, "3f9c", proof="x")
+    for node in (BACK, AWAY, None):
+        assert not is_silence_enough(record, node, SERVICE) and is_silence_enough(record, node, OURS)
+    assert is_silence_enough(record, OFF, SERVICE) and not is_silence_enough(record, UNDATED, SERVICE)
 
 
 # Once

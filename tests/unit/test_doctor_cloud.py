@@ -96,6 +96,7 @@ def longer_names(cloud: LittleCloud) -> None:
 HELD_DOWN = {"forced_down": True, "state": "down", "status": "disabled", "disabled_reason": "broken fan"}
 OURS = {"status": "disabled", "disabled_reason": "instance-ha: fenced by Pacemaker (3f9c)"}
 TAGGED = worker_param("protect", "tagged")
+DISKS = '<nvpair id="nova-evacuate-instance_attributes-image_disks" name="image_disks" value="evacuate"/>'
 CLOUD = (
     Ill("credentials", "nova-evacuate, fence-nova", passwords=("wrong", "wrong"), mend="clouds.yaml"),
     Ill("cloud-away", "nova-evacuate, fence-nova", lambda cloud: setattr(cloud, "away", True)),
@@ -136,7 +137,9 @@ CLOUD = (
     Ill("not-evacuable", "has an emulated TPM, which Nova does not evacuate", also("s2", flavor={"extra_specs": {"hw:tpm_version": "2.0"}})),
     Ill("not-evacuable", "has an emulated TPM, which Nova does not evacuate", lambda cloud: [
         also("s2", **IMAGE)(cloud), cloud.images.update({"i-1": {"id": "i-1", "tags": [], "hw_tpm_version": "2.0"}})]),
+    Ill("image-disks", "Nova", also("s2", **IMAGE), cib=((DISKS, ""),), mend="image_disks=evacuate"),
     Ill("local-disks", "Nova", also("s2", **IMAGE)),
+    Ill("unprotected", "image_disks=leave", also("s2", **IMAGE), cib=((DISKS, DISKS.replace("evacuate\"/>", "leave\"/>")),)),
     Ill("glance", "Glance", lambda cloud: [also("s2", **IMAGE)(cloud), cloud.refused.update({"/v2/images": (503, IMAGE_DOWN)})]),
     Ill("cell-down", "Nova", lambda cloud: cloud.servers.update({"s2": {
         "id": "s2", "status": "UNKNOWN", "tenant_id": "p", "created": "2026-11-25T04:00:00Z", "OS-EXT-SRV-ATTR:host": "cmp-2", "locked": None}})),

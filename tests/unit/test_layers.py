@@ -28,7 +28,7 @@ RANKS = {
     "loss": 3, "worst": 4,
     "survey": 5,
     "values": 0, "rules": 1, "nvpairs": 2, "properties": 1, "configuration": 3,
-    "banned": 4, "holdback": 5, "changes": 4, "powering": 4, "identity": 4,
+    "banned": 4, "parameters": 5, "holdback": 5, "changes": 4, "powering": 4, "identity": 4,
     "provisioning": 6, "transaction": 6,
     "standing": 0, "cib_file": 1, "group_pages": 2.5, "shared": 2, "pace": 1.5, "lists": 4,
     "service": 12, "board": 11.5, "server_status": 11.6, "heart": 11.5, "ocf": 13, "doctor": 13, "cli": 14, "manual": 15, "fence": 13,
@@ -55,7 +55,8 @@ PURE = {"model": {"text"}, "properties": {"values"}, "booleans": set(), "selecti
         "holdback": {"banned", "configuration", "model", "values"}, "changes": {"configuration"},
         "powering": {"configuration", "fence_agents", "model"},
         "identity": {"configuration", "params"},
-        "provisioning": {"booleans", "changes", "identity", "configuration", "params", "properties", "banned", "powering", "holdback",
+        "parameters": {"booleans", "configuration", "selection"},
+        "provisioning": {"parameters", "changes", "identity", "configuration", "params", "properties", "banned", "powering", "holdback",
                                                                          "model"}}
 # What looks, and what judges what was seen: the doctor's.
 DOCTOR_LOOKS = {"asking", "examine", "inspection", "rights", "visit"}

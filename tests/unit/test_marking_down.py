@@ -12,6 +12,8 @@ from instance_ha.model import FENCED, ClusterNode, Record
 
 from tests.unit.little_nova import LittleNova
 
+AT = 1795579205       # seconds after the last report that LittleNova shows
+
 
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleNova]:
@@ -22,7 +24,7 @@ def little(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleNova]:
 
 
 def mark_down(uid: str) -> Record:
-    record = Record("cmp-1", FENCED, uid, 1795559436, "ctl-1")
+    record = Record("cmp-1", FENCED, uid, AT, "ctl-1")
     values = params.resolve(params.of(params.FENCE), {"cloud": "x"})
     Agent(values, "cmp-1", "", ",")._mark_down(record)
     return record

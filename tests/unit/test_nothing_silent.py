@@ -96,3 +96,31 @@ def test_each_cause_is_told_everywhere_within_seconds_and_taken_back(
     finally:
         nova.server.shutdown()
         nova.server.server_close()
+
+
+def test_a_part_without_quorum_is_told_once_each_time_it_is_lost(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where no-quorum-policy=ignore or freeze leaves the worker running there."""
+    tools, nova = Lost(WHATEVER, ("p", "n"), ""), LittleNova()
+    lost = [False]
+    whole = tools.cib
+    monkeypatch.setattr(
+        tools,
+        "cib",
+        lambda: whole().replace('have-quorum="1"', f'have-quorum="{1 - lost[0]}"'),
+    )
+    monkeypatch.setattr(door, "run", tools)
+    try:
+        stage = telling.Stage(tools, nova, tmp_path)
+        stage.turns(2)
+        for count in (1, 2):
+            lost[0] = True
+            stage.turns(4)
+            assert [event["event"] for event in stage.told()] == ["no-quorum"] * count
+            assert "no quorum; nothing is done" in stage.told()[-1]["sentence"]
+            lost[0] = False
+            stage.turns(4)
+    finally:
+        nova.server.shutdown()
+        nova.server.server_close()

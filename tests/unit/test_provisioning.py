@@ -16,6 +16,7 @@ from tests.unit.cibs import BARE, FENCE_COMPUTE, FOLDER, PROTECTED, read
 
 WISH = Wish(("cmp-1", "cmp-2"), "lab")
 ANY = Wish(("cmp-1", "cmp-2"))
+SAID = dataclasses.replace(WISH, image_disks="evacuate")
 LIST = 'name="pcmk_host_list" value="cmp-1"'
 SECRET = "s3cret"
 MONITOR = '<op name="monitor" interval="60s" timeout="30s" on-fail="ignore"'
@@ -41,7 +42,7 @@ def test_a_bare_cluster_lacks_all_that_the_quick_start_has() -> None:
     assert creates["fence-nova"].params == {"cloud": "lab", "pcmk_host_list": "cmp-1 cmp-2", "pcmk_action_limit": "-1", "let_in": "at_once"}
     assert creates["fence-nova"].meta == {"provides": "unfencing", "failure-timeout": "60s"}
     assert creates["nova-compute"].meta == {
-        "requires": "unfencing", "resource-stickiness": "100000", "failure-timeout": "60s"}
+        "requires": "unfencing", "failure-timeout": "60s"}
     assert creates["nova-compute"].clone == {"interleave": "true"}
     assert changes(proposal, SetAttribute) == [SetAttribute("cmp-1", "osprole", "compute"), SetAttribute("cmp-2", "osprole", "compute")]
     assert [(change.resource, tuple(change.rule)) for change in changes(proposal, Ban)] == [
@@ -69,7 +70,6 @@ def test_ones_own_names_and_ids_are_kept() -> None:
     ('<nvpair id="fence-nova-instance_attributes-pcmk_action_limit" name="pcmk_action_limit" value="-1"/>', Update),
     (' on-fail="ignore"', Update),
     ('<nvpair id="nova-compute-meta_attributes-requires" name="requires" value="unfencing"/>', Update),
-    ('<nvpair id="nova-compute-meta_attributes-resource-stickiness" name="resource-stickiness" value="100000"/>', Update),
     ('<nvpair id="nova-evacuate-meta_attributes-failure-timeout" name="failure-timeout" value="60s"/>', Update),
     ('<nvpair id="nodes-cmp-1-osprole" name="osprole" value="compute"/>', SetAttribute),
     ('<nvpair id="rsc_defaults-meta_attributes-resource-stickiness" name="resource-stickiness" value="100"/>', SetDefaults),
@@ -228,8 +228,8 @@ def test_which_hosts_of_nova_are_to_be_protected(told: tuple[str, ...], changed:
 
 
 def test_controllers_without_a_fence_device_are_worth_a_word() -> None:
-    assert not propose(read(BARE), WISH).notes
-    assert [note[:5] for note in propose(read(BARE, ('value="ctl-2"', 'value="x"')), WISH).notes] == ["ctl-2"]
+    assert not propose(read(BARE), SAID).notes
+    assert [note[:5] for note in propose(read(BARE, ('value="ctl-2"', 'value="x"')), SAID).notes] == ["ctl-2"]
 
 
 # Placement

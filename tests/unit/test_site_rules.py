@@ -62,7 +62,8 @@ def cloud() -> Iterator[LittleNova]:
 
 @pytest.mark.parametrize(("disks", "says", "moved"), [
     ("evacuate", {}, True), ("leave", {"instance-ha:shared_disks": "true"}, False), ("shared", {}, False),
-    ("shared", {"instance-ha:shared_disks": "no"}, False), ("shared", {"instance-ha:shared_disks": "yes"}, True)])
+    ("shared", {"instance-ha:shared_disks": "no"}, False), ("shared", {"instance-ha:shared_disks": "yes"}, True),
+    ("tell", {}, False), ("tell", {"instance-ha:shared_disks": "yes"}, True)])
 def test_a_disk_that_would_be_empty_elsewhere_is_not_moved_unasked(
         cloud: LittleNova, disks: str, says: dict[str, str], moved: bool) -> None:
     cloud.boot("s1", "local", image={"id": "i1"})
@@ -71,7 +72,8 @@ def test_a_disk_that_would_be_empty_elsewhere_is_not_moved_unasked(
     engine = Evacuation(cloud.nova, Task("cmp-1", "3f9c", "me"), Policy(image_disks=disks), racks)
     local, volume = (engine.ruling(one) for one in sorted(cloud.nova.servers_on("cmp-1"), key=lambda one: one.id))
     assert volume.protected and (local.protected, local.stays) == (moved, not moved)
-    assert moved or "its disk would be empty elsewhere" in local.rule
+    assert moved or ("its disk may be on its host alone" if disks == "tell" else "its disk would be empty elsewhere") in local.rule
+    assert local.unsaid == (disks == "tell" and not moved)
 
 
 def test_a_host_that_fails_again_and_again_is_kept_out_until_a_person_enables_it(

@@ -36,7 +36,8 @@ def is_off(nova: Nova, found: tuple[Cluster, ClusterView] | None, service: Servi
         proven = False      # it is of the node, and which of Nova's hosts that is nobody knows
     if found and node is None:
         print(f"instance-ha: {host} is no node of this cluster: only Nova is asked about it", file=sys.stderr)
-    if proven and node and same_name(node.name, host) and not proof.was_heard_since(node, service):
+    record = found[1].records.get(node.name) if found and node else None
+    if proven and node and record and same_name(node.name, host) and proof.is_current(record, node, service):
         return True
     if online:
         raise ConfigurationError(f"Pacemaker says {online} is online; evacuating it would run its servers twice. Have it fenced: pcs stonith "
@@ -107,8 +108,8 @@ def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | No
         return False, ""     # it was let in since, so that its proof is of another time
     if record is None or not away:
         return False, ""
-    current = record.proof and proof.is_current(record, node, service)
-    return bool(current or proof.proof_of_fencing(record, node, cluster.history(record.node))[0]), ""
+    proven = record.proof or proof.proof_of_fencing(record, node, cluster.history(record.node))[0]
+    return bool(proven and proof.is_silence_enough(record, node, service)), ""
 
 
 def _is_doubtful(view: ClusterView, node: ClusterNode, host: str, services: Sequence[Service]) -> bool:

@@ -52,6 +52,8 @@ def add(commands: Any) -> None:
     parser.add_argument("--undo", metavar="FOLDER", help="take back what an --apply did, which named this folder")
     parser.add_argument("--cloud", default="", metavar="NAME", help="entry of /etc/openstack/clouds.yaml for both agents; default: what they have")
     parser.add_argument("--hosts", metavar="HOST,...", help="protect these, and do not ask Nova; default: every compute host of Nova")
+    parser.add_argument("--image-disks", default="", choices=("evacuate", "shared", "leave"), help="what becomes of servers that were made "
+                        "from an image (parameter image_disks); --migrate without it: evacuate, as the old agents did")
     parser.add_argument("--migrate", action="store_true", help="put fence_nova in the place of fence_compute, and cloud= in that of credentials")
     parser.add_argument("--nova-compute", default="", metavar="AGENT", help="agent that starts nova-compute where no resource does, "
                         "class:type; default: systemd:nova-compute, on RHEL and its kin systemd:openstack-nova-compute")
@@ -92,7 +94,7 @@ def _wish(args: argparse.Namespace, cluster: Cluster, has: Configuration) -> Wis
         raise ConfigurationError(f"--nova-compute {agent!r} is no agent: write it as class:type or class:provider:type")
     hosts = _asked(args, has) if args.hosts is None else _named(args.hosts, has)
     capable = {node: cluster.capable_of(node) for node in powering.unnamed(has)}
-    return Wish(hosts, args.cloud, agent, bool(agent) and not cluster.has_agent(agent), args.migrate, capable)
+    return Wish(hosts, args.cloud, agent, bool(agent) and not cluster.has_agent(agent), args.migrate, args.image_disks, capable)
 
 
 def _named(text: str, has: Configuration) -> tuple[str, ...]:

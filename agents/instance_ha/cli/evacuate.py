@@ -62,6 +62,8 @@ def add(commands: Any) -> None:
         parser.add_argument("--without-cluster", action="store_true", help="this machine's cluster cannot be asked: go on without its guard, "
                             "and without the parameters of its NovaEvacuate")
         parser.add_argument("--timeout", type=seconds, default=1800.0, metavar="SECONDS", help="when to stop following (default: 1800)")
+        parser.add_argument("--image-disks", choices=("evacuate", "shared", "leave"), help="what becomes of servers that were made from an image; "
+                            "default: the parameter image_disks of this cluster's NovaEvacuate")
         parser.add_argument("--on-shared-storage", action="store_true", help="accepted and without effect: Nova finds out for itself since 2.14")
         parser.add_argument("--password", metavar="P", help="the administrator's new password in each server; - asks for it, or "
                             "reads it from standard input: on the command line everybody on this machine can see it")
@@ -130,6 +132,8 @@ def _run(args: argparse.Namespace, nova: Nova, values: dict[str, str], found: Fo
         nova.force_down(service, True)
     recorded = is_ours(service) or (found is not None and node is not None and node.name in found[1].records)
     task = Task(host, uuid.uuid4().hex[:8], f"cli-{socket.gethostname().split('.')[0]}.{os.getpid()}")
+    if args.image_disks:
+        values = {**values, "image_disks": args.image_disks}
     evacuation = Evacuation(nova, task, policy_from(values), racks, ByHand(args.target, only, password, recorded=recorded))
     follower = Follower(evacuation, Watch(found[0] if found else None, node.name if node else ""), values["domain"])
     try:

@@ -1,9 +1,9 @@
 """Pure: the location rules by which Pacemaker holds nova-compute back on a host while the attribute beside its record says so.
 
-The first keeps nova-compute from starting, and does not stop one that runs: that one outweighs the rule with its stickiness. A record can be
-older than its host's return, out of a configuration that was restored, and then nova-compute's reports are what tells the worker that the
-host is in service. The second stops it: what Nova leaves open after a request that it lost takes a second start. They are `eq`s: of
-others crmsh 4 forgets the type of the value whenever it changes anything in the configuration.
+The first keeps nova-compute from starting. It stops one that runs, too, where others of the clone run on other hosts, whatever its
+stickiness (crm_simulate of 2.1.5 and 3.0.0). A record can be older than its host's return, out of a configuration that was restored, and
+then the host's servers run on, and the worker lets the host in. The second is for what Nova leaves open after a request that it lost, which takes
+a second start. They are `eq`s: of others crmsh 4 forgets the type of the value whenever it changes anything in the configuration.
 """
 
 from __future__ import annotations
@@ -12,13 +12,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..configuration import Configuration, Location, Node, Resource
+from ..configuration import Configuration, Node, Resource
 from ..model import HELD, STOP, TRUE
-from ..values import score
-from .banned import added, placed, weight, weights
-
-STICKINESS = 100000
-STICKY = {"resource-stickiness": str(STICKINESS)}
+from .banned import weight
 
 
 @dataclass(frozen=True)
@@ -46,18 +42,5 @@ class Hold:
         return node.having(**{HELD.format(attribute): self.value})
 
 
-HOLD_BACK = Hold(TRUE, "-10000", -1)    # far more than what people prefer hosts by, and far less than the stickiness
+HOLD_BACK = Hold(TRUE, "-10000", -1)    # far more than what people prefer hosts by
 STOPPED = Hold(STOP, "-INFINITY", -math.inf)
-
-
-def is_sticky(resource: Resource) -> bool:
-    """Whether the rule does not stop it where it runs."""
-    return score(resource.meta.get("resource-stickiness")) >= STICKINESS
-
-
-def stopping(has: Configuration, resource: Resource, hosts: Iterable[str], attribute: str) -> list[Location]:
-    """The constraints that would stop it where it runs although it is only to be kept from starting: the attribute's `true` takes
-    from one of these hosts as much as the stickiness gives it."""
-    nodes = [has.nodes[host] for host in hosts]
-    return [location for location in placed(has, resource) if any(
-        added(weights(location, HOLD_BACK.held(node, attribute))) <= -STICKINESS < added(weights(location, node)) for node in nodes)]

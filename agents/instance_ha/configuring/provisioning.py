@@ -6,11 +6,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..booleans import boolean
 from ..configuration import NAME, Configuration, Level, Node, Resource
 from ..model import HELD, RECORD, TRUE
 from ..properties import CONCURRENT_FENCING, FENCING_ENABLED
-from . import holdback, identity
+from . import holdback, identity, parameters
 from .banned import is_banned, is_left_out, is_shut_out, weight
 from .changes import Ban, Change, Create, Delete, SetAttribute, SetLevels, SetProperties, Update, default
 from .powering import (
@@ -42,14 +41,15 @@ ONCE = {"interval": "60s", "timeout": "30s", "on-fail": "ignore"}
 class Wish:
     """What a person wants. `hosts` are nodes of the cluster. `cloud` is an entry of clouds.yaml, "" for the one that is configured.
     `nova_compute` is the agent to start nova-compute with where no resource does, "" where it is not to be Pacemaker's; `unseen`: it
-    is not installed on this node. `migrate`: replace fence_compute, and credentials in the configuration. `capable`: by node, the
-    devices that the fencer says can fence it, for nodes that no device names."""
+    is not installed on this node. `migrate`: replace fence_compute, and credentials in the configuration. `image_disks` is the worker's
+    parameter, "" for not said. `capable`: by node, the devices that the fencer says can fence it, for nodes that no device names."""
 
     hosts: tuple[str, ...]
     cloud: str = ""
     nova_compute: str = "systemd:nova-compute"
     unseen: bool = False
     migrate: bool = False
+    image_disks: str = ""
     capable: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
@@ -282,17 +282,14 @@ class _Proposer:
             patience = {"timeout": "120s"}
             yield Step("Pacemaker starts nova-compute, and not before the old servers of its host have been moved: systemctl disable it on the hosts",
                        Create(name, self.wish.nova_compute, {}, {"start": patience, "stop": patience, "monitor": {"interval": "60s"}},
-                              {"requires": "unfencing", **holdback.STICKY, **FORGET}, {"interleave": "true"}, self.wish.unseen), True)
-            made = Resource(name, self.wish.nova_compute, meta=holdback.STICKY, within=(f"{name}-clone",))
+                              {"requires": "unfencing", **FORGET}, {"interleave": "true"}, self.wish.unseen), True)
+            made = Resource(name, self.wish.nova_compute, within=(f"{name}-clone",))
             yield from self._place(made, self.others, rule, f"{name}-clone runs on compute hosts only")
             yield from self._allow(made, self.wish.hosts)
             yield from self._hold_back(made)
 
     def _hold_back(self, resource: Resource) -> Iterable[Step]:
         attribute = self.shared.get("evacuate_attribute", RECORD)
-        if not holdback.is_sticky(resource):
-            yield Step(f"{resource.id} is not stopped where it runs, whatever a record says that is older than its host's return",
-                       Update(resource.id, False, meta=holdback.STICKY))
         for hold, why in ((holdback.HOLD_BACK, f"{resource.outermost} starts on no host whose evacuation is not over"),
                           (holdback.STOPPED, f"the worker can have {resource.outermost} started once more, where Nova needs that")):
             if hold.is_missing(self.has, resource, self.wish.hosts, attribute):
@@ -301,11 +298,7 @@ class _Proposer:
     def _evacuate(self) -> Iterable[Step]:
         usual = {"interval": "10s", "timeout": "20s"}
         for resource in self.evacuates:
-            wanted = self._credentials(resource)
-            if self.wish.migrate and "verbose" in resource.params:   # of the old agent
-                loud = boolean(resource.params["verbose"])
-                level = {"log_level": "debug"} if loud and not resource.params.get("log_level") else {}
-                wanted = {**wanted, "verbose": "", **level}
+            wanted = {**self._credentials(resource), **parameters.changes_of(resource, self.wish.migrate, self.wish.image_disks)}
             monitor = resource.operations.get("monitor", {})
             operations = {"monitor": {**monitor, **usual}} if self.wish.migrate and (resource.time("monitor", "timeout") or 0) > 60 else {}
             meta = {} if resource.forgets_failures else FORGET
@@ -314,10 +307,11 @@ class _Proposer:
                            Update(resource.id, False, wanted, operations, meta, resource.operations))
         found = self.evacuates
         if not found:
-            name = self._free("nova-evacuate")
+            new = Resource(self._free("nova-evacuate"), NOVA_EVACUATE)
+            told = {**self.pointer, **self.shared, **parameters.changes_of(new, self.wish.migrate, self.wish.image_disks)}
             yield Step("NovaEvacuate's worker evacuates, on one of the controllers", Create(
-                name, NOVA_EVACUATE, {**self.pointer, **self.shared}, {"monitor": usual}, {"failure-timeout": "60s"}))
-            found = [Resource(name, NOVA_EVACUATE)]
+                new.id, NOVA_EVACUATE, told, {"monitor": usual}, {"failure-timeout": "60s"}))
+            found = [new]
         apart = [name for name in self.hosts if not self.converged or self.has.nodes[name].remote]
         rule = ["#kind", "eq", "remote"] if self.converged else [ROLE, "eq", COMPUTE]
         for resource in found:
@@ -381,6 +375,8 @@ class _Proposer:
 
     def _notes(self) -> Iterable[str]:
         yield from self.kept
+        if not (self.evacuates or self.wish.image_disks or self.wish.migrate):
+            yield parameters.UNSAID
         if self.converged:
             yield "every member is a compute host: NovaEvacuate and fence_nova run there, and need their credentials on each"
         for name in self.others:

@@ -25,11 +25,13 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class Judged:
-    """A server of a compute host, and the ruling on it, None where its image could not be read. `tpm`: it has an emulated TPM."""
+    """A server of a compute host, and the ruling on it, None where its image could not be read. `tpm`: it has an emulated TPM. `aggregate`
+    is the metadata of its host's aggregates."""
 
     server: Server
     ruling: Ruling | None
     tpm: bool = False
+    aggregate: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Reader:
     def _judged(self, server: Server, words: Mapping[str, str]) -> Judged:
         image = self._try("", lambda: self.nova.image_properties(server.image), GLANCE) if server.image else {}
         tpm = any(name in server.extra_specs or name in (image or {}) for name in TPM)
-        return Judged(server, rule_for(server, image, self.selection, words), tpm)
+        return Judged(server, rule_for(server, image, self.selection, words), tpm, words)
 
 
 def _date(text: str | None) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..booleans import boolean
 from ..configuration import Resource
-from ..engine.selection import Policy
+from ..engine.selection import EVACUATE_DISKS, SHARED_DISKS, TELL, Policy, disk_stays
 from ..engine.states import LEAVE, state_of
 from ..model import Aggregate, Server
 from .asking import Judged
@@ -38,9 +38,24 @@ def check(servers: Sequence[Judged], policy: Policy, worker: Resource | None) ->
     for reason, found in _by(stuck).items():
         yield Finding("not-evacuable", reason, f"{len(found)} servers: each {reason}: {names(found)}", _recover(reason, policy, worker))
     left = {server.id for server, _ in stuck}
-    local = [one.server for one in protected if one.server.image and one.server.id not in left]
-    if local:
-        yield Finding("local-disks", "Nova", f"{len(local)} of {len(protected)} protected servers were not booted from a volume: {names(local)}",
+    yield from _disks([one for one in protected if one.server.image and one.server.id not in left], len(protected), policy, worker)
+
+
+def _disks(local: Sequence[Judged], of: int, policy: Policy, worker: Resource | None) -> Iterator[Finding]:
+    """What becomes of protected servers that were made from an image."""
+    stays = [one.server for one in local if disk_stays(one.server, policy.image_disks, one.aggregate)]
+    if stays and policy.image_disks == TELL:
+        mend = param(worker, image_disks=EVACUATE_DISKS) if worker else to_do("make the worker's resource first")
+        yield Finding("image-disks", "Nova", f"{len(stays)} of {of} protected servers were made from an image, and nobody has said whether their "
+                      f"hosts share their disks: {names(stays)}",
+                      to_do("where they do (Ceph, NFS), or where a new disk from the image is better than none; else image_disks=leave; "
+                            f"where some do, image_disks=shared, and {SHARED_DISKS}=true for the aggregates of these hosts:") + mend)
+    elif stays:
+        yield Finding("unprotected", f"image_disks={policy.image_disks}", f"{len(stays)} of {of} protected servers stay with their host "
+                      f"(image_disks={policy.image_disks}): {names(stays)}", to_do("each server and its rule: instance-ha plan HOST"))
+    elif policy.image_disks == EVACUATE_DISKS and local:
+        yield Finding("local-disks", "Nova", f"{len(local)} of {of} protected servers were not booted from a volume: "
+                      f"{names([one.server for one in local])}",
                       to_do("on a compute host: instance-ha doctor --only node tells whether its disks are shared"))
 
 

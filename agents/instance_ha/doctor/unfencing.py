@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..configuration import Resource
 from ..configuring import holdback
 from ..configuring.banned import is_never, is_true
-from ..configuring.changes import Ban, DeleteConstraint, SetAttribute, Update
+from ..configuring.changes import Ban, SetAttribute
 from ..configuring.provisioning import AT_ONCE, COMPUTE, ONCE
 from ..model import RECORD
 from ..rules import Expression
@@ -108,18 +108,9 @@ def _let_in(scene: Scene) -> Iterator[Finding]:
         if rules and AT_ONCE in let_in:
             yield Finding("nova-compute-not-held-back", resource.id, f"no rule keeps {resource.outermost} from starting on a host whose record says "
                           "that its evacuation is not over", by(*rules))
-        if not rules and not holdback.is_sticky(resource):
-            yield Finding("nova-compute-stopped", resource.id, f"{resource.id} has not meta resource-stickiness={holdback.STICKINESS}",
-                          by(Update(resource.id, False, meta=holdback.STICKY)))
-        for constraint in holdback.stopping(scene.has, resource, scene.computes, _attribute(scene)):
-            yield Finding("nova-compute-stopped", constraint.id, f"{constraint.id} takes more than the stickiness of {resource.outermost} "
-                          f"where {' is '.join(holdback.HOLD_BACK.rule(_attribute(scene))[::2])}",
-                          by(DeleteConstraint(constraint.id), _ban(scene, resource, holdback.HOLD_BACK)))
         for device in scene.recorders if EVACUATED in let_in else ():
             if (device.params.get("let_in") or EVACUATED) == EVACUATED:
-                sticky = [] if holdback.is_sticky(resource) else [Update(resource.id, False, meta=holdback.STICKY)]
-                yield Finding("unfencing-refused", device.id, f"{device.id} has not let_in={AT_ONCE}",
-                              by(*sticky, *rules) + param(device, let_in=AT_ONCE))
+                yield Finding("unfencing-refused", device.id, f"{device.id} has not let_in={AT_ONCE}", by(*rules) + param(device, let_in=AT_ONCE))
     if not scene.nova_computes and EVACUATED in let_in:
         yield Finding("nova-compute-elsewhere", "cluster", "no resource of this cluster starts nova-compute, and fence_nova has not let_in=at_once",
                       to_do('create it, as docs/install.md says, or read "A nova-compute that Pacemaker does not start" in docs/operations.md'))

@@ -14,7 +14,7 @@ from .attempts import EXISTS, NO_HOST, Attempt, Stage, stand_of
 from .places import SETTLE, STILL, Place, Seen, has_moved, is_rebuilding, noted, place_of, why_not
 from .pulse import long_before
 from .scene import Case, HostScene, Memory, Verdict
-from .selection import Policy
+from .selection import Policy, why_not_moved
 from .states import HALTED, LEAVE, STARTED, STOPPED
 from .states import PAUSED as PAUSED_BEFORE
 
@@ -88,8 +88,8 @@ def _left(seen: Seen, reason: str, **more: object) -> Decision:
     return Decision(Verdict(seen.server, LEFT, reason, seen.case.was, **more), seen.memory)  # type: ignore[arg-type]
 
 
-def _given_up(seen: Seen, reason: str) -> Decision:
-    return _unlocked(seen, reason, LEFT, protected=False)
+def _given_up(seen: Seen, reason: str, protected: bool = False) -> Decision:
+    return _unlocked(seen, reason, LEFT, protected)
 
 
 def _awaited(seen: Seen, reason: str) -> Decision:
@@ -363,7 +363,7 @@ RULES: dict[Place, tuple[Rule, ...]] = {
     Place.DOUBTFUL: (Rule("always", LEFT, _always, lambda s: _left(
         s, "it may run where an earlier evacuation came to no end: look there, then unlock it", final=True, person=True)),),
     Place.UNRULED: (Rule("always", WAIT, _always, _unruled),),
-    Place.UNPROTECTED: (Rule("always", UNLOCK, _always, lambda s: _given_up(s, f"not protected: {s.case.ruling and s.case.ruling.rule}")),),
+    Place.UNPROTECTED: (Rule("always", UNLOCK, _always, lambda s: _given_up(s, *why_not_moved(s.case.ruling))),),
     Place.UNEXPLAINED: (Rule("always", WAIT, _always, _unexplained),),
     Place.IN_PROGRESS: (Rule("always", WAIT, _always, _followed),),
     Place.UNANSWERED: (Rule("always", WAIT, _always, lambda s: _wait(s, "the answer to the request was lost; looking whether Nova has it")),),

@@ -10,6 +10,7 @@ from .context import Context
 from .naming import namesakes_of, same_name
 from .pulse import SURE, Reports
 
+OLD = 60.0               # how long what makes a record an old one must have been seen before its host, which is online, is let in
 DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
 
 
@@ -21,12 +22,14 @@ class Doubt:
         self.context, self.node = context, node
         self._sure = False
         self._since: float | None = None
+        self._heard: float | None = None       # since when it is known that Nova has heard of the host since its fencing
         self._reports = Reports()
 
     def look(self, view: ClusterView, record: Record, service: Service,
              doubtful: bool = False) -> str:
         """What speaks against it now, "" for nothing. `doubtful`: Nova has more hosts of its name."""
         now, node = self.context.clock(), view.nodes.get(self.node)
+        heard, self._heard = self._heard, None
         if self._reports.look(service) >= SURE:
             if self._sure and node is not None and node.online:
                 return ""                      # it is back, which is another matter
@@ -43,9 +46,20 @@ class Doubt:
             self._since = now
         if now - self._since < DOUBT or (service.up and not service.forced_down):
             return "looking whether nova-compute runs on it"
+        if not proof.is_silence_enough(record, node, service):
+            self._heard = now if heard is None else heard
+            self.context.problem(self.node, f"{self.node} is not evacuated: Nova has heard of {service.host} since it was fenced."
+                                f" If it is off: instance-ha dismiss {self.node}, then instance-ha host-evacuate {self.node};"
+                                " if this is an old record, the former alone")
+            return "Nova has heard of it since it was fenced"
         self.context.solved(self.node)
         self._sure = True
         return ""
+
+    def is_old(self, view: ClusterView) -> bool:
+        """Whether the record is an old one, by all that can be seen: its host is in the cluster, and Nova has heard of it since."""
+        node = view.nodes.get(self.node)
+        return bool(node and node.online) and self._heard is not None and self.context.clock() - self._heard >= OLD
 
 
 def why_elsewhere(context: Context, view: ClusterView, record: Record, service: Service,

@@ -22,7 +22,7 @@ from .looked import Look
 from .placing import Place, Placer
 from .pulse import Fallen, Pulse
 from .scene import NOBODY, ByHand, Case, HostScene, Memory, Task, Terms, Verdict
-from .selection import Policy, Ruling, disk_stays, order_key, order_of, rule_for
+from .selection import TELL, Policy, Ruling, disk_stays, order_key, order_of, rule_for
 from .states import CONFIRM, MOVING, RESET, kept_of, state_of
 from .unlisted import Unlisted
 from .window import SLOW
@@ -205,7 +205,7 @@ class Evacuation:
             ruling = rule_for(server, self.nova.image_properties(server.image) if server.image else {}, self.policy.selection, aggregate)
         assert ruling is not None
         stays = disk_stays(server, self.policy.image_disks, aggregate) if ruling.protected else ""
-        return Ruling(False, stays, True) if stays else ruling
+        return Ruling(False, stays, True, self.policy.image_disks == TELL) if stays else ruling
 
     def _remember(self, server: Server, **changes: object) -> None:
         self.memory[server.id] = replace(self.memory[server.id], **changes)  # type: ignore[arg-type]

@@ -145,7 +145,13 @@ class Host:
                 self.context.say(f"{self.node}: the worker {record.worker} evacuates it")
                 return REST_PAUSE
             doubtful = bool(doubles_of(service.host, view, services))
-            doubt = "" if alive else self._doubt.look(view, owned, service, doubtful)
+            let_in = alive or (record.state == PARTLY and self._online(view))    # nothing is begun for it
+            doubt = "" if let_in else self._doubt.look(view, owned, service, doubtful)
+            if doubt and self._doubt.is_old(view):
+                LOG.warning("%s: online, and %s; it is let in with its servers", self.node, doubt)
+                self.context.cluster.replace(owned.to(RETURNING))
+                self.context.solved(self.node)
+                return BUSY_PAUSE
             if doubt:
                 self._show(f"{record.state}; {doubt}")
                 return BUSY_PAUSE

@@ -81,27 +81,54 @@ def is_current(record: Record, node: ClusterNode | None, service: Service) -> bo
     """Whether a record with a proof speaks of now, and not of a fencing that its host has long come back from, as one does that was
     restored with an older CIB: Pacemaker still says so itself, or Nova's mark is this record's, and
     the host was not heard since."""
-    if was_heard_since(node, service):
-        return False
-    marked_by_pacemaker = node is not None and node.online is False and bool(node.mark)
-    return marked_by_pacemaker or (service.forced_down and f"({record.id})" in service.reason)
+    marked = _is_marked(node) or _is_mark_of(record, service)
+    return marked and _is_heard_after(_fenced_at(record, node), service) is False
 
 
-def was_heard_since(node: ClusterNode | None, service: Service) -> bool:
-    """Whether Nova has heard of a host after Pacemaker marked its node as fenced.
+def is_silence_enough(record: Record, node: ClusterNode | None, service: Service) -> bool:
+    """Whether a host that makes no report may be taken for the one that a record with a proof speaks of.
 
-    By its nova-compute, or by who changed its service. A mark stays until Pacemaker connects to the
-    node again, whoever has switched that on. One without a time tells nothing.
+    Silence is no fencing: a nova-compute that lives and cannot reach its conductor is silent, too.
+    So its mark in Nova has to be this record's, or Pacemaker's mark and Nova's to agree, or Nova to
+    have heard nothing of it since it was fenced. What changes its service moves the same time.
     """
-    when = node.mark.rpartition(":")[2] if node is not None else ""
-    heard = nova_time(service.updated)
-    return when.isdigit() and heard is not None and heard > int(when) + LATER
+    if _is_mark_of(record, service) or (_is_marked(node) and service.forced_down):
+        return True
+    return _is_heard_after(_fenced_at(record, node), service) is False
 
 
 def is_silent_since(node: ClusterNode, service: Service) -> bool:
     """Whether it is known that Nova has heard nothing of a host since Pacemaker marked its node as fenced."""
-    when, heard = node.mark.rpartition(":")[2], nova_time(service.updated)
-    return when.isdigit() and heard is not None and heard <= int(when) + LATER
+    return _is_heard_after(_time_of(node.mark), service) is False
+
+
+def _is_marked(node: ClusterNode | None) -> bool:
+    """A mark stays until Pacemaker connects to the node again, whoever has switched that on."""
+    return node is not None and node.online is False and bool(node.mark)
+
+
+def _is_mark_of(record: Record, service: Service) -> bool:
+    return service.forced_down and f"({record.id})" in service.reason
+
+
+def _fenced_at(record: Record, node: ClusterNode | None) -> float | None:
+    """Return when, as far as is told, the fencing of a record was complete; None where nothing tells."""
+    of_mark = _time_of(node.mark) if node is not None and _is_marked(node) else None
+    return next((when for when in (of_mark, _time_of(record.proof), record.since or None) if when is not None), None)
+
+
+def _time_of(mark: str) -> float | None:
+    """Return the time of a mark or of a proof, which that of a full member lacks."""
+    kind, _, when = mark.partition(":")
+    if kind == "history":
+        return _seconds(when.partition("@")[2])
+    return float(when) if when.isascii() and when.isdigit() else None
+
+
+def _is_heard_after(when: float | None, service: Service) -> bool | None:
+    """Return whether Nova has heard of a host after that, by its nova-compute or by who changed its service; None where nobody knows."""
+    heard = nova_time(service.updated)
+    return None if when is None or heard is None else heard > when + LATER
 
 
 def level_fault(levels: Sequence[Sequence[str]]) -> str:

@@ -19,7 +19,7 @@ HIGHEST = 1000          # what can be said at most, above or below 0
 MIDDLE = 500            # the priority where nobody names one
 SHARED_DISKS = "instance-ha:shared_disks"     # aggregate metadata: its hosts share what they keep of servers made from images
 EVACUATE_DISKS, SHARED_DISKS_ONLY = "evacuate", "shared"
-TELL, START = "tell", "start"                 # after_reboot
+TELL, START = "tell", "start"                 # after_reboot; the former also image_disks
 _INTEGER = re.compile("-?[0-9]{1,9}")
 
 
@@ -39,11 +39,12 @@ class Selection:
 @dataclass(frozen=True)
 class Ruling:
     """Whether a server is protected, and the rule that says so. `stays`: it is left with its host only because its disk is there, and
-    starts again there."""
+    starts again there; `unsaid`: and nobody has said that it is to."""
 
     protected: bool
     rule: str
     stays: bool = False
+    unsaid: bool = False
 
 
 def rule_for(server: Server, image: Mapping[str, Any] | None, selection: Selection, aggregate: Mapping[str, str] | None = None) -> Ruling | None:
@@ -141,15 +142,25 @@ def disk_stays(server: Server, disks: str, aggregate: Mapping[str, str] | None) 
     """Return why a server would come back with an empty disk, and is left; "" where it is evacuated.
 
     The disk of a server that was made from an image is where its host keeps it: Nova's API does not tell whether other hosts have
-    it too, and rebuilds the server from its image where they do not. `disks` is the parameter image_disks.
+    it too, and rebuilds the server from its image where they do not. `disks` is the parameter image_disks; TELL is what it is
+    until somebody has said.
     """
     if not server.image or disks == EVACUATE_DISKS:
         return ""
     shared = boolean((aggregate or {}).get(SHARED_DISKS, "")) is True
-    if disks == SHARED_DISKS_ONLY and shared:
+    if disks in (SHARED_DISKS_ONLY, TELL) and shared:
         return ""
+    if disks == TELL:
+        return f"its disk may be on its host alone, and nobody has said what then: set image_disks, or {SHARED_DISKS} of an aggregate"
     said = f", and no aggregate of its host says {SHARED_DISKS}=true" if disks == SHARED_DISKS_ONLY else ""
     return f"image_disks={disks}{said}: its disk would be empty elsewhere"
+
+
+def why_not_moved(ruling: Ruling | None) -> tuple[str, bool]:
+    """Return why a server that is not protected, or stays, is not moved, and whether people are told of it."""
+    if ruling is not None and ruling.unsaid:
+        return ruling.rule, True
+    return f"not protected: {ruling and ruling.rule}", False
 
 
 @dataclass(frozen=True)
@@ -173,7 +184,7 @@ class Policy:
     recover: frozenset[str] = frozenset(("error", "paused", "resized"))
     selection: Selection = field(default_factory=Selection)
     priorities: Priorities = field(default_factory=Priorities)
-    image_disks: str = EVACUATE_DISKS
+    image_disks: str = TELL
     quarantine: int = 0
     after_reboot: str = TELL
     hosts: tuple[str, ...] = ()        # protect_hosts

@@ -104,8 +104,8 @@ class Teller:
             for record in view.records.values():
                 told += self._one(worker, record, now, clock)
             self._keep(view, clock)
-        if view is not None and view.quorate:
-            told += self._unrecorded(worker, view, now)
+        if view is not None:
+            told += self._unrecorded(worker, view, now) if view.quorate else self._without_quorum(worker, now)
         if not worker.hosts:
             self._names.clear()
         self._heard_of(worker)
@@ -167,6 +167,12 @@ class Teller:
         self._said = {(event.kind, event.node): frozenset(what) for event, what in found}
         return [event for event, what in found
                 if what - before.get((event.kind, event.node), frozenset())]
+
+    def _without_quorum(self, worker: Worker, now: float) -> list[Event]:
+        before = self._said
+        lost = Event(events.NO_QUORUM, "", "", "", now, worker.context.health.problems.get("quorum", ""))
+        self._said = {**before, (lost.kind, lost.node): frozenset({"lost"})}
+        return [] if (lost.kind, lost.node) in before else [lost]
 
     def _sight(self, host: Host) -> Sight:
         """One host's servers, as the turn that is over saw them."""
