@@ -22,7 +22,7 @@ from tests.lab.cloud_config import CATALOG
 from tests.lab.common import wait_until
 
 HOSTS = ["cmp-1", "cmp-2"]
-FIRST = ["--hosts", ",".join(HOSTS), "--cloud", "lab", "--nova-compute", "ocf:lab:nova-compute"]
+FIRST = ["--hosts", ",".join(HOSTS), "--cloud", "lab", "--nova-compute", "ocf:lab:nova-compute", "--image-disks", "evacuate"]
 CONFIGURE_LIMIT = 300.0
 RUN_LIMIT = 90.0
 OLD_PASSWORD = "the-predecessors"

@@ -76,6 +76,7 @@ def lab() -> Iterator[None]:
         if not wait_until(lambda: names <= cluster.online()[0], ONLINE_LIMIT, 0.5):
             raise LabError(f"the remotes are not online after {ONLINE_LIMIT:g} s")
         servers.wait_computes(HOSTS, SETTLED_LIMIT)
+        servers.boot(["there-before"], HOSTS[0])
         yield
     finally:
         up.take_down()

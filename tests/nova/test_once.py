@@ -26,7 +26,7 @@ def test_two_workers_at_once() -> None:
     story.boot(running=4, stopped=1)
     home = watch.where_runs("nova-evacuate")
     other = next(node for node in cluster.size().nodes if node.member and node.kind == "controller" and node.name != home)
-    given = {"OCF_RESKEY_cloud": "lab", "OCF_RESOURCE_INSTANCE": "second"}
+    given = {"OCF_RESKEY_cloud": "lab", "OCF_RESKEY_image_disks": "evacuate", "OCF_RESOURCE_INSTANCE": "second"}
     assert machine.exec_in(other, [OCF, "start"], env=given).returncode == 0
     try:
         story.cut_power()

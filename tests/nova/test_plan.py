@@ -71,6 +71,7 @@ def end(story: Story) -> None:
     story.audit(most_evacuations=20)
 
 
+@pytest.mark.slow
 def test_a_cloud_with_room(stays_off: None) -> None:
     story = Story()
     story.boot(running=2, stopped=1, volume=1, out=1)

@@ -155,7 +155,7 @@ def test_a_living_host_that_only_makes_no_reports_is_not_evacuated_for_an_old_re
     cloud.boot("s1", "web")
     world = World(cloud, monkeypatch, Kept(state, OLD))
     world.cloud.service("cmp-1").update(state="down", forced_down=False, status="enabled", disabled_reason=None)
-    world.run(40, 1.0)
+    world.run(30, 1.0)
     assert world.state == "confirmed" and not asked(cloud, "s1")
     assert "cmp-1 is not evacuated: Nova has heard of cmp-1 since it was fenced" in world.told
     world.run(60, 2.0)

@@ -10,7 +10,7 @@ from .context import Context
 from .naming import namesakes_of, same_name
 from .pulse import SURE, Reports
 
-OLD = 60.0               # how long what makes a record an old one must have been seen before its host, which is online, is let in
+OLD = 10.0               # how long what makes a record an old one must have been seen before its host, which is online, is let in
 DOUBT = 25.0             # how long a host that may be back is watched for reports of nova-compute, which makes one every 10 s by default
 
 
