@@ -17,7 +17,7 @@ from instance_ha.engine.selection import Policy
 from instance_ha.engine.worker import Worker
 from instance_ha.errors import HostError
 from instance_ha.fence import Agent
-from instance_ha.model import EVACUATED, ClusterNode, Record, Service
+from instance_ha.model import CONFIRMED, EVACUATED, ClusterNode, Record, Service
 from instance_ha.process import Outcome
 
 from tests.unit.test_adversary_return import BROKEN
@@ -80,7 +80,8 @@ class World:
         self.down()
 
     def down(self) -> None:
-        self.cloud.service("cmp-1").update(state="down", forced_down=True, status="disabled", disabled_reason="instance-ha: (3f9c)")
+        self.cloud.service("cmp-1").update(state="down", forced_down=True, status="disabled",
+                                           disabled_reason="instance-ha: fenced at 2026-11-25T04:00:01Z (3f9c)")
 
     def run(self, turns: int, step: float = 0.25) -> None:
         for _ in range(turns):
@@ -163,6 +164,77 @@ def test_a_living_host_that_only_makes_no_reports_is_not_evacuated_for_an_old_re
     assert world.state == ("returning" if state == ONLINE else "confirmed"), "what is in the cluster is let in, or it could never start"
 
 
+UP = {"state": "up", "forced_down": False, "status": "enabled", "disabled_reason": None}
+MARKED_LATE = "instance-ha: fenced by Pacemaker, being evacuated; marked at 2026-11-28T04:59:30Z (3f9c)"
+PROVEN = "confirmed;id=3f9c;since=1795559437;seen=-;fencings=0;proof=node_fenced:1795559437;host=cmp-1;baseline=0;worker=other"
+
+
+def test_a_full_member_that_reports_is_not_evacuated_for_a_mark_without_a_time(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was fenced long ago, and runs without Pacemaker; its record is gone. A record of now made that mark one of now: the host was
+    marked down in Nova and evacuated before its second report."""
+    cloud.boot("s1", "web")
+    world = World(cloud, monkeypatch, Kept(FORGETFUL, "", remote=False))
+    cloud.service("cmp-1").update(UP)
+    for number in range(60):
+        if number % 5 == 0:
+            cloud.service("cmp-1")["updated_at"] = f"2026-11-28T05:{number // 60:02}:{number % 60:02}.000000"
+        world.run(1, 2.0)
+    assert not asked(cloud, "s1") and not cloud.service("cmp-1")["forced_down"]
+    assert "its nova-compute reports" in world.told
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_full_member_that_a_person_confirmed_is_evacuated_by_the_time_of_that(
+        cloud: Cloud, monkeypatch: pytest.MonkeyPatch, silent: bool) -> None:
+    """Its mark has no time, and no device ran that could write a record."""
+    cloud.boot("s1", "web")
+    tools = Kept(FORGETFUL, "", remote=False)
+    tools.when = "2026-11-25 04:10:00Z" if silent else "2026-11-25 03:50:00Z"
+    world = World(cloud, monkeypatch, tools)
+    cloud.service("cmp-1").update(UP)
+    world.run(60, 2.0)
+    assert ("evacuate" in asked(cloud, "s1")) == silent, (world.tools.record, world.told)
+
+
+@pytest.mark.parametrize("state", [FENCED, ONLINE])
+@pytest.mark.parametrize(("reason", "dead"), [("instance-ha: fenced at 2026-11-24T22:30:37Z (3f9c)", False), (MARKED_LATE, True),
+                                              ("instance-ha: fenced by Pacemaker, being evacuated (3f9c)", False)])
+def test_a_host_that_nova_has_heard_of_since_this_record_marked_it_down_is_not_evacuated_when_it_is_silent(
+        cloud: Cloud, monkeypatch: pytest.MonkeyPatch, state: str, reason: str, dead: bool) -> None:
+    """It was switched on, outside the cluster, or came back before an older CIB was restored. Its reports get lost when a new worker
+    comes; Nova's mark and Pacemaker's are as they were."""
+    cloud.boot("s1", "web")
+    world = World(cloud, monkeypatch, Kept(state, PROVEN))
+    cloud.service("cmp-1").update(updated_at="2026-11-28T05:00:00.000000", disabled_reason=reason)
+    world.run(60, 2.0)
+    assert ("evacuate" in asked(cloud, "s1")) == dead, (world.tools.record, world.told)
+    assert dead or state == ONLINE or "Nova has heard of cmp-1 since it was fenced" in world.told
+
+
+def test_one_report_of_a_host_that_was_taken_for_dead_is_looked_into(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is switched on while its servers wait for a host that takes them, reports once, and is cut off from Nova."""
+    cloud.boot("s1", "web")
+    world = World(cloud, monkeypatch, Kept(FENCED, PROVEN))
+    cloud.service("cmp-1")["updated_at"] = "2026-11-24T22:30:30.000000"
+    for host in ("cmp-2", "cmp-3"):
+        cloud.service(host)["status"] = "disabled"
+    world.run(20, 2.0)
+    cloud.service("cmp-1")["updated_at"] = "2026-11-28T05:00:00.000000"
+    world.run(2, 2.0)
+    cloud.service("cmp-2")["status"] = "enabled"
+    world.run(60, 2.0)
+    assert "evacuate" not in asked(cloud, "s1") and "Nova has heard of cmp-1" in world.told
+
+
+def test_a_destination_of_an_old_record_is_no_dead_one() -> None:
+    """The rule has stopped its nova-compute, which may be at work on what it was asked."""
+    record = Record("cmp-2", CONFIRMED, "3f9c", proof="node_fenced:1", host="cmp-2")
+    node = ClusterNode("cmp-2", True, False)
+    for updated, off in (("1970-01-01T00:00:00.000000", {"cmp-2"}), ("1970-01-02T00:00:00.000000", set())):
+        service = Service("5", "nova-compute", "cmp-2", True, False, False, updated=updated)
+        assert off_hosts([service], [record], {"cmp-2": node}, "") == off
+
+
 # Dies again while it returns
 
 @pytest.mark.parametrize(("state", "remote", "heard", "again"), [
@@ -233,7 +305,7 @@ def test_a_host_that_nova_refuses_to_take_back_is_told(cloud: Cloud, monkeypatch
 def test_a_host_of_which_too_little_is_known_is_not_off_for_certain(there: bool | None, known: bool) -> None:
     """It was evacuated, and may be back by now: its node's state is not in the CIB, or its cell is away."""
     records = [Record("cmp-2", EVACUATED, "3f9c", proof="node_fenced:1", host="cmp-2")]
-    services = [Service("5", "nova-compute", "cmp-2", False, False, known, known=known)]
+    services = [Service("5", "nova-compute", "cmp-2", False, False, known, updated="1970-01-01T00:00:00.000000", known=known)]
     off = ClusterNode("cmp-2", True, False, "node_fenced:1")
     assert off_hosts([replace(services[0], known=True)], records, {"cmp-2": off}, "") == {"cmp-2"}
     nodes = {"cmp-2": replace(off, online=there, mark="")} if known else {"cmp-2": off}

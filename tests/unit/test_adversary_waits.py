@@ -48,7 +48,8 @@ ODD: Any = (500, {"computeFault": {"code": 500, "message": "Unexpected API Error
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
     one = Cloud()
-    one.service("cmp-1").update(status="disabled", state="down", forced_down=True, disabled_reason="instance-ha: fenced (3f9c)")
+    one.service("cmp-1").update(status="disabled", state="down", forced_down=True,
+                                disabled_reason="instance-ha: fenced at 2026-11-25T04:00:01Z (3f9c)")
     yield one
     one.server.shutdown()
     one.server.server_close()
@@ -482,7 +483,7 @@ def test_a_host_that_nova_goes_on_calling_up_is_told(watched: Watched, cloud: Cl
     for _ in range(3):
         watched.turn(100.0)
     assert "waiting until Nova says it is down, for 8 minutes" in watched.context.health.problems["cmp-1"]
-    cloud.service("cmp-1").update(state="down", status="disabled", disabled_reason="instance-ha: fenced (3f9c)")
+    cloud.service("cmp-1").update(state="down", status="disabled", disabled_reason="instance-ha: fenced at 2026-11-25T04:00:01Z (3f9c)")
     watched.turn()
     assert not watched.context.health.problems and [uid for uid, _ in cloud.named] == ["s1"]
 

@@ -27,7 +27,8 @@ RECORD = Record("cmp-1", CONFIRMED, "3f9c", proof="p", baseline=0, worker="me")
 @pytest.fixture
 def little() -> Iterator[LittleNova]:
     one = LittleNova()
-    one.service("cmp-1").update(forced_down=True, state="down", status="disabled", disabled_reason="instance-ha: x (3f9c)")
+    one.service("cmp-1").update(forced_down=True, state="down", status="disabled",
+                                disabled_reason="instance-ha: fenced at 2026-11-25T04:00:01Z (3f9c)")
     yield one
     one.server.shutdown()
     one.server.server_close()

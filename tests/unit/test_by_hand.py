@@ -176,7 +176,7 @@ def test_a_destination_whose_fencing_is_not_confirmed_may_be_at_work(
     def fence(*_: object) -> None:
         if cloud.migrations and cloud.service("cmp-2")["state"] == "up":
             cloud.move("s1", "pre-migrating", "cmp-2")
-            cloud.service("cmp-2").update(state="down", forced_down=True)
+            cloud.service("cmp-2").update(state="down", forced_down=True, updated_at="1970-01-01T00:00:00.000000")
 
     monkeypatch.setattr(evacuation, "TAKEOVER", 0.0)
     monkeypatch.setattr(evacuate, "_show_progress", fence)
@@ -202,7 +202,7 @@ PARTLY_DONE = Record("cmp-1", PARTLY, "3f9c", proof="node_fenced:1", baseline=0,
 def test_a_host_that_comes_back_meanwhile_is_not_evacuated(
         machine: Machine, cloud: LittleCloud, capsys: Said, monkeypatch: pytest.MonkeyPatch, back: Callable[[Machine, LittleCloud], None]) -> None:
     """It stays forced down in Nova for as long as nobody takes it back."""
-    cloud.service("nova-a").update(forced_down=True, status="disabled", disabled_reason="instance-ha: fenced (3f9c)")
+    cloud.service("nova-a").update(forced_down=True, status="disabled", disabled_reason="instance-ha: fenced at 2026-11-25T04:00:01Z (3f9c)")
     machine.cib = record_of("cmp-1", PARTLY_DONE, mark="5")
     monkeypatch.setattr(evacuate, "_show_progress", lambda *_: back(machine, cloud) if cloud.servers["s1"]["locked"] else None)
     monkeypatch.setattr(evacuation, "TAKEOVER", 0.5)

@@ -170,8 +170,9 @@ def test_a_first_fencing_is_proven_when_the_node_is_back_already() -> None:
 
 BEFORE, LATER = "1970-01-01T00:00:50.000000", "1970-01-01T01:00:00.000000"     # Nova's last word of it, by MARK
 SERVICE = model.Service("1", "nova-compute", "cmp-1", True, True, False, updated=BEFORE)
-OURS = replace(SERVICE, forced_down=True, enabled=False, reason="instance-ha: fenced (3f9c)")
-OTHERS = replace(OURS, reason="instance-ha: fenced (another)")
+OURS = replace(SERVICE, forced_down=True, enabled=False, reason="instance-ha: fenced at 1970-01-01T00:01:20Z (3f9c)")
+LATE = replace(OURS, updated=LATER, reason="instance-ha: fenced at 1970-01-01T00:59:30Z (3f9c)")
+OTHERS = replace(OURS, reason="instance-ha: fenced at 1970-01-01T01:00:00Z (another)")
 BACK, OFF, AWAY = ClusterNode("cmp-1", True, True), ClusterNode("cmp-1", True, False, MARK), ClusterNode("cmp-1", True, False)
 UNDATED = ClusterNode("cmp-1", False, False, "node_state:send_stonith_update")
 
@@ -186,18 +187,21 @@ UNDATED = ClusterNode("cmp-1", False, False, "node_state:send_stonith_update")
     (AWAY, replace(SERVICE, updated=LATER), False, False), (None, replace(SERVICE, updated=LATER), False, False),
     (replace(OFF, mark="node_fenced:3600"), replace(SERVICE, updated=LATER), True, True),     # fenced again
     (OFF, replace(SERVICE, updated=LATER), False, False),                       # switched on, and not in the cluster yet
-    (OFF, replace(OTHERS, updated=LATER), False, True),                         # a person marked it down, as Pacemaker did
+    (OFF, replace(OTHERS, updated=LATER), False, False),                        # marked for another record, and Pacemaker's mark may be old
     (OFF, replace(SERVICE, updated=""), False, False),                          # nobody knows
     (replace(BACK, mark=MARK), SERVICE, False, True),
     (AWAY, OTHERS, False, True), (AWAY, replace(OTHERS, updated=LATER), False, False),
-    (BACK, replace(OURS, updated=LATER), False, True),                          # marked late
+    (BACK, LATE, False, True), (OFF, LATE, False, True),                        # marked late
+    (BACK, replace(OURS, updated=LATER), False, False), (OFF, replace(OURS, updated=LATER), False, False),     # heard after its mark
+    (OFF, replace(LATE, reason="instance-ha: fenced (3f9c)"), False, False),    # an older agent's mark, which has no time
+    (OFF, replace(LATE, forced_down=False), False, False),
     (BACK, replace(SERVICE, reason=OURS.reason, updated=LATER), False, False),
     (UNDATED, SERVICE, True, True), (UNDATED, replace(SERVICE, updated=LATER), False, False),
 ])
 @pytest.mark.parametrize("proof", [MARK, "history:reboot@1970-01-01_00:01:17Z", "node_state:send_stonith_update"])
 def test_a_record_speaks_of_now_only_with_a_mark_that_its_host_is_still_down(
         node: ClusterNode | None, service: model.Service, current: bool, silence: bool, proof: str) -> None:
-    record = Record("cmp-1", model.CONFIRMED, "3f9c", since=70, proof=proof)
+    record = Record("cmp-1", model.CONFIRMED, "3f9c", since=70, proof=proof, seen=(), fencings=0)
     assert (is_current(record, node, service), is_silence_enough(record, node, service)) == (current, silence)
 
 

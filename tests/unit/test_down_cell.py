@@ -36,7 +36,8 @@ class Written(Cluster):
 @pytest.fixture
 def little() -> Iterator[LittleNova]:
     one = LittleNova()
-    one.service("cmp-1").update(status="disabled", state="down", forced_down=True, disabled_reason="instance-ha: fenced (3f9c)")
+    one.service("cmp-1").update(status="disabled", state="down", forced_down=True,
+                                disabled_reason="instance-ha: fenced at 2026-11-25T04:00:01Z (3f9c)")
     yield one
     one.server.shutdown()
     one.server.server_close()

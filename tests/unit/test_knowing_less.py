@@ -225,11 +225,25 @@ def _around(dice: Dice) -> tuple[HostScene, set[str]]:
         host: dice.one(("up", "up", "down", "marked down", "fenced", "returning")) for host in HOSTS
     }
     services = [
-        Service(host, "nova-compute", host, True, kind == "up", kind in ("marked down", "fenced"))
+        Service(
+            host,
+            "nova-compute",
+            host,
+            True,
+            kind == "up",
+            kind in ("marked down", "fenced"),
+            updated="1970-01-01T00:00:00.000000" if kind == "fenced" else "",
+        )
         for host, kind in kinds.items()
     ]
     records = [
-        Record(host, CONFIRMED if kind == "fenced" else RETURNING, "i", proof="p", host=host)
+        Record(
+            host,
+            CONFIRMED if kind == "fenced" else RETURNING,
+            "i",
+            proof="node_fenced:1",
+            host=host,
+        )
         for host, kind in kinds.items()
         if kind in ("fenced", "returning")
     ]

@@ -24,7 +24,7 @@ def little(monkeypatch: pytest.MonkeyPatch) -> Iterator[LittleNova]:
 
 
 def mark_down(uid: str) -> Record:
-    record = Record("cmp-1", FENCED, uid, AT, "ctl-1")
+    record = Record("cmp-1", FENCED, uid, AT, "ctl-1", seen=(), fencings=0)
     values = params.resolve(params.of(params.FENCE), {"cloud": "x"})
     Agent(values, "cmp-1", "", ",")._mark_down(record)
     return record

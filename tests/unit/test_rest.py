@@ -53,7 +53,7 @@ def cloud() -> Iterator[Cloud]:
         status="disabled",
         state="down",
         forced_down=True,
-        disabled_reason="instance-ha: fenced (3f9c)",
+        disabled_reason="instance-ha: fenced at 2026-11-25T04:00:01Z (3f9c)",
     )
     yield one
     one.server.shutdown()

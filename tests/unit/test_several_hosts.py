@@ -52,7 +52,7 @@ def worker_with(little: LittleNova, *records: Record) -> Worker:
 @pytest.mark.parametrize(("state", "proof", "dead"), [
     (FENCED, "", False), (CONFIRMED, "node_fenced:1", True), (EVACUATED, "node_fenced:1", True), (RETURNING, "node_fenced:1", False)])
 def test_a_host_whose_fencing_is_not_confirmed_is_no_dead_destination(little: LittleNova, state: str, proof: str, dead: bool) -> None:
-    little.service("cmp-2").update(state="down", forced_down=True)
+    little.service("cmp-2").update(state="down", forced_down=True, updated_at="1970-01-01T00:00:01.000000")
     worker = worker_with(little, Record("cmp-2", state, "3f9c", proof=proof))
     worker.context.view = ClusterView({"cmp-2": ClusterNode("cmp-2", True, False, proof)}, {}, {}, True)
     assert worker.context.dead_hosts(little.nova.services()) == ({"cmp-2"} if dead else set())

@@ -109,7 +109,7 @@ def _pacemaker(found: tuple[Cluster, ClusterView] | None, node: ClusterNode | No
     if record is None or not away:
         return False, ""
     proven = record.proof or proof.proof_of_fencing(record, node, cluster.history(record.node))[0]
-    return bool(proven and proof.is_silence_enough(record, node, service)), ""
+    return bool(proven and proof.is_silence_enough(record.to(record.state, proof=proven), node, service)), ""
 
 
 def _is_doubtful(view: ClusterView, node: ClusterNode, host: str, services: Sequence[Service]) -> bool:

@@ -37,6 +37,9 @@ class Doubt:
             self.context.problem(self.node, f"{self.node} is not evacuated: it was fenced, and its nova-compute reports: is its power really off?"
                                 f" If this is an old record: instance-ha dismiss {self.node}")
             return "nova-compute reports"
+        if self._sure and self._reports.count and not (node is not None and node.online):
+            # One report, and no more since: it may have been switched on, and be cut off now.
+            self._sure = proof.is_silence_enough(record, node, service)
         # A node and a host of different names may belong to two machines: what is proven of one says nothing of the other then.
         same = same_name(self.node, service.host) and not doubtful
         if self._sure or (same and proof.is_current(record, node, service)):

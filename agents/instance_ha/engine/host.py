@@ -195,7 +195,7 @@ class Host:
 
     def _confirm(self, view: ClusterView, record: Record) -> Record:
         found, reason = proof.proof_of_fencing(record, view.nodes.get(self.node), self.context.cluster.history(self.node))
-        if found in proof.marks(view.nodes.get(self.node)) and self.context.cluster.calls_online(self.node):
+        if found.partition("@")[0] in proof.marks(view.nodes.get(self.node)) and self.context.cluster.calls_online(self.node):
             found, reason = "", "crm_mon says it is online"
         fault = proof.level_fault(view.levels.get(self.node, ()))
         if fault and self.context.policy.quick_evacuate_level != NO_POWER_NEEDED:
@@ -276,7 +276,7 @@ class Host:
         self.paused = self.paused or self._control
         if not self.paused and not alive:
             record = reserve.call(self.context, record, service, services)
-        dead = self.context.dead_hosts(services)
+        dead = self.context.dead_hosts(services) | (frozenset() if alive or service.up else {service.host})
         look = engine.look(services, Terms(record.baseline or 0, record.kept, not alive, dead, record.broken))
         if not engine.broken <= record.broken and len(record.broken) < MOST_BROKEN:
             # Before anything is sent upon it: once the destination is back, nothing tells a later worker.

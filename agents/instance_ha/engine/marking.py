@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ..model import Service
 from .context import Context
 from .decide import TAKEOVER
@@ -45,6 +47,7 @@ class Marking:
         if service.up:
             return "waiting until Nova says it is down"
         if service.enabled or (is_ours(service) and f"({self.incident})" not in service.reason):
-            nova.disable(service, f"{begin_of_mark(service)} fenced by Pacemaker, being evacuated ({self.incident})")
+            when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())    # read again by proof.py
+            nova.disable(service, f"{begin_of_mark(service)} fenced by Pacemaker, being evacuated; marked at {when} ({self.incident})")
             return "disabling it in Nova"
         return ""

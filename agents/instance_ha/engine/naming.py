@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 
 from ..model import CONFIRMED, DISABLED_BY_US, EVACUATED, KEPT_OUT, PARTLY, ClusterNode, ClusterView, Record, Service
 from ..rows import nova_time
+from .proof import is_silence_enough
 
 STALE = 3600.0     # seconds by which a row is heard earlier than another of its name to be stale
 
@@ -25,11 +26,17 @@ def off_hosts(services: Iterable[Service], records: Iterable[Record], nodes: Map
         off = node is not None and (record.state == CONFIRMED or (over and node.online is False))
         if not off:
             back.add(name)
-        elif record.proof and name not in up:
+        elif record.proof and name not in up and _is_silent(name, record, node, services):
             confirmed.add(name)
     fenced = [node.name for node in nodes.values() if node.online is False and node.mark]
     control = {s.host for s in services if s.binary != "nova-compute" and not s.up and any(same_name(s.host, name) for name in fenced)}
     return frozenset(name for name in (confirmed | control) - back if name)
+
+
+def _is_silent(name: str | None, record: Record, node: ClusterNode | None, services: Iterable[Service]) -> bool:
+    """Whether what is known of the host of a record with a proof does not speak against it: the record may be an old one."""
+    own = next((one for one in services if one.binary == "nova-compute" and one.host == name), None)
+    return own is not None and is_silence_enough(record, node, own)
 
 
 def begin_of_mark(service: Service) -> str:

@@ -15,6 +15,7 @@ OFF_ACTIONS = frozenset(("off", "reboot"))
 GOES_ON = "Pacemaker is still fencing it"
 SAME = 1.0            # seconds; two ends of fencings of one node that are no further apart are one, as two controllers saw it
 LATER = 120.0         # seconds; clocks and what Nova was told of a fencing differ by less
+MARKED_AT = re.compile(r" at (?P<when>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ) \((?P<id>[^()]*)\)$")   # the end of a reason of ours
 _ZONE = re.compile(r" ([+-]\d\d:\d\d)$")
 
 
@@ -29,7 +30,8 @@ def proof_of_fencing(record: Record, node: ClusterNode | None, events: Iterable[
     if node is None:
         return "", "the cluster knows no such node"
     if node.mark and node.online is False:
-        return node.mark, ""
+        done = fencings[0].completed if fencings and fencings[0].status == "success" else ""
+        return node.mark if _time_of(node.mark) is not None or not done else f"{node.mark}@{done}", ""
     fresh = _since(record, fencings)
     if fresh and fresh[0].status == "success":
         return f"history:{fresh[0].action}@{fresh[0].completed}", ""
@@ -81,7 +83,7 @@ def is_current(record: Record, node: ClusterNode | None, service: Service) -> bo
     """Whether a record with a proof speaks of now, and not of a fencing that its host has long come back from, as one does that was
     restored with an older CIB: Pacemaker still says so itself, or Nova's mark is this record's, and
     the host was not heard since."""
-    marked = _is_marked(node) or _is_mark_of(record, service)
+    marked = _is_marked(node) or (service.forced_down and f"({record.id})" in service.reason)
     return marked and _is_heard_after(_fenced_at(record, node), service) is False
 
 
@@ -89,12 +91,11 @@ def is_silence_enough(record: Record, node: ClusterNode | None, service: Service
     """Whether a host that makes no report may be taken for the one that a record with a proof speaks of.
 
     Silence is no fencing: a nova-compute that lives and cannot reach its conductor is silent, too.
-    So its mark in Nova has to be this record's, or Pacemaker's mark and Nova's to agree, or Nova to
-    have heard nothing of it since it was fenced. What changes its service moves the same time.
+    So Nova has to have heard nothing of it since it was fenced, or since this record marked it down
+    there. What changes its service moves the same time, and a mark stays after its host's return.
     """
-    if _is_mark_of(record, service) or (_is_marked(node) and service.forced_down):
-        return True
-    return _is_heard_after(_fenced_at(record, node), service) is False
+    times = (_fenced_at(record, node), _marked_at(record, service))
+    return any(_is_heard_after(when, service) is False for when in times)
 
 
 def is_silent_since(node: ClusterNode, service: Service) -> bool:
@@ -107,20 +108,30 @@ def _is_marked(node: ClusterNode | None) -> bool:
     return node is not None and node.online is False and bool(node.mark)
 
 
-def _is_mark_of(record: Record, service: Service) -> bool:
-    return service.forced_down and f"({record.id})" in service.reason
+def _marked_at(record: Record, service: Service) -> float | None:
+    """Return when a record has marked its host down in Nova; None where it has not, or does not tell."""
+    found = MARKED_AT.search(service.reason)
+    if not service.forced_down or not found or found["id"] != record.id:
+        return None
+    return nova_time(found["when"])
 
 
 def _fenced_at(record: Record, node: ClusterNode | None) -> float | None:
-    """Return when, as far as is told, the fencing of a record was complete; None where nothing tells."""
+    """Return when, as far as is told, the fencing of a record was complete; None where nothing tells.
+
+    fence_nova writes a record when its node is fenced, and tells what had been before. One that
+    tells nothing was written later: the mark of a full member may be of long before.
+    """
     of_mark = _time_of(node.mark) if node is not None and _is_marked(node) else None
-    return next((when for when in (of_mark, _time_of(record.proof), record.since or None) if when is not None), None)
+    written = record.since if record.seen is not None and record.fencings is not None else 0
+    times = (of_mark, _time_of(record.proof), written or None)
+    return next((when for when in times if when is not None), None)
 
 
 def _time_of(mark: str) -> float | None:
-    """Return the time of a mark or of a proof, which that of a full member lacks."""
-    kind, _, when = mark.partition(":")
-    if kind == "history":
+    """Return the time of a mark or of a proof. The mark of a full member has none."""
+    when = mark.partition(":")[2]
+    if "@" in when:
         return _seconds(when.partition("@")[2])
     return float(when) if when.isascii() and when.isdigit() else None
 

@@ -173,7 +173,7 @@ def fenced_at(proof: str) -> float | None:
     kind, _, rest = proof.partition(":")
     if kind == "node_fenced" and rest.isdecimal():
         return float(rest)
-    if kind == "history":
+    if kind in ("history", "node_state"):
         return nova_time(rest.partition("@")[2].replace("_", "T"))     # the same form of time
     return None
 
