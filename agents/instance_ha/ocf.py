@@ -8,6 +8,7 @@ import threading
 from collections.abc import Collection, Mapping
 
 from .errors import CloudError, ConfigurationError, HostError
+from .process import open_streams
 from .text import ascii_line, without_password
 
 SUCCESS, GENERIC, ARGS, UNIMPLEMENTED, PERM, INSTALLED, CONFIGURED, NOT_RUNNING, DEGRADED = 0, 1, 2, 3, 4, 5, 6, 7, 190
@@ -19,6 +20,7 @@ API_MAJOR = "1"          # of OCF's resource agent API
 
 def main(argv: list[str], environment: Mapping[str, str]) -> int:
     """Run one action. Returns OCF's exit code; says why on stderr as an ocf-exit-reason."""
+    open_streams()
     action = argv[1] if len(argv) > 1 else environment.get("__OCF_ACTION", "")
     actions = {
         "start": _start, "stop": _stop, "monitor": _monitor, "reload-agent": _reload, "validate-all": _validate, "meta-data": _metadata,

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -177,3 +178,10 @@ def spawn_detached(argv: Sequence[str], environment: Mapping[str, str], log: str
     finally:
         os.close(descriptor)
     return process.pid
+
+
+def open_streams() -> None:
+    """Give this process the streams that it was started without (`>&-`): what is said there goes nowhere, and fails nothing."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))     # noqa: SIM115

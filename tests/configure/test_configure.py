@@ -212,7 +212,7 @@ def test_fence_nova_takes_the_place_of_fence_compute_in_one_moment(old_user: str
     assert levels.states() == {("fence-cmp-1,fence-nova", "fence-cmp-2,fence-nova"), ("fence-cmp-1,fence-nova2", "fence-cmp-2,fence-nova2")}
     assert OLD_PASSWORD in cib(f"{folder(said)}/before.xml") and OLD_PASSWORD not in cib() and OLD_PASSWORD not in said
     has = read(cib())
-    assert "fence-nova" not in has.resources and has.resources["nova-evacuate"].params == {"cloud": "lab"}
+    assert "fence-nova" not in has.resources and has.resources["nova-evacuate"].params == {"cloud": "lab", "image_disks": "evacuate"}
     assert has.resources["nova-evacuate"].operations["monitor"]["timeout"] == "20s"
     everything_serves()
     assert configure("--migrate") == configure() == "# nothing to do\n"
@@ -229,6 +229,7 @@ def test_the_way_back_from_the_migration() -> None:
     assert len(levels.states()) == 2
     assert without_nodes(read(cib())) == without_nodes(read(cib(f"{before}/before.xml"))) and OLD_PASSWORD in cib()
     everything_serves()
+    on_first("pcs", "resource", "update", "nova-evacuate", "image_disks=evacuate")
     dies_and_is_recovered()     # fence_compute sets its mark, and the new NovaEvacuate acts on it
 
 

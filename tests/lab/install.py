@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -36,6 +37,7 @@ PACKAGES = (
 REMOTE = "pacemaker-remote"   # conflicts with pacemaker, so it is unpacked beside it
 REMOTE_ROOT = STATE / REMOTE  # its /usr is REMOTE_ROOT/usr
 SOURCES = Path("/etc/apt/sources.list.d")
+APT_HELPER = "/usr/lib/apt/apt-helper"
 POLICY = Path("/usr/sbin/policy-rc.d")
 GIB = 1 << 30
 APT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
@@ -177,29 +179,40 @@ def unpack(name: str, target: Path) -> None:
         run(["dpkg-deb", "-x", str(package), str(target)])
 
 
-def source(name: str, target: Path) -> Path:
+def source(name: str, target: Path, suite: str = "") -> Path:
     """Unpack the source of a Debian package below `target`, and return its folder. Raises LabError.
 
-    The machine's own lists of packages stay as they are.
+    `suite` is that of another release of Debian, "" for the machine's own. The machine's own lists of packages stay as they are.
     """
-    say(f"fetching the source of {name}")
+    say(f"fetching the source of {name}{' of ' * bool(suite)}{suite}")
+    target.mkdir(exist_ok=True)
     parts, lists = target / "sources", target / "lists"
     for folder in (parts, lists / "partial"):
         folder.mkdir(parents=True)
     for file in SOURCES.glob("*.sources"):
-        (parts / file.name).write_text(re.sub("^Types:.*$", "Types: deb-src", file.read_text(), flags=re.MULTILINE))
+        text = re.sub("^Types:.*$", "Types: deb-src", file.read_text(), flags=re.MULTILINE)
+        (parts / file.name).write_text(_of_suite(text, suite))
     for file in (SOURCES.parent / "sources.list", *SOURCES.glob("*.list")):
         if file.exists():
             text = re.sub(r"^deb\b", "deb-src", file.read_text(), flags=re.MULTILINE)
-            (parts / f"{file.stem}.list").write_text(text)
+            (parts / f"{file.stem}.list").write_text(_of_suite(text, suite))
     words = ("-o", "Dir::Etc::sourcelist=/dev/null", "-o", f"Dir::Etc::sourceparts={parts}", "-o", f"Dir::State::lists={lists}")
     _apt(*words, "update")
-    _apt(*words, "source", "--download-only", "--only-source", name, cwd=str(target))
-    archive = next((one for one in target.glob("*.orig.tar.*") if one.suffix != ".asc"), None)
-    if archive is None:
+    # A mirror may lack Debian's own part of it, which is not needed here.
+    listed = run(["apt-get", *words, "source", "--print-uris", "--only-source", name]).stdout
+    found = re.search(r"^'(\S+\.orig\.tar\.\w+)' (\S+) \d+ (SHA256:\w+)$", listed, re.MULTILINE)
+    if found is None:
         raise LabError(f"the source package of {name} has no archive")
-    run(["tar", "-xf", str(archive), "-C", str(target)])
+    address, file, sum_ = found.groups()
+    run([APT_HELPER, "download-file", address, str(target / file), sum_], timeout=300)
+    run(["tar", "-xf", str(target / file), "-C", str(target)])
     return next(one for one in target.iterdir() if one.is_dir() and one.name.startswith(name))
+
+
+def _of_suite(text: str, suite: str) -> str:
+    """Return lines of a file of apt's with another suite in place of the machine's own."""
+    own = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    return re.sub(rf"(?<![\w-]){own}(?![\w-])", suite, text) if suite and own else text
 
 
 def _venv(release: Release, interpreter: str) -> None:

@@ -15,6 +15,8 @@ from instance_ha import ocf, process, service
 from instance_ha.metadata import ocf_xml
 from lxml import etree
 
+from tests.lab.common import REPOSITORY
+
 SCHEMAS = (
     Path("/usr/share/pcs/data/ocf-1.1.rng"),
     Path("/usr/share/pacemaker/api/ocf-ra-1.1.rng"),
@@ -214,6 +216,17 @@ def test_the_metadata_tells_of_level_10_and_of_what_is_to_be_unique() -> None:
     assert ("validate-all", "10") in depths and ("monitor", "10") in depths
     groups = {one.get("name"): one.get("unique-group") for one in document.iter("parameter")}
     assert {name for name, group in groups.items() if group} == {"evacuate_attribute"}
+
+
+@pytest.mark.parametrize(("command", "code"), [
+    ("ocf/openstack/NovaEvacuate meta-data", 0), ("ocf/openstack/NovaEvacuate nonsense", 3), ("agents/instance-ha --version", 0),
+    ("agents/instance-ha nonsense", 2)])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_changes_no_exit_code(command: str, code: int, closed: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "agents"), "OCF_ROOT": "/usr/lib/ocf"}
+    line = f"{sys.executable} {REPOSITORY}/{command} {closed}"
+    done = subprocess.run(["/bin/sh", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code and "Traceback" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("schema", [path for path in SCHEMAS if path.exists()], ids=str)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from .. import __version__
 from ..errors import InstanceHaError
 from ..logs import clean_handlers
+from ..process import open_streams
 from ..text import printable, without_password
 from . import configure, dismiss, doctor, evacuate, gate, history, hosts, maintenance, plan, release, report, status
 from .common import NOTHING_TRIED, Screen, add_cloud_options
@@ -35,6 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit code 0: all that was asked is so; 1: some of it is not; 2: nothing was tried."""
+    open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name may have letters that the terminal's encoding has not.
         sys.stdout.reconfigure(errors="replace")
