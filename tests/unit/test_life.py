@@ -101,10 +101,9 @@ class Sky(Cloud):
         if method == "PUT":
             own["updated_at"] = text_of(life.now + life.skew)
             life.marked = life.now if body and body.get("forced_down") and not life.lives else life.marked
-        if body and "evacuate" in body:
-            life.evacuations += 1
-            if life.lives and not life.nobody_can_tell():
-                life.wrong.append(f"evacuated at {life.now - BEGIN:g} s")
+        life.evacuations += bool(body and "evacuate" in body)
+        if body and ("evacuate" in body or body.get("forced_down")) and life.lives and not life.nobody_can_tell():
+            life.wrong.append(f"{method} {path} at {life.now - BEGIN:g} s")
         return super().answer(method, path, body, request)
 
 
