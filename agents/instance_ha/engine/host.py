@@ -62,7 +62,7 @@ class Host:
         self._begun = context.clock()
         self._again = Again(context, record.node)
         self.homecoming, self._claiming = Homecoming(context, record.node), Claiming(context, record.node)
-        self._rested = False                   # whether the last turn found nothing to do any more
+        self._rested = self._was_rested = False   # whether this turn, and the one before, found nothing to do any more
         self._takers: frozenset[str] = frozenset()   # the hosts that took servers, as of the last look
         self._next_look = context.clock()       # at a host of which nothing is under way
         self._prepare_at = context.clock()
@@ -104,8 +104,7 @@ class Host:
 
         Raises CloudError, ClusterError, ConflictError.
         """
-        self.look, rested = None, self._rested
-        self._rested = False
+        self.look, self._was_rested, self._rested = None, self._rested, False
         if self.node not in view.nodes:
             return self._without_node(record, ask)
         if record.state == FENCED:
@@ -140,23 +139,7 @@ class Host:
             return REST_PAUSE
         self.context.solved(f"row {self.node}")
         if record.state in (CONFIRMED, PARTLY):
-            owned = self._own(record)
-            if owned is None:
-                self.context.say(f"{self.node}: the worker {record.worker} evacuates it")
-                return REST_PAUSE
-            doubtful = bool(doubles_of(service.host, view, services))
-            let_in = alive or (record.state == PARTLY and self._online(view))    # nothing is begun for it
-            doubt = "" if let_in else self._doubt.look(view, owned, service, doubtful)
-            if doubt and self._doubt.is_old(view):
-                LOG.warning("%s: online, and %s; it is let in with its servers", self.node, doubt)
-                self.context.cluster.replace(owned.to(RETURNING))
-                self.context.solved(self.node)
-                return BUSY_PAUSE
-            if doubt:
-                self._show(f"{record.state}; {doubt}")
-                return BUSY_PAUSE
-            self._rested = rested
-            return self._evacuate(owned, service, services, alive)
+            return self._go_on(view, record, service, services, alive)
         if record.state == RETURNING and self._again.died(view, record, service):
             self._again.begin(record)
             return BUSY_PAUSE
@@ -164,6 +147,26 @@ class Host:
             self._next_look = self.context.clock()
             return BUSY_PAUSE
         return self.homecoming.step(record, service, alive, self.engine)
+
+    def _go_on(self, view: ClusterView, record: Record, service: Service, services: list[Service], alive: bool) -> float:
+        """Go on with an evacuation, if nothing speaks against its host's being off."""
+        owned = self._own(record)
+        if owned is None:
+            self.context.say(f"{self.node}: the worker {record.worker} evacuates it")
+            return REST_PAUSE
+        doubtful = bool(doubles_of(service.host, view, services))
+        let_in = alive or (record.state == PARTLY and self._online(view))    # nothing is begun for it
+        doubt = "" if let_in else self._doubt.look(view, owned, service, doubtful)
+        if doubt and self._doubt.is_old(view):
+            LOG.warning("%s: online, and %s; it is let in with its servers", self.node, doubt)
+            self.context.cluster.replace(owned.to(RETURNING))
+            self.context.solved(self.node)
+            return BUSY_PAUSE
+        if doubt:
+            self._show(f"{record.state}; {doubt}")
+            return BUSY_PAUSE
+        self._rested = self._was_rested
+        return self._evacuate(owned, service, services, alive)
 
     def _online(self, view: ClusterView | None) -> bool:
         node = view.nodes.get(self.node) if view else None
