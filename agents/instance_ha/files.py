@@ -43,6 +43,11 @@ def read_bytes(path: str) -> bytes:
     return found
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file of our own, which `read_bytes` reads. Raises OSError, ValueError."""
+    return read_bytes(str(path)).decode()
+
+
 def open_log(path: str, mode: int) -> IO[str]:
     """Open a file to write at its end, whatever the umask. Links are not followed, and a device is left as it is. Raises OSError."""
     file = _plain(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, mode)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import HostError, InstanceHaError
-from .files import check_folder, open_log, why_unwritable, write_whole
+from .files import check_folder, open_log, read_text, why_unwritable, write_whole
 from .logs import CLEAN, Lines, syslog
 from .process import end_started_by, mark_of, spawn_detached, start_time, state_of
 from .text import printable
@@ -75,7 +75,7 @@ class Service:
     def status(self) -> Status:
         """What is known of the worker, from this machine's files and processes."""
         try:
-            pid_text, started = self.pidfile.read_text().split()
+            pid_text, started = read_text(self.pidfile).split()
             pid = int(pid_text)
         except FileNotFoundError:
             return Status(False)
@@ -162,7 +162,7 @@ class Service:
     def _marks(self) -> list[str]:
         """Return the mark of the worker in the pid file, who may be dead, in a list."""
         try:
-            pid, started = self.pidfile.read_text().split()
+            pid, started = read_text(self.pidfile).split()
             return [mark_of(int(pid), started)]
         except (OSError, ValueError):
             return []

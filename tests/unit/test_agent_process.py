@@ -98,7 +98,7 @@ def test_stop_fails_while_its_worker_lives(
     assert call("stop") == ocf.SUCCESS and not lives(pid) and not list(folder.iterdir())
 
 
-@pytest.mark.parametrize("left", ["", "junk", "1 1"])
+@pytest.mark.parametrize("left", ["", "junk", "1 1", "a pipe"])
 @pytest.mark.parametrize("action", ["stop", "start"])
 def test_a_worker_whose_pid_file_is_gone_is_ended(
     folder: Path, started: list[subprocess.Popen[bytes]], action: str, left: str
@@ -111,7 +111,9 @@ def test_a_worker_whose_pid_file_is_gone_is_ended(
         one = subprocess.Popen(argv, env=environment, cwd=folder, start_new_session=True)
         started.append(one)
     pidfile = folder / "NovaEvacuate-t1.pid"
-    if left:
+    if left == "a pipe":
+        os.mkfifo(pidfile)
+    elif left:
         pidfile.write_text(left)
     expected = {"stop": ocf.SUCCESS, "start": ocf.GENERIC}  # no Pacemaker is here to start in
     assert call(action, **AWAY) == expected[action]

@@ -116,8 +116,12 @@ def test_a_full_or_read_only_disk_ends_no_recovery(own: Service, monkeypatch: py
     words = json.loads(own.health.read_text())
     own.health.write_text(json.dumps({**words, "beat": words["beat"] - 1000}))
 
-    def refuse(*_: object) -> int:
-        raise OSError(why, os.strerror(why))
+    opened = os.open
+
+    def refuse(path: str, flags: int, *more: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(why, os.strerror(why))
+        return opened(path, flags, *more)
 
     monkeypatch.setattr(files.os, "open", refuse)
     Heart(own.health, worker()).beat()
