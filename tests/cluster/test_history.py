@@ -84,7 +84,7 @@ def test_what_an_operator_sees_of_an_incident(telling: None) -> None:
     one, = (one for one in json.loads(history()[0]) if one["Incident"] not in before)
     assert (one["Node"], one["State"], one["End"], one["Protected"], one["Done"], one["Left"], one["Tries"]) == (
         "cmp-1", "returning", "in-service", 4, 4, 0, 4)
-    assert one["Settings"] == f"hook=set max_parallel=8 metrics_directory={METRICS}"
+    assert one["Settings"] == f"hook=set image_disks=evacuate max_parallel=8 metrics_directory={METRICS}"
     assert one["Recorded"] <= one["Proven"] <= one["Requested"] <= one["Arrived"] <= one["Over"] <= one["Returned"]
     assert len({json.dumps([line for line in json.loads(text) if line["Incident"] == one["Incident"]]) for text in history()}) == 1
 
