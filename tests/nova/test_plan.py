@@ -87,6 +87,7 @@ def test_a_cloud_with_room(stays_off: None) -> None:
     end(story)
 
 
+@pytest.mark.slow
 def test_a_cloud_with_too_little_room(stays_off: None, make_flavor: Callable[..., None]) -> None:
     """Four large servers, and room for three; the small ones always fit. One at a time, the plan knows which."""
     story = Story()
