@@ -134,7 +134,8 @@ def service_of(row: Any) -> Service:
         bool(row.get("forced_down")), _lax(row, "disabled_reason"), _lax(row, "updated_at"), text(row, "zone", ""), "id" in row)
 
 
-# Without one of these a row is a part of one: what Nova, or whatever stands before it, left out is not known.
+# Without one of these, or without a word on its image, which is "" of one with a volume, a row is a part of one: what Nova, or whatever
+# stands before it, left out is not known.
 _WHOLE = ("OS-EXT-SRV-ATTR:host", "OS-EXT-STS:vm_state", "OS-EXT-STS:task_state", "locked")
 
 
@@ -149,7 +150,8 @@ def service_in_part(row: Any) -> Service | None:
 def server_of(row: Any) -> Server:
     """Read a server. Raises OddRow."""
     row = table(row)
-    flavor, image, fault = _inner(row, "flavor"), row.get("image") or {}, _inner(row, "fault")
+    flavor, image, fault = _inner(row, "flavor"), row.get("image"), _inner(row, "fault")
+    made_from = text(image, "id", "") if isinstance(image, Mapping) else ""
     power, locked = row.get("OS-EXT-STS:power_state"), row.get("locked")
     if isinstance(power, bool) or not isinstance(power, (int, type(None))):
         raise OddRow("power_state is no number")
@@ -157,11 +159,11 @@ def server_of(row: Any) -> Server:
         raise OddRow("locked is neither true nor false")
     return Server(
         id=text(row, "id"), name=text(row, "name", "") or text(row, "id"), host=_or_none(row, "OS-EXT-SRV-ATTR:host"),
-        vm_state=_or_none(row, "OS-EXT-STS:vm_state") if all(key in row for key in _WHOLE) else None,
+        vm_state=_or_none(row, "OS-EXT-STS:vm_state") if all(key in row for key in _WHOLE) and (made_from or image == "") else None,
         task_state=_or_none(row, "OS-EXT-STS:task_state"),
         power_state=power, locked=locked,
         locked_reason=text(row, "locked_reason", ""), metadata=_words(row, "metadata"),
-        extra_specs=_words(flavor, "extra_specs"), image=text(image, "id", "") if isinstance(image, Mapping) else "",
+        extra_specs=_words(flavor, "extra_specs"), image=made_from,
         fault=_lax(fault, "message"), fault_at=_lax(fault, "created"),
         project=text(row, "tenant_id", ""), status=text(row, "status", "") or "UNKNOWN",
         groups=_names(row, "server_groups") if "server_groups" in row else None,

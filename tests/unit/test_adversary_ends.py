@@ -235,6 +235,19 @@ def test_a_destination_of_an_old_record_is_no_dead_one() -> None:
         assert off_hosts([service], [record], {"cmp-2": node}, "") == off
 
 
+@pytest.mark.parametrize("change", [{"updated_at": None}, {"updated_at": "soon"}, {"forced_down": True}])
+def test_a_host_of_which_a_time_is_missing_is_neither_evacuated_nor_let_in(
+        cloud: Cloud, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
+    """It was fenced, is back, and waits for its evacuation: nova-compute would start the guests that have left it."""
+    cloud.boot("s1", "web")
+    world = World(cloud, monkeypatch, Kept(ONLINE, OLD))
+    world.cloud.service("cmp-1").update({"state": "down", "forced_down": False, "status": "enabled", "disabled_reason": None, **change})
+    world.run(80, 2.0)
+    assert world.state == "confirmed" and not asked(cloud, "s1")
+    has = "has" if "forced_down" in change else "may have"
+    assert f"cmp-1 is not evacuated: Nova {has} heard of cmp-1 since it was fenced" in world.told
+
+
 # Dies again while it returns
 
 @pytest.mark.parametrize(("state", "remote", "heard", "again"), [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from instance_ha import cluster as door
@@ -74,6 +75,16 @@ def test_a_disk_that_would_be_empty_elsewhere_is_not_moved_unasked(
     assert volume.protected and (local.protected, local.stays) == (moved, not moved)
     assert moved or ("its disk may be on its host alone" if disks == "tell" else "its disk would be empty elsewhere") in local.rule
     assert local.unsaid == (disks == "tell" and not moved)
+
+
+@pytest.mark.parametrize("image", ["missing", None, {}, {"id": None}, {"id": ""}, 7])
+def test_a_server_of_whose_image_nova_does_not_tell_is_known_in_part_only(cloud: LittleNova, image: Any) -> None:
+    """It may have its disk on the dead host: it would be taken for one with a volume, and moved onto an empty one."""
+    cloud.boot("s1", "web", image=image)
+    if image == "missing":
+        del cloud.servers["s1"]["image"]
+    (server,) = cloud.nova.servers_on("cmp-1")
+    assert server.vm_state is None
 
 
 def test_a_host_that_fails_again_and_again_is_kept_out_until_a_person_enables_it(

@@ -50,11 +50,15 @@ class Doubt:
         if now - self._since < DOUBT or (service.up and not service.forced_down):
             return "looking whether nova-compute runs on it"
         if not proof.is_silence_enough(record, node, service):
-            self._heard = now if heard is None else heard
-            self.context.problem(self.node, f"{self.node} is not evacuated: Nova has heard of {service.host} since it was fenced."
+            known = proof.is_heard_since(record, node, service)
+            # Neither a time that is missing nor a mark in Nova lets a host in.
+            if known and not service.forced_down:
+                self._heard = now if heard is None else heard
+            has = "has" if known else "may have"
+            self.context.problem(self.node, f"{self.node} is not evacuated: Nova {has} heard of {service.host} since it was fenced."
                                 f" If it is off: instance-ha dismiss {self.node}, then instance-ha host-evacuate {self.node};"
                                 " if this is an old record, the former alone")
-            return "Nova has heard of it since it was fenced"
+            return f"Nova {has} heard of it since it was fenced"
         self.context.solved(self.node)
         self._sure = True
         return ""

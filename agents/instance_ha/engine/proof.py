@@ -98,6 +98,11 @@ def is_silence_enough(record: Record, node: ClusterNode | None, service: Service
     return any(_is_heard_after(when, service) is False for when in times)
 
 
+def is_heard_since(record: Record, node: ClusterNode | None, service: Service) -> bool:
+    """Whether it is known that Nova has heard of a host since its fencing."""
+    return _is_heard_after(_fenced_at(record, node), service) is True
+
+
 def is_silent_since(node: ClusterNode, service: Service) -> bool:
     """Whether it is known that Nova has heard nothing of a host since Pacemaker marked its node as fenced."""
     return _is_heard_after(_time_of(node.mark), service) is False
